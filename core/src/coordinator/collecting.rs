@@ -1,0 +1,298 @@
+//! A round from its announcement to the delivery of its replies, as the coordinator sees it: bytes in, bytes out.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use hippodrome_crypto::{hash::Digest, records::Records};
+
+use super::{Output, RepliesByClient};
+use crate::{
+    descriptor::SignedDescriptor,
+    directory::Directory,
+    epoch::Epoch,
+    ids::{Author, ChainId, ClientId, Layer, Round, ServerId, Stage},
+    message::{Abort, Message, Noise, Replies, Report, Submissions},
+    submission::{ReplyRecord, Submission, SubmissionError},
+};
+
+/// Why a submission is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitRefusal {
+    /// The round is not announced, or is over.
+    #[error("{0} is not open for submissions: it is not announced yet, or it is over")]
+    NotOpen(Round),
+    /// Collection has ended.
+    #[error("the collection of {0} has ended")]
+    Closed(Round),
+    /// There is no such chain.
+    #[error("this network has no input {0}")]
+    NoSuchChain(ChainId),
+    /// The chain is full.
+    #[error("{0} takes no more submissions in this round")]
+    Full(ChainId),
+    /// Another submission for the same slot is there already.
+    #[error("another submission for this slot of this round is there already: it stays")]
+    SlotTaken,
+    /// The submission is no good.
+    #[error(transparent)]
+    Submission(#[from] SubmissionError),
+}
+
+/// A submission whose author signed it for this round and chain. Only [`Gatekeeper::admit`] makes it.
+pub struct AdmittedSubmission {
+    chain: ChainId,
+    author: Author,
+    slot: u16,
+    record: Vec<u8>,
+}
+
+/// Checks submissions to one chain in one round: without this, anybody could take Alice's slot before her.
+#[derive(Clone)]
+pub struct Gatekeeper {
+    directory: Arc<Directory>,
+    epoch: Arc<Epoch>,
+    descriptor: Digest,
+    chain: ChainId,
+}
+
+impl Gatekeeper {
+    /// Splits `records` into submissions of clients and checks each.
+    pub fn admit(&self, records: &[u8]) -> Result<Vec<AdmittedSubmission>, SubmitRefusal> {
+        let sizes = self.directory.params().sizes();
+        if records.is_empty() || !records.len().is_multiple_of(sizes.submission) {
+            return Err(SubmissionError::Length { expected: sizes.submission, got: records.len() }.into());
+        }
+        let slots = usize::from(self.directory.params().slots);
+        if records.len() / sizes.submission > slots {
+            return Err(SubmissionError::Length { expected: slots * sizes.submission, got: records.len() }.into());
+        }
+        records.chunks_exact(sizes.submission).map(|record| self.admit_one(record)).collect()
+    }
+
+    fn admit_one(&self, record: &[u8]) -> Result<AdmittedSubmission, SubmitRefusal> {
+        let submission = Submission::decode(&self.directory.params().sizes(), record)?;
+        if let Author::Server(_) = submission.author {
+            return Err(SubmissionError::UnknownAuthor(submission.author).into());
+        }
+        submission.check_author(&self.directory, &self.epoch, &self.descriptor, self.chain)?;
+        let Submission { author, slot, .. } = submission;
+        Ok(AdmittedSubmission { chain: self.chain, author, slot, record: record.to_vec() })
+    }
+}
+
+/// How a round ended.
+pub(super) enum Outcome {
+    Delivered,
+    Failed(String),
+}
+
+/// What servers report of a completed round.
+pub(super) struct Totals {
+    pub(super) hops_verified: u64,
+    pub(super) mixing_ms: u64,
+}
+
+/// A round that is announced.
+pub(super) struct Collecting {
+    directory: Arc<Directory>,
+    epoch: Arc<Epoch>,
+    descriptor: SignedDescriptor,
+    submissions: Vec<BTreeMap<(Author, u16), Vec<u8>>>,
+    noise: Vec<HashMap<ServerId, Vec<u8>>>,
+    closed: bool,
+    replies: BTreeMap<ChainId, RepliesByClient>,
+    reports: BTreeMap<ServerId, Report>,
+    failure: Option<String>,
+    ended: bool,
+    counted: bool,
+}
+
+impl Collecting {
+    pub(super) fn new(directory: &Arc<Directory>, epoch: &Arc<Epoch>, descriptor: SignedDescriptor) -> Self {
+        let chains = usize::from(directory.params().chains);
+        Self {
+            directory: Arc::clone(directory),
+            epoch: Arc::clone(epoch),
+            descriptor,
+            submissions: vec![BTreeMap::new(); chains],
+            noise: vec![HashMap::new(); chains],
+            closed: false,
+            replies: BTreeMap::new(),
+            reports: BTreeMap::new(),
+            failure: None,
+            ended: false,
+            counted: false,
+        }
+    }
+
+    pub(super) fn descriptor(&self) -> &SignedDescriptor {
+        &self.descriptor
+    }
+
+    fn round(&self) -> Round {
+        self.descriptor.round()
+    }
+
+    fn collected_ms(&self) -> u64 {
+        self.epoch.window_start_ms(self.round()) + self.directory.params().collect_ms
+    }
+
+    /// When late noise is no longer waited for.
+    fn noise_due_ms(&self) -> u64 {
+        let params = self.directory.params();
+        self.collected_ms() + (params.deadline_ms - params.collect_ms) / 4
+    }
+
+    fn deadline_ms(&self) -> u64 {
+        self.epoch.window_start_ms(self.round()) + self.directory.params().deadline_ms
+    }
+
+    pub(super) fn takes_submissions(&self, now_ms: u64) -> bool {
+        !self.closed && now_ms < self.collected_ms()
+    }
+
+    pub(super) fn next_tick_ms(&self, now_ms: u64) -> u64 {
+        match (self.closed, self.ended && self.counted) {
+            (_, true) => u64::MAX,
+            (false, _) if now_ms < self.collected_ms() => self.collected_ms(),
+            (false, _) => self.noise_due_ms(),
+            (true, _) => self.deadline_ms(),
+        }
+    }
+
+    pub(super) fn gatekeeper(&self, chain: ChainId) -> Result<Gatekeeper, SubmitRefusal> {
+        if chain.0 >= self.directory.params().chains {
+            return Err(SubmitRefusal::NoSuchChain(chain));
+        }
+        Ok(Gatekeeper {
+            directory: Arc::clone(&self.directory),
+            epoch: Arc::clone(&self.epoch),
+            descriptor: *self.descriptor.digest(),
+            chain,
+        })
+    }
+
+    pub(super) fn submit(&mut self, now_ms: u64, submissions: Vec<AdmittedSubmission>) -> Result<(), SubmitRefusal> {
+        if !self.takes_submissions(now_ms) {
+            return Err(SubmitRefusal::Closed(self.round()));
+        }
+        let params = self.directory.params();
+        let noise = params.noise_per_chain as usize * self.directory.servers().len();
+        let limit = params.max_batch as usize - noise;
+        for submission in submissions {
+            let AdmittedSubmission { chain, author, slot, record } = submission;
+            let taken = &mut self.submissions[usize::from(chain.0)];
+            match taken.get(&(author, slot)) {
+                Some(earlier) if *earlier == record => {}
+                Some(_) => return Err(SubmitRefusal::SlotTaken),
+                None if taken.len() >= limit => return Err(SubmitRefusal::Full(chain)),
+                None => drop(taken.insert((author, slot), record)),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_noise(&mut self, from: ServerId, noise: &Noise, out: &mut Vec<Output>) {
+        let params = self.directory.params();
+        let expected = params.noise_per_chain as usize * params.sizes().submission;
+        let chain = usize::from(noise.stage.chain.0);
+        if self.closed || chain >= self.noise.len() || noise.submissions.len() != expected {
+            out.push(Output::Notice(format!("{}: noise of {from} came late or has the wrong size", self.round())));
+            return;
+        }
+        self.noise[chain].entry(from).or_insert_with(|| noise.submissions.clone());
+    }
+
+    pub(super) fn on_clock(&mut self, now_ms: u64, out: &mut Vec<Output>) {
+        let noise_complete = self.noise.iter().all(|noise| noise.len() == self.directory.servers().len());
+        let due = now_ms >= self.collected_ms() && (noise_complete || now_ms >= self.noise_due_ms());
+        if !self.closed && due {
+            self.closed = true;
+            self.hand_over(out);
+        }
+    }
+
+    /// Sends every input chain's submissions to its first server.
+    fn hand_over(&mut self, out: &mut Vec<Output>) {
+        let (submissions, noise) = (std::mem::take(&mut self.submissions), std::mem::take(&mut self.noise));
+        for (index, (submissions, noise)) in submissions.into_iter().zip(noise).enumerate() {
+            let stage = Stage { round: self.round(), layer: Layer(0), chain: ChainId(index as u16) };
+            let submissions = submissions.into_values().chain(noise.into_values()).flatten().collect();
+            let to = self.epoch.members(stage.layer, stage.chain)[0];
+            let message = Arc::new(Message::Submissions(Submissions { stage, submissions }));
+            out.push(Output::Send { to, message, until_ms: self.deadline_ms() });
+        }
+    }
+
+    pub(super) fn on_replies(&mut self, from: ServerId, replies: &Replies, out: &mut Vec<Output>) {
+        let (sizes, stage) = (self.directory.params().sizes(), replies.stage);
+        let chains = self.directory.params().chains;
+        let is_first = stage.chain.0 < chains && self.epoch.members(Layer(0), stage.chain)[0] == from;
+        let records = Records::from_bytes(sizes.reply_record, replies.replies.clone());
+        let (true, Ok(records), false) = (is_first, records, self.ended) else {
+            out.push(Output::Notice(format!("{}: replies of {from} came late or are not whole", self.round())));
+            return;
+        };
+        let mut by_client = RepliesByClient::new();
+        for record in records.iter().filter_map(|record| ReplyRecord::decode(&sizes, record).ok()) {
+            if let Author::Client(client) = record.author {
+                by_client.entry(client).or_default().extend(record.reply);
+            }
+        }
+        self.replies.entry(stage.chain).or_insert(by_client);
+    }
+
+    pub(super) fn on_report(&mut self, from: ServerId, report: &Report) {
+        self.reports.entry(from).or_insert_with(|| report.clone());
+    }
+
+    pub(super) fn on_abort(&mut self, from: ServerId, abort: &Abort) {
+        self.failure
+            .get_or_insert_with(|| format!("{from} releases nothing more in {}: {}", abort.stage, abort.reason));
+    }
+
+    /// How the round ended, said once: with replies when all are there, or none more can come.
+    pub(super) fn outcome(&mut self, now_ms: u64) -> Option<Outcome> {
+        let complete = self.replies.len() == usize::from(self.directory.params().chains);
+        // Reports may overtake replies: only after an abort do they mean that no more replies come.
+        let all_reported = self.reports.len() == self.directory.servers().len();
+        let hopeless = now_ms >= self.deadline_ms() || self.failure.is_some() && all_reported;
+        if self.ended || !(complete || hopeless) {
+            return None;
+        }
+        self.ended = true;
+        if self.replies.is_empty() {
+            self.counted = true;
+            let reason = self.failure.take().unwrap_or_else(|| "its deadline passed without replies".into());
+            return Some(Outcome::Failed(reason));
+        }
+        Some(Outcome::Delivered)
+    }
+
+    /// What the servers reported, said once, when all have or the deadline has passed.
+    pub(super) fn totals(&mut self, now_ms: u64) -> Option<Totals> {
+        let complete = self.reports.len() == self.directory.servers().len() || now_ms >= self.deadline_ms();
+        if self.counted || !self.ended || !complete {
+            return None;
+        }
+        self.counted = true;
+        let hops_verified = self.reports.values().map(|report| u64::from(report.hops_verified)).sum();
+        let mixing_ms = self.reports.values().map(|report| report.mixing_ms).max().unwrap_or(0);
+        Some(Totals { hops_verified, mixing_ms })
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.ended && self.counted
+    }
+
+    pub(super) fn replies_to(&self, client: ClientId) -> Option<Vec<u8>> {
+        if !self.ended {
+            return None;
+        }
+        // From its own chain only: another chain's first server has no say in it.
+        let chain = self.epoch.input_chain(self.epoch.plan().registry.get(client.0 as usize)?);
+        self.replies.get(&chain)?.get(&client).cloned()
+    }
+}

@@ -1,0 +1,186 @@
+//! Opening a round: keys position by position, then one descriptor that all servers sign.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use hippodrome_crypto::signing::Signature;
+
+use super::{Output, founding::all};
+use crate::{
+    descriptor::{Descriptor, DescriptorError, SignedDescriptor},
+    directory::Directory,
+    epoch::Epoch,
+    ids::{Position, Round, ServerId},
+    layout::Turn,
+    message::{Announcement, DescriptorProposal, KeysCall, Message, ProvenHopKeys},
+};
+
+/// A round whose keys are being made.
+pub(super) struct Opening {
+    directory: Arc<Directory>,
+    epoch: Arc<Epoch>,
+    round: Round,
+    position: Position,
+    waiting: BTreeSet<ServerId>,
+    keys: BTreeMap<(u8, u16, u8), ProvenHopKeys>,
+    signatures: Vec<Option<Signature>>,
+    called_ms: u64,
+}
+
+/// Milliseconds after which a call that was not answered is made again; servers answer a repeated call alike.
+const CALL_AGAIN_MS: u64 = 400;
+
+impl Opening {
+    /// Calls for the keys of the first position.
+    pub(super) fn begin(
+        directory: &Arc<Directory>,
+        epoch: &Arc<Epoch>,
+        round: Round,
+        now_ms: u64,
+        out: &mut Vec<Output>,
+    ) -> Self {
+        let mut opening = Self {
+            directory: Arc::clone(directory),
+            epoch: Arc::clone(epoch),
+            round,
+            position: Position(0),
+            waiting: BTreeSet::new(),
+            keys: BTreeMap::new(),
+            signatures: vec![None; directory.servers().len()],
+            called_ms: now_ms,
+        };
+        opening.wait_for_position();
+        opening.call(out);
+        opening
+    }
+
+    /// When a tick is due next.
+    pub(super) fn next_tick_ms(&self) -> u64 {
+        self.deadline_ms().min(self.called_ms.saturating_add(CALL_AGAIN_MS))
+    }
+
+    /// Calls again for what has not come.
+    pub(super) fn on_clock(&mut self, now_ms: u64, out: &mut Vec<Output>) {
+        if now_ms >= self.called_ms.saturating_add(CALL_AGAIN_MS) {
+            self.called_ms = now_ms;
+            if self.is_complete() { self.propose(out) } else { self.call(out) }
+        }
+    }
+
+    /// When the round is given up: at the end of its collection.
+    pub(super) fn deadline_ms(&self) -> u64 {
+        self.epoch.window_start_ms(self.round).saturating_add(self.directory.params().collect_ms)
+    }
+
+    /// Whose part is missing, for people.
+    pub(super) fn missing(&self) -> String {
+        let unsigned = self.directory.server_ids().filter(|id| self.signatures[usize::from(id.0)].is_none());
+        let silent: Vec<String> = match self.waiting.is_empty() {
+            false => self.waiting.iter().map(ToString::to_string).collect(),
+            true => unsigned.map(|id| id.to_string()).collect(),
+        };
+        format!("nothing came from {}", silent.join(", "))
+    }
+
+    fn turns(&self) -> Vec<(Turn, ServerId)> {
+        self.epoch.layout().turns().filter(|(turn, _)| turn.position == self.position).collect()
+    }
+
+    fn wait_for_position(&mut self) {
+        self.waiting = self.turns().iter().map(|(_, server)| *server).collect();
+    }
+
+    /// Calls every server whose keys at the current position are missing.
+    fn call(&self, out: &mut Vec<Output>) {
+        let turns = self.turns();
+        for &to in &self.waiting {
+            let upstream = turns.iter().filter(|(_, server)| *server == to).flat_map(|(turn, _)| {
+                let chain = (turn.layer.0, turn.chain.0);
+                self.keys
+                    .range((chain.0, chain.1, 0)..(chain.0, chain.1, self.position.0))
+                    .map(|(_, keys)| keys.clone())
+            });
+            let call = KeysCall { round: self.round, position: self.position, upstream: upstream.collect() };
+            out.push(self.send(to, Arc::new(Message::KeysCall(call))));
+        }
+    }
+
+    /// Proposes the descriptor to every server that has not signed it.
+    fn propose(&self, out: &mut Vec<Output>) {
+        let keys = self.keys.values().cloned().collect();
+        let proposal = Arc::new(Message::DescriptorProposal(DescriptorProposal { round: self.round, keys }));
+        for to in self.directory.server_ids().filter(|id| self.signatures[usize::from(id.0)].is_none()) {
+            out.push(self.send(to, Arc::clone(&proposal)));
+        }
+    }
+
+    fn send(&self, to: ServerId, message: Arc<Message>) -> Output {
+        Output::Send { to, message, until_ms: self.deadline_ms() }
+    }
+
+    fn to_all(&self, message: Message, out: &mut Vec<Output>) {
+        let message = Arc::new(message);
+        self.directory.server_ids().for_each(|to| out.push(self.send(to, Arc::clone(&message))));
+    }
+
+    /// Takes a server's keys or signature; gives the descriptor when all have signed it.
+    pub(super) fn on_message(
+        &mut self,
+        from: ServerId,
+        message: Message,
+        out: &mut Vec<Output>,
+    ) -> Result<Option<SignedDescriptor>, DescriptorError> {
+        match message {
+            Message::Keys(message) if message.position == self.position && self.waiting.contains(&from) => {
+                if self.take_keys(from, message.keys) {
+                    self.waiting.remove(&from);
+                }
+                self.advance(out);
+                Ok(None)
+            }
+            Message::DescriptorSignature(message) if self.is_complete() => {
+                self.signatures[usize::from(from.0)] = Some(message.signature);
+                self.announce(out)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether the keys are exactly those that the server has at this position.
+    fn take_keys(&mut self, from: ServerId, keys: Vec<ProvenHopKeys>) -> bool {
+        let expected: Vec<Turn> =
+            self.epoch.layout().turns_of(from).filter(|turn| turn.position == self.position).collect();
+        let given = keys.iter().map(|hop| Turn { layer: hop.layer, chain: hop.chain, position: hop.position });
+        if !given.eq(expected.iter().copied()) {
+            return false;
+        }
+        for hop in keys {
+            self.keys.insert((hop.layer.0, hop.chain.0, hop.position.0), hop);
+        }
+        true
+    }
+
+    fn is_complete(&self) -> bool {
+        self.position.0 == self.directory.params().chain_len
+    }
+
+    fn advance(&mut self, out: &mut Vec<Output>) {
+        if !self.waiting.is_empty() || self.is_complete() {
+            return;
+        }
+        self.position = Position(self.position.0 + 1);
+        self.wait_for_position();
+        if self.is_complete() { self.propose(out) } else { self.call(out) }
+    }
+
+    fn announce(&self, out: &mut Vec<Output>) -> Result<Option<SignedDescriptor>, DescriptorError> {
+        let Some(signatures) = all(&self.signatures) else { return Ok(None) };
+        let keys: Vec<ProvenHopKeys> = self.keys.values().cloned().collect();
+        let descriptor = Descriptor::new(&self.directory, &self.epoch, self.round, &keys)?;
+        let descriptor = descriptor.verify(&self.directory, &signatures)?;
+        self.to_all(Message::Announcement(Announcement { round: self.round, signatures }), out);
+        Ok(Some(descriptor))
+    }
+}

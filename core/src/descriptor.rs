@@ -1,0 +1,340 @@
+//! The descriptor of a round: every public key of every hop, signed by all servers as one statement for the whole
+//! network, so that no two clients can be given different keys.
+//!
+//! A client takes the keys of its own input chain with a Merkle branch, and all keys of every later layer: what it
+//! fetches tells nothing about where its messages go.
+
+use hippodrome_crypto::{
+    group::Element,
+    hash::{Digest, Hasher},
+    hop::{HopError, HopPublic},
+    merkle::{self, InclusionProof, MerkleError, Tree},
+    signing::{Signature, SigningKey},
+};
+
+use crate::{
+    directory::{Directory, MissingSignature},
+    epoch::Epoch,
+    ids::{ChainId, Layer, Place, Position, Round, ServerId, Stage},
+    layout::Turn,
+    message::ProvenHopKeys,
+};
+
+/// Why a descriptor, or keys for it, are refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DescriptorError {
+    /// The keys are not one for each hop, in order.
+    #[error("keys of {layer}, {chain}, {position} are missing or out of place")]
+    Keys {
+        /// Layer of the first hop that is wrong.
+        layer: Layer,
+        /// Its chain.
+        chain: ChainId,
+        /// Its position.
+        position: Position,
+    },
+    /// The owner of a hop's keys has not proven that it knows their secrets.
+    #[error("the keys of {server} are not proven: {error}")]
+    Unproven {
+        /// The owner.
+        server: ServerId,
+        /// What does not hold.
+        error: HopError,
+    },
+    /// The client's view has the wrong number of layers, chains or hops.
+    #[error("the round's keys have the wrong shape: expected {expected}")]
+    Shape {
+        /// What is expected.
+        expected: &'static str,
+    },
+    /// The branch of the client's input chain does not lead to the signed root.
+    #[error("the keys of the input chain are not in the round's descriptor: {0}")]
+    Branch(#[from] MerkleError),
+    /// Not all servers have signed.
+    #[error("the round's descriptor: {0}")]
+    Signatures(#[from] MissingSignature),
+}
+
+/// What the owner of a hop's keys proves their knowledge for.
+pub fn hop_context(directory: &Directory, epoch: &Epoch, place: Place, server: ServerId) -> Digest {
+    Hasher::new("hippodrome v1 hop keys")
+        .digest(directory.id())
+        .digest(epoch.digest())
+        .number(place.stage.round.0)
+        .number(place.stage.layer.0.into())
+        .number(place.stage.chain.0.into())
+        .number(place.position.0.into())
+        .number(server.0.into())
+        .finish()
+}
+
+/// Checks the proofs of a chain's keys up to some position and gives the base for the next one.
+///
+/// `keys` are the hops of one chain in order from position 0; an empty slice gives the group's base point.
+pub fn check_chain(
+    directory: &Directory,
+    epoch: &Epoch,
+    stage: Stage,
+    keys: &[&ProvenHopKeys],
+) -> Result<Element, DescriptorError> {
+    let mut base = Element::base();
+    for (index, hop) in keys.iter().enumerate() {
+        let position = Position(index as u8);
+        let turn = Turn { layer: stage.layer, chain: stage.chain, position };
+        let out_of_place = DescriptorError::Keys { layer: stage.layer, chain: stage.chain, position };
+        let server = epoch.layout().server_at(turn).ok_or(out_of_place.clone())?;
+        if (hop.layer, hop.chain, hop.position) != (stage.layer, stage.chain, position) {
+            return Err(out_of_place);
+        }
+        let context = hop_context(directory, epoch, Place { stage, position }, server);
+        hop.public.verify(&base, &context, &hop.proof).map_err(|error| DescriptorError::Unproven { server, error })?;
+        base = hop.public.blinding;
+    }
+    Ok(base)
+}
+
+/// Keys of one chain, in order.
+type ChainKeys = Vec<HopPublic>;
+
+fn chain_leaf(keys: &[HopPublic]) -> Digest {
+    let hasher = Hasher::new("hippodrome v1 descriptor chain").number(keys.len() as u64);
+    keys.iter().fold(hasher, |hasher, hop| hasher.bytes(&hop.to_bytes())).finish()
+}
+
+fn layer_digest(chains: &[ChainKeys]) -> Digest {
+    let hasher = Hasher::new("hippodrome v1 descriptor layer").number(chains.len() as u64);
+    chains.iter().fold(hasher, |hasher, keys| hasher.digest(&chain_leaf(keys))).finish()
+}
+
+fn descriptor_digest(
+    directory: &Directory,
+    epoch: &Epoch,
+    round: Round,
+    entry_root: &Digest,
+    later: &[Vec<ChainKeys>],
+) -> Digest {
+    let hasher = Hasher::new("hippodrome v1 descriptor")
+        .digest(directory.id())
+        .digest(&directory.params().digest())
+        .digest(epoch.digest())
+        .number(round.0)
+        .number(epoch.window_start_ms(round))
+        .digest(entry_root)
+        .number(later.len() as u64);
+    later.iter().fold(hasher, |hasher, chains| hasher.digest(&layer_digest(chains))).finish()
+}
+
+/// What all servers sign.
+fn signed_digest(descriptor: &Digest) -> Digest {
+    Hasher::new("hippodrome v1 descriptor signature").digest(descriptor).finish()
+}
+
+/// A descriptor as the servers know it: complete, not yet signed by all.
+pub struct Descriptor {
+    round: Round,
+    digest: Digest,
+    keys: Vec<Vec<ChainKeys>>,
+    entry: Tree,
+}
+
+impl Descriptor {
+    /// Arranges the keys of all hops, given in order of layer, chain and position. Proofs are checked by
+    /// [`check_chain`]: each server checks those of the chains that it is in.
+    pub fn new(
+        directory: &Directory,
+        epoch: &Epoch,
+        round: Round,
+        keys: &[ProvenHopKeys],
+    ) -> Result<Self, DescriptorError> {
+        let mut given = keys.iter();
+        let mut layers =
+            vec![vec![ChainKeys::new(); directory.params().chains.into()]; directory.params().layers.into()];
+        for (turn, _) in epoch.layout().turns() {
+            let out_of_place = DescriptorError::Keys { layer: turn.layer, chain: turn.chain, position: turn.position };
+            match given.next() {
+                Some(hop) if (hop.layer, hop.chain, hop.position) == (turn.layer, turn.chain, turn.position) => {
+                    layers[usize::from(turn.layer.0)][usize::from(turn.chain.0)].push(hop.public);
+                }
+                _ => return Err(out_of_place),
+            }
+        }
+        if given.next().is_some() {
+            return Err(DescriptorError::Shape { expected: "one key pair for each hop" });
+        }
+        let entry = Tree::new(layers[0].iter().map(|keys| chain_leaf(keys)).collect());
+        let digest = descriptor_digest(directory, epoch, round, entry.root(), &layers[1..]);
+        Ok(Self { round, digest, keys: layers, entry })
+    }
+
+    /// The round.
+    pub fn round(&self) -> Round {
+        self.round
+    }
+
+    /// The digest under every proof and signature of the round.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// Keys of a chain in order; panics on a chain that the network does not have.
+    pub fn chain(&self, layer: Layer, chain: ChainId) -> &[HopPublic] {
+        &self.keys[usize::from(layer.0)][usize::from(chain.0)]
+    }
+
+    /// Base and blinding key of a hop: `P_{i−1}` and `P_i`.
+    pub fn blinding(&self, place: Place) -> (Element, Element) {
+        let keys = self.chain(place.stage.layer, place.stage.chain);
+        let index = usize::from(place.position.0);
+        let base = index.checked_sub(1).map_or_else(Element::base, |before| keys[before].blinding);
+        (base, keys[index].blinding)
+    }
+
+    /// A server's signature.
+    pub fn sign(&self, key: &SigningKey) -> Signature {
+        key.sign(&signed_digest(&self.digest))
+    }
+
+    /// Checks one server's signature.
+    pub fn verify_one(&self, directory: &Directory, server: ServerId, signature: &Signature) -> bool {
+        directory.server_key(server).is_some_and(|key| key.verify(&signed_digest(&self.digest), signature).is_ok())
+    }
+
+    /// Whether all servers have signed it.
+    pub fn check(&self, directory: &Directory, signatures: &[Signature]) -> Result<(), DescriptorError> {
+        Ok(directory.verify_all(&signed_digest(&self.digest), signatures)?)
+    }
+
+    /// The descriptor, if all servers have signed it.
+    pub fn verify(self, directory: &Directory, signatures: &[Signature]) -> Result<SignedDescriptor, DescriptorError> {
+        self.check(directory, signatures)?;
+        Ok(SignedDescriptor { descriptor: self, signatures: signatures.to_vec() })
+    }
+}
+
+/// A descriptor that all servers have signed.
+pub struct SignedDescriptor {
+    descriptor: Descriptor,
+    signatures: Vec<Signature>,
+}
+
+impl std::ops::Deref for SignedDescriptor {
+    type Target = Descriptor;
+
+    fn deref(&self) -> &Descriptor {
+        &self.descriptor
+    }
+}
+
+impl SignedDescriptor {
+    /// What a client of input chain `chain` is given, if there is such a chain.
+    pub fn view(&self, chain: ChainId) -> Option<ClientDescriptor> {
+        let index = usize::from(chain.0);
+        let keys = self.descriptor.keys[0].get(index)?.clone();
+        Some(ClientDescriptor {
+            round: self.descriptor.round,
+            chain,
+            entry: keys,
+            entry_root: *self.descriptor.entry.root(),
+            branch: self.descriptor.entry.inclusion(index)?,
+            later: self.descriptor.keys[1..].to_vec(),
+            signatures: self.signatures.clone(),
+        })
+    }
+}
+
+/// A client's view of a round's descriptor, not yet checked.
+#[derive(Clone, Debug)]
+pub struct ClientDescriptor {
+    /// The round.
+    pub round: Round,
+    /// The client's input chain.
+    pub chain: ChainId,
+    /// Keys of that chain, in order.
+    pub entry: Vec<HopPublic>,
+    /// Merkle root over the input chains.
+    pub entry_root: Digest,
+    /// Branch from the chain's keys to the root.
+    pub branch: InclusionProof,
+    /// Keys of every chain of every later layer.
+    pub later: Vec<Vec<Vec<HopPublic>>>,
+    /// One signature a server, in the directory's order.
+    pub signatures: Vec<Signature>,
+}
+
+impl ClientDescriptor {
+    /// Checks shape, branch and the signatures of all servers.
+    pub fn verify(self, directory: &Directory, epoch: &Epoch, chain: ChainId) -> Result<RoundView, DescriptorError> {
+        let params = directory.params();
+        let hops = usize::from(params.chain_len);
+        if self.chain != chain {
+            return Err(DescriptorError::Shape { expected: "the keys of the client's own input chain" });
+        }
+        if self.entry.len() != hops || self.later.iter().flatten().any(|keys| keys.len() != hops) {
+            return Err(DescriptorError::Shape { expected: "the network's chain length" });
+        }
+        if self.later.len() + 1 != usize::from(params.layers) {
+            return Err(DescriptorError::Shape { expected: "the network's number of layers" });
+        }
+        if self.later.iter().any(|chains| chains.len() != usize::from(params.chains)) {
+            return Err(DescriptorError::Shape { expected: "every chain of every later layer" });
+        }
+        let leaf = chain_leaf(&self.entry);
+        merkle::verify(&self.entry_root, params.chains.into(), chain.0.into(), &leaf, &self.branch)?;
+        let digest = descriptor_digest(directory, epoch, self.round, &self.entry_root, &self.later);
+        directory.verify_all(&signed_digest(&digest), &self.signatures)?;
+        Ok(RoundView { round: self.round, digest, chain, entry: self.entry, later: self.later })
+    }
+}
+
+/// A round's keys as a client uses them: checked against directory and epoch.
+#[derive(Clone, Debug)]
+pub struct RoundView {
+    round: Round,
+    digest: Digest,
+    chain: ChainId,
+    entry: Vec<HopPublic>,
+    later: Vec<Vec<Vec<HopPublic>>>,
+}
+
+impl RoundView {
+    /// The round.
+    pub fn round(&self) -> Round {
+        self.round
+    }
+
+    /// The descriptor's digest.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// The client's input chain.
+    pub fn chain(&self) -> ChainId {
+        self.chain
+    }
+
+    /// Number of layers.
+    pub fn layers(&self) -> u8 {
+        self.later.len() as u8 + 1
+    }
+
+    /// Keys of a hop's chain; in layer 0 only the own input chain is known.
+    pub fn keys(&self, layer: Layer, chain: ChainId) -> &[HopPublic] {
+        match layer.0.checked_sub(1) {
+            None => &self.entry,
+            Some(later) => &self.later[usize::from(later)][usize::from(chain.0)],
+        }
+    }
+}
+
+impl Descriptor {
+    /// The view of a server that sends noise: every chain is known to it.
+    pub fn own_view(&self, chain: ChainId) -> RoundView {
+        RoundView {
+            round: self.round,
+            digest: self.digest,
+            chain,
+            entry: self.chain(Layer(0), chain).to_vec(),
+            later: self.keys[1..].to_vec(),
+        }
+    }
+}

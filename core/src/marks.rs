@@ -1,0 +1,190 @@
+//! Durable marks: what makes *once* survive a restart.
+//!
+//! For each kind of act, layer and chain a server acts at most once in a round, ever. The highest round acted on is
+//! written durably before the first byte leaves; after a restart everything at or below it is refused.
+
+use crate::ids::{ChainId, Layer, Round, Stage};
+
+/// What a server, the coordinator or a client does at most once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Act {
+    /// Reveal a share of an epoch's seed, and sign what comes of it: the epoch's number takes the place of the round.
+    Epoch,
+    /// The coordinator announces a round number; a server publishes keys for it.
+    Open,
+    /// Sign a round's descriptor.
+    Descriptor,
+    /// Sign the input of a chain.
+    Input(Layer, ChainId),
+    /// Sign the vector of a layer's inputs.
+    Confirm(Layer),
+    /// Release a mixed batch.
+    Forward(Layer, ChainId),
+    /// Release a batch of replies.
+    Return(Layer, ChainId),
+    /// A client submits.
+    Submit,
+}
+
+impl Act {
+    /// A stable name for the act, its layer and chain: the key under which a store keeps the mark.
+    pub fn key(self) -> u64 {
+        let (kind, layer, chain) = match self {
+            Self::Open => (0, Layer(0), ChainId(0)),
+            Self::Submit => (7, Layer(0), ChainId(0)),
+            Self::Epoch => (6, Layer(0), ChainId(0)),
+            Self::Descriptor => (1, Layer(0), ChainId(0)),
+            Self::Input(layer, chain) => (2, layer, chain),
+            Self::Confirm(layer) => (3, layer, ChainId(0)),
+            Self::Forward(layer, chain) => (4, layer, chain),
+            Self::Return(layer, chain) => (5, layer, chain),
+        };
+        kind << 32 | u64::from(layer.0) << 16 | u64::from(chain.0)
+    }
+}
+
+/// A store that cannot read or write.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot keep durable marks: {0}")]
+pub struct StoreError(#[from] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// Where marks are kept. `write` returns only when the mark will survive a crash.
+pub trait MarkStore: Send {
+    /// The highest round marked under a key, if any.
+    fn read(&self, key: u64) -> Result<Option<u64>, StoreError>;
+    /// Marks a round under a key, durably.
+    fn write(&mut self, key: u64, round: u64) -> Result<(), StoreError>;
+}
+
+/// Why an act is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// The round is at or below the mark.
+    #[error("{act:?} was done up to {mark} and is refused for {round}: it is done at most once, also after a restart")]
+    Before {
+        /// The act.
+        act: Act,
+        /// The highest round in which it was done.
+        mark: Round,
+        /// The round asked for.
+        round: Round,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Permission to act once: made only by [`Marks::claim`], consumed by the act.
+#[must_use]
+#[derive(Debug)]
+pub struct Once {
+    act: Act,
+    round: Round,
+}
+
+impl Once {
+    /// Whether this is permission for that act in that round.
+    pub(crate) fn is_for(&self, act: Act, round: Round) -> bool {
+        self.act == act && self.round == round
+    }
+}
+
+/// The marks of one server.
+pub struct Marks(Box<dyn MarkStore>);
+
+impl Marks {
+    /// Marks kept in `store`.
+    pub fn new(store: Box<dyn MarkStore>) -> Self {
+        Self(store)
+    }
+
+    /// Writes the mark and gives permission, or refuses.
+    pub fn claim(&mut self, act: Act, round: Round) -> Result<Once, Refused> {
+        match self.highest(act)? {
+            Some(mark) if mark >= round => Err(Refused::Before { act, mark, round }),
+            _ => {
+                self.0.write(act.key(), round.0)?;
+                Ok(Once { act, round })
+            }
+        }
+    }
+
+    /// The highest round in which the act was done.
+    pub fn highest(&self, act: Act) -> Result<Option<Round>, StoreError> {
+        Ok(self.0.read(act.key())?.map(Round))
+    }
+}
+
+impl Stage {
+    /// Signing this stage's input.
+    pub(crate) fn input(self) -> Act {
+        Act::Input(self.layer, self.chain)
+    }
+
+    /// Releasing this stage's mixed batch.
+    pub(crate) fn forward(self) -> Act {
+        Act::Forward(self.layer, self.chain)
+    }
+
+    /// Releasing this stage's replies.
+    pub(crate) fn backward(self) -> Act {
+        Act::Return(self.layer, self.chain)
+    }
+}
+
+/// Marks in memory, for simulations and tests: they survive what the test lets survive.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryMarks(std::sync::Arc<std::sync::Mutex<std::collections::BTreeMap<u64, u64>>>);
+
+impl MarkStore for MemoryMarks {
+    fn read(&self, key: u64) -> Result<Option<u64>, StoreError> {
+        Ok(self.lock().get(&key).copied())
+    }
+
+    fn write(&mut self, key: u64, round: u64) -> Result<(), StoreError> {
+        self.lock().insert(key, round);
+        Ok(())
+    }
+}
+
+impl MemoryMarks {
+    fn lock(&self) -> std::sync::MutexGuard<'_, std::collections::BTreeMap<u64, u64>> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn acts_at_most_once_a_round_also_after_a_restart() {
+        let store = MemoryMarks::default();
+        let act = Act::Forward(Layer(1), ChainId(2));
+        let mut marks = Marks::new(Box::new(store.clone()));
+        assert!(marks.claim(act, Round(7)).is_ok());
+        assert!(matches!(marks.claim(act, Round(7)), Err(Refused::Before { .. })));
+        let mut restarted = Marks::new(Box::new(store));
+        assert!(matches!(restarted.claim(act, Round(7)), Err(Refused::Before { .. })));
+        assert!(matches!(restarted.claim(act, Round(6)), Err(Refused::Before { .. })));
+        assert!(restarted.claim(act, Round(8)).is_ok());
+        assert!(restarted.claim(Act::Return(Layer(1), ChainId(2)), Round(7)).is_ok());
+    }
+
+    #[test]
+    fn every_act_layer_and_chain_has_its_own_key() {
+        let mut keys: Vec<u64> = vec![Act::Submit.key(), Act::Epoch.key(), Act::Open.key(), Act::Descriptor.key()];
+        for layer in (0..3).map(Layer) {
+            keys.push(Act::Confirm(layer).key());
+            for chain in [0, 1, 0xffff].map(ChainId) {
+                keys.extend(
+                    [Act::Input(layer, chain), Act::Forward(layer, chain), Act::Return(layer, chain)].map(Act::key),
+                );
+            }
+        }
+        let count = keys.len();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), count);
+    }
+}

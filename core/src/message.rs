@@ -1,0 +1,497 @@
+//! What servers and the coordinator say to each other, as plain values; `proto` converts them to and from the wire.
+//!
+//! A message has fixed fields and at most one body of fixed-size records. Fields are well-formed (right lengths,
+//! canonical group elements) when a value of these types exists; everything else about them is checked by the machine
+//! that receives them. Who sent a message is known from the connection's pinned certificate.
+
+use hippodrome_crypto::{
+    group::Element,
+    hash::Digest,
+    hop::{HopProof, HopPublic},
+    signing::{PublicKey, Signature},
+};
+
+use crate::ids::{Layer, Place, Position, Round, ServerId, Stage};
+
+/// Any message between servers and the coordinator.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)] // each variant is documented at its type
+pub enum Message {
+    Hello(Hello),
+    Peers(Peers),
+    SeedCall(SeedCall),
+    SeedCommitment(SeedCommitment),
+    SeedCommitments(SeedCommitments),
+    SeedReveal(SeedReveal),
+    EpochProposal(EpochProposal),
+    EpochSignature(EpochSignature),
+    EpochStart(EpochStart),
+    KeysCall(KeysCall),
+    Keys(Keys),
+    DescriptorProposal(DescriptorProposal),
+    DescriptorSignature(DescriptorSignature),
+    Announcement(Announcement),
+    Noise(Noise),
+    Submissions(Submissions),
+    InputOffer(InputOffer),
+    InputSignature(InputSignature),
+    InputRoot(InputRoot),
+    Confirmation(Confirmation),
+    Batch(Batch),
+    Proof(Proof),
+    Parcel(Parcel),
+    ReturnBatch(ReturnBatch),
+    ReturnParcel(ReturnParcel),
+    Replies(Replies),
+    Report(Report),
+    Abort(Abort),
+}
+
+/// Server → coordinator: "I am up, and peers reach me here."
+#[derive(Clone, Debug)]
+pub struct Hello {
+    /// `host:port` at which peers reach the server; not trusted, the certificate is.
+    pub address: String,
+}
+
+/// Coordinator → servers: where each server said that it is, in the directory's order.
+#[derive(Clone, Debug)]
+pub struct Peers {
+    /// `host:port` of each server.
+    pub addresses: Vec<String>,
+}
+
+/// What an epoch is to be, before its seed is known. Client keys are in it, so that nobody picks a key after the seed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EpochPlan {
+    /// Number of the epoch, from 1.
+    pub number: u64,
+    /// Keys of the clients that may submit, in registry order.
+    pub registry: Vec<PublicKey>,
+    /// The first round of the epoch; round numbers go on from epoch to epoch and never back.
+    pub first_round: Round,
+    /// Start of that round's window, milliseconds since 1970.
+    pub start_ms: u64,
+}
+
+/// Coordinator → servers: make a seed for this plan.
+#[derive(Clone, Debug)]
+pub struct SeedCall {
+    /// The epoch to be.
+    pub plan: EpochPlan,
+}
+
+/// Server → coordinator: commitment to its share of the seed.
+#[derive(Clone, Debug)]
+pub struct SeedCommitment {
+    /// Epoch number.
+    pub epoch: u64,
+    /// Commitment to the share.
+    pub commitment: Digest,
+    /// Over plan and commitment.
+    pub signature: Signature,
+}
+
+/// Coordinator → servers: everybody's commitments, in the directory's order.
+#[derive(Clone, Debug)]
+pub struct SeedCommitments {
+    /// Epoch number.
+    pub epoch: u64,
+    /// One commitment and signature a server.
+    pub commitments: Vec<(Digest, Signature)>,
+}
+
+/// Server → coordinator: its share of the seed.
+#[derive(Clone, Debug)]
+pub struct SeedReveal {
+    /// Epoch number.
+    pub epoch: u64,
+    /// The 32 random bytes committed to.
+    pub share: [u8; 32],
+}
+
+/// Coordinator → servers: everybody's shares, in the directory's order; the epoch follows from them.
+#[derive(Clone, Debug)]
+pub struct EpochProposal {
+    /// Epoch number.
+    pub epoch: u64,
+    /// One share a server.
+    pub shares: Vec<[u8; 32]>,
+}
+
+/// Server → coordinator: signature on the epoch.
+#[derive(Clone, Debug)]
+pub struct EpochSignature {
+    /// Epoch number.
+    pub epoch: u64,
+    /// Over the epoch's digest.
+    pub signature: Signature,
+}
+
+/// Coordinator → servers: the whole epoch with everybody's signatures, so that a restarted server can take it in too.
+#[derive(Clone, Debug)]
+pub struct EpochStart {
+    /// Number, registry and start.
+    pub plan: EpochPlan,
+    /// Everybody's shares of the seed, in the directory's order.
+    pub shares: Vec<[u8; 32]>,
+    /// One signature a server, in the directory's order.
+    pub signatures: Vec<Signature>,
+}
+
+/// The keys of one hop with the proof that their owner knows the secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProvenHopKeys {
+    /// Layer of the chain.
+    pub layer: Layer,
+    /// Chain of the layer.
+    pub chain: crate::ids::ChainId,
+    /// Position in the chain.
+    pub position: Position,
+    /// `A_i` and `P_i`.
+    pub public: HopPublic,
+    /// Knowledge of both exponents to the base `P_{i−1}`.
+    pub proof: HopProof,
+}
+
+/// Coordinator → server: publish your keys of this round at this position; the positions before are done.
+#[derive(Clone, Debug)]
+pub struct KeysCall {
+    /// The round.
+    pub round: Round,
+    /// The position whose keys are wanted, in every chain in which the server has it.
+    pub position: Position,
+    /// All keys of the positions before, in those chains.
+    pub upstream: Vec<ProvenHopKeys>,
+}
+
+/// Server → coordinator: its keys at one position.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// The round.
+    pub round: Round,
+    /// The position.
+    pub position: Position,
+    /// Keys for each chain in which the server has that position.
+    pub keys: Vec<ProvenHopKeys>,
+}
+
+/// Coordinator → servers: all keys of a round, to be signed as one descriptor.
+#[derive(Clone, Debug)]
+pub struct DescriptorProposal {
+    /// The round.
+    pub round: Round,
+    /// Every hop of every chain of every layer, in order (layer, chain, position).
+    pub keys: Vec<ProvenHopKeys>,
+}
+
+/// Server → coordinator: signature on the descriptor.
+#[derive(Clone, Debug)]
+pub struct DescriptorSignature {
+    /// The round.
+    pub round: Round,
+    /// Over the descriptor's digest.
+    pub signature: Signature,
+}
+
+/// Coordinator → servers: everybody's signatures on the descriptor: the round is announced.
+#[derive(Clone, Debug)]
+pub struct Announcement {
+    /// The round.
+    pub round: Round,
+    /// One signature a server, in the directory's order.
+    pub signatures: Vec<Signature>,
+}
+
+/// Server → coordinator: its noise for one input chain.
+#[derive(Clone, Debug)]
+pub struct Noise {
+    /// Round and input chain (layer 0).
+    pub stage: Stage,
+    /// Submissions, encoded records of the round's submission width.
+    pub submissions: Vec<u8>,
+}
+
+/// Coordinator → first server of an input chain: all that was submitted to it.
+#[derive(Clone, Debug)]
+pub struct Submissions {
+    /// Round and input chain (layer 0).
+    pub stage: Stage,
+    /// Submissions of clients and servers, encoded records of the round's submission width.
+    pub submissions: Vec<u8>,
+}
+
+/// What the members of a chain sign before anything is mixed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InputCommitment {
+    /// The chain whose input this is.
+    pub stage: Stage,
+    /// Number of records.
+    pub count: u32,
+    /// Merkle root over the records.
+    pub root: Digest,
+    /// Digest of the key list.
+    pub keys: Digest,
+    /// Digest of the entries: it binds origins and signatures too.
+    pub entries: Digest,
+}
+
+/// First server → members of its chain: this is our input.
+#[derive(Clone, Debug)]
+pub struct InputOffer {
+    /// What is to be signed.
+    pub input: InputCommitment,
+    /// The first server's own signature.
+    pub signature: Signature,
+    /// Key, body digest, author or source, and signature of knowledge of each record, fixed-size.
+    pub entries: Vec<u8>,
+}
+
+/// Member → first server: signature on the input.
+#[derive(Clone, Debug)]
+pub struct InputSignature {
+    /// The chain.
+    pub stage: Stage,
+    /// Over the input commitment.
+    pub signature: Signature,
+}
+
+/// First server → all servers: the chain's input, signed by all its members.
+#[derive(Clone, Debug)]
+pub struct InputRoot {
+    /// What was signed.
+    pub input: InputCommitment,
+    /// One signature a member, in chain order.
+    pub signatures: Vec<Signature>,
+}
+
+/// Server → all servers: "this is the vector of input roots of the layer that I have seen".
+#[derive(Clone, Debug)]
+pub struct Confirmation {
+    /// The round.
+    pub round: Round,
+    /// The layer.
+    pub layer: Layer,
+    /// Digest of the vector of input commitments.
+    pub vector: Digest,
+    /// Over the confirmation.
+    pub signature: Signature,
+}
+
+/// What the sender of a batch signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchCommitment {
+    /// The hop that made the batch.
+    pub place: Place,
+    /// Number of records.
+    pub count: u32,
+    /// Merkle root over the records.
+    pub root: Digest,
+    /// Digest of the key list.
+    pub keys: Digest,
+    /// Merkle root over the batch that it was made from.
+    pub source: Digest,
+}
+
+/// Hop → next hop, forward: the mixed batch.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// What the sender signed.
+    pub batch: BatchCommitment,
+    /// The sender's signature.
+    pub signature: Signature,
+    /// Records of key and body.
+    pub records: Vec<u8>,
+}
+
+/// Hop → every hop after it: proof that its batch is a shuffle of its input.
+#[derive(Clone, Debug)]
+pub struct Proof {
+    /// The batch that the proof is about.
+    pub batch: BatchCommitment,
+    /// The sender's signature on the batch.
+    pub signature: Signature,
+    /// The keys put out, in order.
+    pub keys: Vec<Element>,
+    /// The encoded proof of the network's verification mode.
+    pub proof: Vec<u8>,
+}
+
+/// Last server of a chain → first server of a chain of the next layer.
+#[derive(Clone, Debug)]
+pub struct Parcel {
+    /// The chain that the records come from.
+    pub source: Stage,
+    /// The chain of the next layer that they go to.
+    pub destination: crate::ids::ChainId,
+    /// Merkle root over the records; empty parcels have the root of no leaves.
+    pub root: Digest,
+    /// The sender's signature over source, destination, count and root.
+    pub signature: Signature,
+    /// Records of key, body and signature of knowledge.
+    pub records: Vec<u8>,
+}
+
+/// Hop → hop before it: replies, in the order of the batch that it had received.
+#[derive(Clone, Debug)]
+pub struct ReturnBatch {
+    /// The hop that sends the replies.
+    pub place: Place,
+    /// Merkle root over the replies.
+    pub root: Digest,
+    /// The sender's signature over place, count and root.
+    pub signature: Signature,
+    /// Sealed replies.
+    pub replies: Vec<u8>,
+}
+
+/// First server of a chain → last server of a chain of the layer before: the replies to its parcel, in its order.
+#[derive(Clone, Debug)]
+pub struct ReturnParcel {
+    /// The chain that the replies come from.
+    pub source: Stage,
+    /// The chain of the layer before that they go to.
+    pub destination: crate::ids::ChainId,
+    /// Merkle root over the replies.
+    pub root: Digest,
+    /// The sender's signature over source, destination, count and root.
+    pub signature: Signature,
+    /// Sealed replies.
+    pub replies: Vec<u8>,
+}
+
+/// First server of an input chain → coordinator: all replies, each behind its author and slot.
+#[derive(Clone, Debug)]
+pub struct Replies {
+    /// Round and input chain (layer 0).
+    pub stage: Stage,
+    /// Encoded reply records.
+    pub replies: Vec<u8>,
+}
+
+/// Server → coordinator: the round is over for this server; nothing in it depends on a secret.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The round.
+    pub round: Round,
+    /// Hop proofs of other servers that it checked.
+    pub hops_verified: u32,
+    /// Milliseconds from the end of collection to the server's last message of the round.
+    pub mixing_ms: u64,
+}
+
+/// Server → everyone: it releases nothing more in this round.
+#[derive(Clone, Debug)]
+pub struct Abort {
+    /// The chain in which it happened.
+    pub stage: Stage,
+    /// What went wrong, and whose fault it is if that is known.
+    pub reason: AbortReason,
+    /// Over stage and reason.
+    pub signature: Signature,
+}
+
+/// Why a server ends a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum AbortReason {
+    /// The deadline passed before everything that the gate needs had come.
+    #[error("the deadline passed before {0} came")]
+    Deadline(Awaited),
+    /// A batch, parcel or offer broke a rule that its sender could check.
+    #[error("what {0} sent breaks a rule of the protocol")]
+    BadMessage(ServerId),
+    /// A shuffle proof did not hold.
+    #[error("the shuffle proof of {0} does not hold")]
+    BadProof(ServerId),
+    /// Two signed statements of one server contradict each other.
+    #[error("{0} signed two different statements")]
+    Equivocation(ServerId),
+    /// The server holds evidence against a member of the chain, from this round or an earlier one.
+    #[error("there is evidence against {0}, a member of the chain")]
+    Convicted(ServerId),
+    /// A layer of the own batch did not open, or opened to something malformed.
+    #[error("a layer of the batch did not open")]
+    LayerDidNotOpen,
+    /// The server had acted on this round before: it restarted inside it.
+    #[error("the server has acted on this round before")]
+    ActedBefore,
+    /// The server cannot keep its durable marks.
+    #[error("the server cannot write its durable marks")]
+    Storage,
+}
+
+/// What a server waited for when a deadline passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum Awaited {
+    #[error("the chain's input")]
+    Input,
+    #[error("the signatures on the chain's input")]
+    InputSignatures,
+    #[error("the confirmations of all servers")]
+    Confirmations,
+    #[error("the batch of the hop before")]
+    Batch,
+    #[error("the proofs of the hops before")]
+    Proofs,
+    #[error("the replies")]
+    Replies,
+}
+
+impl Message {
+    /// Bytes of the message's body: what it holds besides fields of fixed size.
+    pub fn body_len(&self) -> usize {
+        let hop_keys = |keys: &[ProvenHopKeys]| std::mem::size_of_val(keys);
+        match self {
+            Self::SeedCall(message) => message.plan.registry.len() * 32,
+            Self::EpochStart(message) => message.plan.registry.len() * 32,
+            Self::KeysCall(message) => hop_keys(&message.upstream),
+            Self::Keys(message) => hop_keys(&message.keys),
+            Self::DescriptorProposal(message) => hop_keys(&message.keys),
+            Self::Noise(message) => message.submissions.len(),
+            Self::Submissions(message) => message.submissions.len(),
+            Self::InputOffer(message) => message.entries.len(),
+            Self::Batch(message) => message.records.len(),
+            Self::Proof(message) => message.proof.len() + std::mem::size_of_val(&*message.keys),
+            Self::Parcel(message) => message.records.len(),
+            Self::ReturnBatch(message) => message.replies.len(),
+            Self::ReturnParcel(message) => message.replies.len(),
+            Self::Replies(message) => message.replies.len(),
+            _ => 0,
+        }
+    }
+
+    /// The round that a message belongs to; none for those that found an epoch.
+    pub fn round(&self) -> Option<Round> {
+        match self {
+            Self::Hello(_)
+            | Self::Peers(_)
+            | Self::SeedCall(_)
+            | Self::SeedCommitment(_)
+            | Self::SeedCommitments(_)
+            | Self::SeedReveal(_)
+            | Self::EpochProposal(_)
+            | Self::EpochSignature(_)
+            | Self::EpochStart(_) => None,
+            Self::KeysCall(message) => Some(message.round),
+            Self::Keys(message) => Some(message.round),
+            Self::DescriptorProposal(message) => Some(message.round),
+            Self::DescriptorSignature(message) => Some(message.round),
+            Self::Announcement(message) => Some(message.round),
+            Self::Noise(message) => Some(message.stage.round),
+            Self::Submissions(message) => Some(message.stage.round),
+            Self::InputOffer(message) => Some(message.input.stage.round),
+            Self::InputSignature(message) => Some(message.stage.round),
+            Self::InputRoot(message) => Some(message.input.stage.round),
+            Self::Confirmation(message) => Some(message.round),
+            Self::Batch(message) => Some(message.batch.place.stage.round),
+            Self::Proof(message) => Some(message.batch.place.stage.round),
+            Self::Parcel(message) => Some(message.source.round),
+            Self::ReturnBatch(message) => Some(message.place.stage.round),
+            Self::ReturnParcel(message) => Some(message.source.round),
+            Self::Replies(message) => Some(message.stage.round),
+            Self::Report(message) => Some(message.round),
+            Self::Abort(message) => Some(message.stage.round),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The vector of a layer's inputs, signed by every server: it closes all chains of the layer before any of them lets
+//! anything out, so that nothing seen in one chain can still enter another.
+
+use std::collections::BTreeMap;
+
+use hippodrome_crypto::{hash::Digest, signing::Signature};
+
+use super::{context::RoundContext, input::SignedInput};
+use crate::{
+    ids::{ChainId, Layer, ServerId},
+    message::{Confirmation, InputCommitment},
+    statement,
+};
+
+/// A layer's inputs and confirmations as they come in.
+#[derive(Debug)]
+pub(crate) struct Confirming {
+    layer: Layer,
+    inputs: BTreeMap<ChainId, SignedInput>,
+    vectors: BTreeMap<ServerId, Digest>,
+}
+
+/// Two different signed statements where there may be one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Contradiction(pub(crate) ServerId);
+
+/// A layer whose vector of inputs all servers have signed. Only [`Confirming::confirmed`] makes it.
+#[derive(Clone, Debug)]
+pub(crate) struct ConfirmedLayer {
+    layer: Layer,
+    inputs: Vec<InputCommitment>,
+}
+
+impl ConfirmedLayer {
+    /// Whether this layer's vector holds that input.
+    pub(crate) fn holds(&self, input: &SignedInput) -> bool {
+        let input = input.commitment();
+        self.layer == input.stage.layer && self.inputs.get(usize::from(input.stage.chain.0)) == Some(input)
+    }
+}
+
+impl Confirming {
+    pub(crate) fn new(layer: Layer) -> Self {
+        Self { layer, inputs: BTreeMap::new(), vectors: BTreeMap::new() }
+    }
+
+    /// Takes a chain's input. A different one signed by all members means that all of them signed twice.
+    pub(crate) fn add_input(&mut self, context: &RoundContext, input: SignedInput) -> Result<(), Contradiction> {
+        let stage = input.commitment().stage;
+        match self.inputs.insert(stage.chain, input) {
+            Some(earlier) if earlier != input => Err(Contradiction(context.first_of(stage))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The input of a chain, once it has come.
+    pub(crate) fn input(&self, chain: ChainId) -> Option<&SignedInput> {
+        self.inputs.get(&chain)
+    }
+
+    /// The vector to sign, once every chain's input has come.
+    pub(crate) fn vector(&self, context: &RoundContext) -> Option<Digest> {
+        self.complete(context).map(|inputs| statement::vector(context.digest(), self.layer, &inputs))
+    }
+
+    fn complete(&self, context: &RoundContext) -> Option<Vec<InputCommitment>> {
+        let all = self.inputs.len() == usize::from(context.params().chains);
+        all.then(|| self.inputs.values().map(|input| *input.commitment()).collect())
+    }
+
+    /// Takes a server's confirmation; one that is not signed by it is ignored.
+    pub(crate) fn add_confirmation(
+        &mut self,
+        context: &RoundContext,
+        from: ServerId,
+        confirmation: &Confirmation,
+    ) -> Result<(), Contradiction> {
+        let Confirmation { vector, signature, .. } = confirmation;
+        if !self.is_signed(context, from, vector, signature) {
+            return Ok(());
+        }
+        match self.vectors.insert(from, *vector) {
+            Some(earlier) if earlier != *vector => Err(Contradiction(from)),
+            _ => Ok(()),
+        }
+    }
+
+    fn is_signed(&self, context: &RoundContext, from: ServerId, vector: &Digest, signature: &Signature) -> bool {
+        context.signed_by(from, &statement::confirmation(context.digest(), self.layer, vector), signature)
+    }
+
+    /// The layer, once all servers have confirmed the vector that we see ourselves.
+    pub(crate) fn confirmed(&self, context: &RoundContext) -> Option<ConfirmedLayer> {
+        let vector = self.vector(context)?;
+        let all = context.directory.server_ids().all(|server| self.vectors.get(&server) == Some(&vector));
+        let inputs = self.complete(context)?;
+        all.then_some(ConfirmedLayer { layer: self.layer, inputs })
+    }
+}

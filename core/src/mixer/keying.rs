@@ -1,0 +1,192 @@
+//! The keys of a round at a server: published position by position, then signed as one descriptor for the network.
+
+use std::collections::BTreeMap;
+
+use hippodrome_crypto::{
+    hop::{HopPublic, HopSecret},
+    signing::{Signature, SigningKey},
+};
+use rand_chacha::ChaCha20Rng;
+
+use crate::{
+    descriptor::{Descriptor, DescriptorError, SignedDescriptor, check_chain, hop_context},
+    directory::Directory,
+    epoch::Epoch,
+    ids::{ChainId, Layer, Place, Position, Round, ServerId, Stage},
+    marks::{Act, Marks, Refused},
+    message::{DescriptorProposal, Keys, KeysCall, ProvenHopKeys},
+};
+
+/// A round whose keys are being made.
+pub(crate) struct Keying {
+    round: Round,
+    own: BTreeMap<(Layer, ChainId), OwnKeys>,
+    answered: BTreeMap<Position, (Vec<ProvenHopKeys>, Keys)>,
+    proposal: Option<Descriptor>,
+}
+
+struct OwnKeys {
+    position: Position,
+    secret: HopSecret,
+    public: HopPublic,
+}
+
+/// Why keys are not published or a descriptor is not signed.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyingError {
+    /// The clock says that the round is over, or far ahead.
+    #[error("{0} is not near by this server's clock: it is over, or more than {LOOKAHEAD} rounds ahead")]
+    Clock(Round),
+    /// The descriptor is signed; its keys stay.
+    #[error("the descriptor of {0} is signed already")]
+    Signed(Round),
+    /// The descriptor lacks this server's keys, or has others in their place.
+    #[error("the descriptor of {round} does not hold this server's keys of {layer}, {chain}")]
+    OwnKeysMissing {
+        /// The round.
+        round: Round,
+        /// The layer.
+        layer: Layer,
+        /// The chain.
+        chain: ChainId,
+    },
+    /// The call is not for a turn of this server, or does not bring just the keys of the hops before it.
+    #[error("a call for {position} with {got} keys of hops before it, where this server needs {expected}")]
+    Call {
+        /// The position called for.
+        position: Position,
+        /// Keys that came.
+        got: usize,
+        /// Keys of all hops before this server's turns at that position; none where it has no turn.
+        expected: usize,
+    },
+    /// The keys of others are wrong.
+    #[error(transparent)]
+    Descriptor(#[from] DescriptorError),
+    /// This was done before.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+}
+
+/// How many rounds ahead of its clock a server makes keys and signs.
+pub(crate) const LOOKAHEAD: u64 = 3;
+
+/// Whether a round may be opened at `now_ms`: its collection is not over, and it is only a few rounds ahead.
+pub(crate) fn is_near(directory: &Directory, epoch: &Epoch, round: Round, now_ms: u64) -> bool {
+    let first = epoch.plan().first_round;
+    let current = epoch.round_at(now_ms).map_or(first.0, |round| round.0);
+    let collected = epoch.window_start_ms(round).saturating_add(directory.params().collect_ms);
+    round >= first && round.0 - first.0 <= current - first.0 + LOOKAHEAD && now_ms < collected
+}
+
+/// What keying needs to know of its server.
+pub(crate) struct Keeper<'a> {
+    pub(crate) directory: &'a Directory,
+    pub(crate) epoch: &'a Epoch,
+    pub(crate) me: ServerId,
+    pub(crate) key: &'a SigningKey,
+    pub(crate) marks: &'a mut Marks,
+    pub(crate) rng: &'a mut ChaCha20Rng,
+    pub(crate) now_ms: u64,
+}
+
+impl Keying {
+    /// Opens a round, once: after a restart a round for which keys were published is refused.
+    pub(crate) fn open(keeper: &mut Keeper<'_>, round: Round) -> Result<Self, KeyingError> {
+        if !is_near(keeper.directory, keeper.epoch, round, keeper.now_ms) {
+            return Err(KeyingError::Clock(round));
+        }
+        let _once = keeper.marks.claim(Act::Open, round)?;
+        Ok(Self { round, own: BTreeMap::new(), answered: BTreeMap::new(), proposal: None })
+    }
+
+    /// Publishes keys at one position in every chain in which the server has it. A repeated call gets the same keys; if
+    /// any earlier key has changed both are drawn afresh, so that none is ever used under two predecessors.
+    pub(crate) fn publish(&mut self, keeper: &mut Keeper<'_>, call: &KeysCall) -> Result<Keys, KeyingError> {
+        if self.proposal.is_some() {
+            return Err(KeyingError::Signed(self.round));
+        }
+        if let Some((upstream, keys)) = self.answered.get(&call.position)
+            && *upstream == call.upstream
+        {
+            return Ok(keys.clone());
+        }
+        let turns: Vec<_> =
+            keeper.epoch.layout().turns_of(keeper.me).filter(|turn| turn.position == call.position).collect();
+        let expected = turns.len() * usize::from(call.position.0);
+        if turns.is_empty() || call.upstream.len() != expected {
+            return Err(KeyingError::Call { position: call.position, got: call.upstream.len(), expected });
+        }
+        let mut keys = Vec::with_capacity(turns.len());
+        for turn in turns {
+            let stage = Stage { round: self.round, layer: turn.layer, chain: turn.chain };
+            let before: Vec<&ProvenHopKeys> =
+                call.upstream.iter().filter(|hop| (hop.layer, hop.chain) == (turn.layer, turn.chain)).collect();
+            if before.len() != usize::from(call.position.0) {
+                let missing = Position(before.len() as u8);
+                return Err(DescriptorError::Keys { layer: turn.layer, chain: turn.chain, position: missing }.into());
+            }
+            let base = check_chain(keeper.directory, keeper.epoch, stage, &before)?;
+            let place = Place { stage, position: turn.position };
+            let context = hop_context(keeper.directory, keeper.epoch, place, keeper.me);
+            let (secret, public, proof) = HopSecret::generate(&base, &context, keeper.rng);
+            self.own.insert((turn.layer, turn.chain), OwnKeys { position: turn.position, secret, public });
+            let (layer, chain, position) = (turn.layer, turn.chain, turn.position);
+            keys.push(ProvenHopKeys { layer, chain, position, public, proof });
+        }
+        let keys = Keys { round: self.round, position: call.position, keys };
+        self.answered.insert(call.position, (call.upstream.clone(), keys.clone()));
+        Ok(keys)
+    }
+
+    /// Signs the round's descriptor, once, and the same one again when asked again: it holds this server's keys, and every proof in this server's chains holds.
+    pub(crate) fn sign(
+        &mut self,
+        keeper: &mut Keeper<'_>,
+        proposal: &DescriptorProposal,
+    ) -> Result<Signature, KeyingError> {
+        if !is_near(keeper.directory, keeper.epoch, self.round, keeper.now_ms) {
+            return Err(KeyingError::Clock(self.round));
+        }
+        let descriptor = Descriptor::new(keeper.directory, keeper.epoch, self.round, &proposal.keys)?;
+        if let Some(signed) = self.proposal.as_ref().filter(|signed| signed.digest() == descriptor.digest()) {
+            return Ok(signed.sign(keeper.key));
+        }
+        for turn in keeper.epoch.layout().turns_of(keeper.me) {
+            let published = self.own.get(&(turn.layer, turn.chain)).map(|own| own.public);
+            let proposed = descriptor.chain(turn.layer, turn.chain)[usize::from(turn.position.0)];
+            if published != Some(proposed) {
+                let (round, layer, chain) = (self.round, turn.layer, turn.chain);
+                return Err(KeyingError::OwnKeysMissing { round, layer, chain });
+            }
+            let stage = Stage { round: self.round, layer: turn.layer, chain: turn.chain };
+            let hops: Vec<&ProvenHopKeys> =
+                proposal.keys.iter().filter(|hop| (hop.layer, hop.chain) == (turn.layer, turn.chain)).collect();
+            check_chain(keeper.directory, keeper.epoch, stage, &hops)?;
+        }
+        let _once = keeper.marks.claim(Act::Descriptor, self.round)?;
+        let signature = descriptor.sign(keeper.key);
+        self.proposal = Some(descriptor);
+        Ok(signature)
+    }
+
+    /// Whether all servers have signed what this one has signed.
+    pub(crate) fn check(&self, directory: &Directory, signatures: &[Signature]) -> Result<(), KeyingError> {
+        let proposal = self.proposal.as_ref().ok_or(KeyingError::Clock(self.round))?;
+        Ok(proposal.check(directory, signatures)?)
+    }
+
+    /// The signed descriptor and this server's secrets, once all servers have signed what this one has signed.
+    pub(crate) fn announce(
+        self,
+        directory: &Directory,
+        signatures: &[Signature],
+    ) -> Result<(SignedDescriptor, Vec<(Place, HopSecret)>), KeyingError> {
+        let round = self.round;
+        let descriptor = self.proposal.ok_or(KeyingError::Clock(round))?.verify(directory, signatures)?;
+        let secrets = self.own.into_iter().map(|((layer, chain), own)| {
+            (Place { stage: Stage { round, layer, chain }, position: own.position }, own.secret)
+        });
+        Ok((descriptor, secrets.collect()))
+    }
+}

@@ -1,0 +1,525 @@
+//! The mix server as a machine: time and inputs in, messages and jobs out.
+//!
+//! One module for each phase of a round, in the order of the data's way: [`keying`] → [`noise`] → [`input`] (collect) →
+//! [`confirm`] → [`hop`] (mix, behind the [`gate`]) → [`distribute`] → [`exchange`] → [`back`].
+
+mod back;
+mod confirm;
+mod context;
+mod distribute;
+mod exchange;
+mod founding;
+pub mod gate;
+mod hop;
+mod input;
+mod job;
+mod keying;
+mod noise;
+mod round;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+    sync::Arc,
+};
+
+use hippodrome_crypto::{
+    hash::Digest,
+    records::Records,
+    signing::{Signature, SigningKey},
+};
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+use rand_core::Rng;
+use zeroize::Zeroizing;
+
+use self::{
+    context::RoundContext,
+    founding::Founding,
+    gate::Convictions,
+    job::{JobId, Work},
+    keying::{Keeper, Keying},
+    round::{Life, Running},
+};
+pub use self::{
+    founding::FoundingError,
+    job::{Job, JobDone},
+    keying::KeyingError,
+};
+use crate::{
+    directory::Directory,
+    epoch::Epoch,
+    ids::{Party, Place, Round, ServerId, Stage},
+    marks::{Act, Marks, Once, Refused},
+    message::{AbortReason, DescriptorProposal, DescriptorSignature, KeysCall, Message},
+    params::MAX_ROUNDS_IN_FLIGHT,
+};
+
+/// What happens to a mix server.
+#[derive(Debug)]
+pub enum Input {
+    /// A message came, from a party whose certificate is pinned.
+    Message {
+        /// Who sent it.
+        from: Party,
+        /// What it says.
+        message: Message,
+    },
+    /// A job is done.
+    Done(JobDone),
+    /// Time has passed.
+    Tick,
+}
+
+/// What a mix server wants done.
+pub enum Output {
+    /// Send a message.
+    Send {
+        /// To whom.
+        to: Party,
+        /// What.
+        message: Arc<Message>,
+        /// When it is no longer of use, milliseconds since 1970.
+        until_ms: u64,
+    },
+    /// Run a job on the pool and hand back its result.
+    Run(Job),
+    /// Peers are reached at these addresses, in the directory's order.
+    Peers(Vec<String>),
+    /// Tell the operator. Nothing in it is about a user.
+    Notice(Notice),
+}
+
+/// What an operator may want to know. Nothing about a user or that depends on a secret is ever in one.
+#[derive(Clone, Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum Notice {
+    #[error("epoch {number} has begun with {clients} registered clients")]
+    Epoch { number: u64, clients: usize },
+    #[error("{0} is announced")]
+    Announced(Round),
+    #[error("{0} is over")]
+    RoundOver(Round),
+    #[error("{stage}: this server releases nothing more: {reason}")]
+    Aborted { stage: Stage, reason: AbortReason },
+    #[error("{stage}: {server} releases nothing more: {reason}")]
+    AbortedBy { server: ServerId, stage: Stage, reason: AbortReason },
+    #[error("{place}: the replies that came were wrong or late, and are replaced by random bytes")]
+    RepliesReplaced { place: Place },
+    #[error("refused: {why}")]
+    Refused { why: String },
+    #[error("ignored: {what}")]
+    Ignored { what: &'static str },
+}
+
+/// A mix server.
+pub struct Mixer {
+    identity: Identity,
+    directory: Arc<Directory>,
+    marks: Marks,
+    convictions: Convictions,
+    rng: ChaCha20Rng,
+    founding: Founding,
+    epoch: Option<Arc<Epoch>>,
+    rounds: BTreeMap<Round, RoundState>,
+}
+
+struct Identity {
+    me: ServerId,
+    key: Arc<SigningKey>,
+}
+
+/// A round at a server.
+enum RoundState {
+    /// Keys are being made, under the epoch in which that began; what others send already is kept for later.
+    Keying { epoch: Arc<Epoch>, keying: Box<Keying>, early: Early },
+    /// Announced.
+    Running(Box<Running>),
+}
+
+/// What others send for a round whose announcement has not come yet.
+#[derive(Default)]
+struct Early {
+    messages: Vec<(Party, Message)>,
+    bytes: usize,
+}
+
+impl Early {
+    /// Keeps a message, within bounds: a round that nobody has announced has hardly begun for anybody else.
+    fn keep(&mut self, from: Party, message: Message) -> bool {
+        let bytes = self.bytes.saturating_add(message.body_len());
+        let fits = self.messages.len() < MAX_EARLY && bytes <= MAX_EARLY_BYTES;
+        if fits {
+            self.bytes = bytes;
+            self.messages.push((from, message));
+        }
+        fits
+    }
+}
+
+/// Most rounds that a server keeps open at a time: all that a deadline may keep in flight, with those ahead of the
+/// clock; epochs begun one behind another do not add to them.
+const MAX_OPEN_ROUNDS: usize = MAX_ROUNDS_IN_FLIGHT as usize + 8;
+/// Most messages kept for a round that is not announced yet: every server's inputs and confirmations, and more.
+const MAX_EARLY: usize = 4096;
+/// Most bytes of bodies kept for such a round.
+const MAX_EARLY_BYTES: usize = 64 << 20;
+
+/// A key that is in no entry of the directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the directory has no server with this key: is this the right key file for this network?")]
+pub struct NotInDirectory;
+
+impl Mixer {
+    /// A server with its signing key, durable marks and a seed for its generator, from the operating system.
+    pub fn new(
+        directory: Arc<Directory>,
+        key: SigningKey,
+        marks: Marks,
+        seed: [u8; 32],
+    ) -> Result<Self, NotInDirectory> {
+        let me = directory.server_of(&key.public()).ok_or(NotInDirectory)?;
+        Ok(Self {
+            identity: Identity { me, key: Arc::new(key) },
+            directory,
+            marks,
+            convictions: Convictions::default(),
+            rng: ChaCha20Rng::from_seed(seed),
+            founding: Founding::Idle,
+            epoch: None,
+            rounds: BTreeMap::new(),
+        })
+    }
+
+    /// The server's place in the directory.
+    pub fn id(&self) -> ServerId {
+        self.identity.me
+    }
+
+    /// Takes an input in at `now_ms` (milliseconds since 1970) and says what is to be done.
+    pub fn handle(&mut self, now_ms: u64, input: Input) -> Vec<Output> {
+        self.renew_generator();
+        let mut out = Outbox::default();
+        // What is over by the clock is over, also when a message overtakes the tick.
+        if self.next_tick_ms().is_some_and(|due_ms| now_ms >= due_ms) {
+            self.on_tick(now_ms, &mut out);
+        }
+        match input {
+            Input::Message { from, message } => self.on_message(now_ms, from, message, &mut out),
+            Input::Done(done) => {
+                let round = done.id.round;
+                self.with_running(now_ms, round, &mut out, |running, env| running.on_done(env, done));
+            }
+            Input::Tick => self.on_tick(now_ms, &mut out),
+        }
+        while let Some(message) = out.local.pop_front() {
+            self.on_message(now_ms, Party::Server(self.identity.me), message, &mut out);
+        }
+        out.outputs
+    }
+
+    /// Replaces the generator by one seeded from its own output, so that no memory read later gives what it drew
+    /// before: round secrets that are erased stay erased.
+    fn renew_generator(&mut self) {
+        let mut seed = Zeroizing::new([0; 32]);
+        self.rng.fill_bytes(&mut *seed);
+        self.rng = ChaCha20Rng::from_seed(*seed);
+    }
+
+    /// When [`Input::Tick`] is due next, milliseconds since 1970.
+    pub fn next_tick_ms(&self) -> Option<u64> {
+        let ticks = self.rounds.iter().map(|(round, state)| match state {
+            RoundState::Running(running) => running.next_tick_ms(),
+            RoundState::Keying { epoch, .. } => self.keying_ends_ms(epoch, *round),
+        });
+        ticks.min()
+    }
+
+    fn on_message(&mut self, now_ms: u64, from: Party, message: Message, out: &mut Outbox) {
+        match (from, message) {
+            (Party::Coordinator, Message::Submissions(message)) => {
+                self.on_round_message(now_ms, from, Message::Submissions(message), out);
+            }
+            (Party::Coordinator, message) => {
+                if let Err(why) = self.on_coordinator(now_ms, message, out) {
+                    out.outputs.push(Output::Notice(Notice::Refused { why: why.to_string() }));
+                }
+            }
+            (Party::Server(_), message) => self.on_round_message(now_ms, from, message, out),
+        }
+    }
+
+    fn on_coordinator(&mut self, now_ms: u64, message: Message, out: &mut Outbox) -> Result<(), RefusedCall> {
+        let until_ms = now_ms + self.directory.params().deadline_ms;
+        let Self { identity, directory, marks, rng, founding, .. } = self;
+        let reply = match message {
+            Message::Peers(message) => {
+                out.outputs.push(Output::Peers(message.addresses));
+                return Ok(());
+            }
+            Message::SeedCall(message) => {
+                founding::check_plausible(directory, marks, now_ms, &message.plan)?;
+                Message::SeedCommitment(founding.commit(directory, identity.me, &identity.key, message, rng)?)
+            }
+            Message::SeedCommitments(message) => {
+                Message::SeedReveal(founding.reveal(directory, identity.me, marks, message)?)
+            }
+            Message::EpochProposal(message) => {
+                Message::EpochSignature(founding.sign(directory, &identity.key, &message)?)
+            }
+            Message::EpochStart(message) => return self.on_epoch(message, out),
+            Message::KeysCall(message) => self.on_keys_call(now_ms, &message)?,
+            Message::DescriptorProposal(message) => self.on_descriptor(now_ms, &message)?,
+            Message::Announcement(message) => return self.on_announcement(now_ms, message, out),
+            _ => return Err(RefusedCall::NotForCoordinator),
+        };
+        out.outputs.push(Output::Send { to: Party::Coordinator, message: Arc::new(reply), until_ms });
+        Ok(())
+    }
+
+    fn on_epoch(&mut self, message: crate::message::EpochStart, out: &mut Outbox) -> Result<(), RefusedCall> {
+        let epoch = founding::start(&self.directory, message)?;
+        if self.epoch.as_ref().is_some_and(|current| current.plan().number >= epoch.plan().number) {
+            return Ok(());
+        }
+        let (number, clients) = (epoch.plan().number, epoch.plan().registry.len());
+        out.outputs.push(Output::Notice(Notice::Epoch { number, clients }));
+        self.epoch = Some(epoch);
+        Ok(())
+    }
+
+    fn on_keys_call(&mut self, now_ms: u64, call: &KeysCall) -> Result<Message, RefusedCall> {
+        let (keying, mut keeper) = self.keying(now_ms, call.round)?;
+        Ok(Message::Keys(keying.publish(&mut keeper, call)?))
+    }
+
+    fn on_descriptor(&mut self, now_ms: u64, proposal: &DescriptorProposal) -> Result<Message, RefusedCall> {
+        let round = proposal.round;
+        let (keying, mut keeper) = self.keying(now_ms, round)?;
+        let signature = keying.sign(&mut keeper, proposal)?;
+        Ok(Message::DescriptorSignature(DescriptorSignature { round, signature }))
+    }
+
+    /// The round whose keys are being made, with what its keeper needs; opened by the first call that names it, which
+    /// for a server without a turn in a small network is the descriptor. A round stays with the epoch that it began in.
+    fn keying(&mut self, now_ms: u64, round: Round) -> Result<(&mut Keying, Keeper<'_>), RefusedCall> {
+        let Self { identity, directory, marks, rng, rounds, epoch, .. } = self;
+        let Identity { me, key } = &*identity;
+        if !rounds.contains_key(&round) {
+            if rounds.len() >= MAX_OPEN_ROUNDS {
+                return Err(RefusedCall::TooManyRounds);
+            }
+            let epoch = Arc::clone(epoch.as_ref().ok_or(RefusedCall::NoEpoch)?);
+            let mut keeper = Keeper { directory, epoch: &epoch, me: *me, key, marks, rng, now_ms };
+            let keying = Box::new(Keying::open(&mut keeper, round)?);
+            rounds.insert(round, RoundState::Keying { epoch, keying, early: Early::default() });
+        }
+        match rounds.get_mut(&round) {
+            Some(RoundState::Keying { epoch, keying, .. }) => {
+                Ok((keying, Keeper { directory, epoch, me: *me, key, marks, rng, now_ms }))
+            }
+            _ => Err(RefusedCall::Keying(KeyingError::Signed(round))),
+        }
+    }
+
+    fn on_announcement(
+        &mut self,
+        now_ms: u64,
+        message: crate::message::Announcement,
+        out: &mut Outbox,
+    ) -> Result<(), RefusedCall> {
+        let round = message.round;
+        match self.rounds.get(&round) {
+            Some(RoundState::Keying { keying, .. }) => keying.check(&self.directory, &message.signatures)?,
+            Some(RoundState::Running(_)) => return Ok(()),
+            None => return Err(RefusedCall::Keying(KeyingError::Clock(round))),
+        }
+        let Some(RoundState::Keying { epoch, keying, early }) = self.rounds.remove(&round) else { return Ok(()) };
+        let (descriptor, secrets) = keying.announce(&self.directory, &message.signatures)?;
+        let directory = Arc::clone(&self.directory);
+        let sizes = directory.params().sizes();
+        let context = Arc::new(RoundContext { directory, epoch, descriptor, me: self.identity.me, sizes });
+        out.outputs.push(Output::Notice(Notice::Announced(round)));
+        let running = Running::begin(&mut self.env(now_ms, &context, out), secrets);
+        self.rounds.insert(round, RoundState::Running(Box::new(running)));
+        early.messages.into_iter().for_each(|(from, message)| self.on_round_message(now_ms, from, message, out));
+        Ok(())
+    }
+
+    fn on_round_message(&mut self, now_ms: u64, from: Party, message: Message, out: &mut Outbox) {
+        let Some(round) = message.round() else {
+            out.outputs.push(Output::Notice(Notice::Ignored { what: "a message that belongs to no round" }));
+            return;
+        };
+        match self.rounds.get_mut(&round) {
+            Some(RoundState::Keying { early, .. }) => {
+                if !early.keep(from, message) {
+                    out.outputs
+                        .push(Output::Notice(Notice::Ignored { what: "too much for a round not announced yet" }));
+                }
+            }
+            Some(RoundState::Running(_)) => {
+                self.with_running(now_ms, round, out, |running, env| running.on_message(env, from, message));
+            }
+            _ => out.outputs.push(Output::Notice(Notice::Ignored { what: "a message for a round that is not open" })),
+        }
+    }
+
+    fn on_tick(&mut self, now_ms: u64, out: &mut Outbox) {
+        let rounds: Vec<Round> = self.rounds.keys().copied().collect();
+        for round in rounds {
+            self.with_running(now_ms, round, out, |running, env| running.on_tick(env));
+        }
+        // Rounds whose announcement never came go with their secrets.
+        let unannounced = self.rounds.iter().filter(|(round, state)| match state {
+            RoundState::Keying { epoch, .. } => now_ms >= self.keying_ends_ms(epoch, **round),
+            RoundState::Running(_) => false,
+        });
+        let over: Vec<Round> = unannounced.map(|(round, _)| *round).collect();
+        over.iter().for_each(|round| drop(self.rounds.remove(round)));
+    }
+
+    /// When a round that is not announced yet is given up.
+    fn keying_ends_ms(&self, epoch: &Epoch, round: Round) -> u64 {
+        epoch.window_start_ms(round).saturating_add(self.directory.params().collect_ms)
+    }
+
+    /// Does something with a running round, and lets it go with all its secrets when it is over.
+    fn with_running(
+        &mut self,
+        now_ms: u64,
+        round: Round,
+        out: &mut Outbox,
+        step: impl FnOnce(&mut Running, &mut Env<'_>) -> Life,
+    ) {
+        match self.rounds.remove(&round) {
+            Some(RoundState::Running(mut running)) => {
+                let context = Arc::clone(&running.context);
+                let life = step(&mut running, &mut self.env(now_ms, &context, out));
+                match life {
+                    Life::GoesOn => drop(self.rounds.insert(round, RoundState::Running(running))),
+                    Life::Over => out.outputs.push(Output::Notice(Notice::RoundOver(round))),
+                }
+            }
+            Some(other) => drop(self.rounds.insert(round, other)),
+            None => {}
+        }
+    }
+
+    fn env<'a>(&'a mut self, now_ms: u64, context: &'a Arc<RoundContext>, out: &'a mut Outbox) -> Env<'a> {
+        Env {
+            now_ms,
+            context,
+            key: &self.identity.key,
+            marks: &mut self.marks,
+            convictions: &mut self.convictions,
+            rng: &mut self.rng,
+            out,
+        }
+    }
+}
+
+/// Why a call of the coordinator is refused.
+#[derive(Debug, thiserror::Error)]
+enum RefusedCall {
+    #[error("no epoch has begun")]
+    NoEpoch,
+    #[error("{MAX_OPEN_ROUNDS} rounds are open already")]
+    TooManyRounds,
+    #[error("a message that the coordinator does not send")]
+    NotForCoordinator,
+    #[error(transparent)]
+    Founding(#[from] FoundingError),
+    #[error(transparent)]
+    Keying(#[from] KeyingError),
+}
+
+/// What a machine gives out; what it sends to itself goes round without the network.
+#[derive(Default)]
+struct Outbox {
+    outputs: Vec<Output>,
+    local: VecDeque<Message>,
+}
+
+/// What a step of a round can use.
+pub(crate) struct Env<'a> {
+    now_ms: u64,
+    context: &'a Arc<RoundContext>,
+    key: &'a Arc<SigningKey>,
+    marks: &'a mut Marks,
+    convictions: &'a mut Convictions,
+    rng: &'a mut ChaCha20Rng,
+    out: &'a mut Outbox,
+}
+
+impl Env<'_> {
+    fn claim(&mut self, act: Act) -> Result<Once, AbortReason> {
+        self.marks.claim(act, self.context.round()).map_err(|refused| match refused {
+            Refused::Before { .. } => AbortReason::ActedBefore,
+            Refused::Store(_) => AbortReason::Storage,
+        })
+    }
+
+    fn sign(&self, statement: &Digest) -> Signature {
+        self.key.sign(statement)
+    }
+
+    /// Notes evidence against a server; gives the reason back.
+    fn convict(&mut self, server: ServerId, reason: AbortReason) -> AbortReason {
+        self.convictions.convict(self.context, server);
+        reason
+    }
+
+    fn run(&mut self, stage: Option<Stage>, work: Work) {
+        let mut seed = Zeroizing::new([0; 32]);
+        self.rng.fill_bytes(&mut *seed);
+        let id = JobId { round: self.context.round(), stage };
+        let context = Arc::clone(self.context);
+        self.out.outputs.push(Output::Run(Job { id, seed, context, work }));
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        self.out.outputs.push(Output::Notice(notice));
+    }
+
+    fn send(&mut self, to: ServerId, message: Message) {
+        if to == self.context.me {
+            self.out.local.push_back(message);
+        } else {
+            self.send_shared(Party::Server(to), Arc::new(message));
+        }
+    }
+
+    fn send_coordinator(&mut self, message: Message) {
+        self.send_shared(Party::Coordinator, Arc::new(message));
+    }
+
+    fn send_shared(&mut self, to: Party, message: Arc<Message>) {
+        self.out.outputs.push(Output::Send { to, message, until_ms: self.context.deadline_ms() });
+    }
+
+    /// Sends to every server, this one included.
+    fn broadcast(&mut self, message: Message) {
+        self.out.local.push_back(message.clone());
+        self.broadcast_to_others(message);
+    }
+
+    fn broadcast_to_others(&mut self, message: Message) {
+        let message = Arc::new(message);
+        for server in self.context.directory.server_ids().filter(|server| *server != self.context.me) {
+            self.send_shared(Party::Server(server), Arc::clone(&message));
+        }
+    }
+}
+
+/// Random bytes in the shape of a batch.
+pub(crate) fn random_records(width: usize, count: usize, rng: &mut ChaCha20Rng) -> Records {
+    let mut records = Records::zeroed(width, count);
+    rng.fill_bytes(records.as_bytes_mut());
+    records
+}
+
+impl fmt::Debug for Mixer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mixer({})", self.identity.me)
+    }
+}

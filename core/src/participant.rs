@@ -1,0 +1,163 @@
+//! A client's part in a round, without I/O: the same number of equal-sized messages every round, busy or idle.
+
+use hippodrome_crypto::signing::SigningKey;
+use rand_core::CryptoRng;
+
+use crate::{
+    descriptor::RoundView,
+    directory::Directory,
+    epoch::Epoch,
+    ids::{Author, ChainId, ClientId, Round},
+    marks::{Act, Once},
+    submission::{Access, Composer, ReplyBroken, ReplyRoute},
+    wire::{FRAME_LEN, Sizes},
+};
+
+/// A client of an epoch.
+#[derive(Debug)]
+pub struct Participant {
+    key: SigningKey,
+    client: ClientId,
+    chain: ChainId,
+    chains: u16,
+    slots: u16,
+    sizes: Sizes,
+}
+
+/// The key is not registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this client's key is not registered in the epoch: clients are registered before an epoch begins")]
+pub struct NotRegistered;
+
+/// Why a client does not take part in a round.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OutsideWindow {
+    /// The clock says that the round is over.
+    #[error("{round} stopped collecting {late_ms} ms ago by this computer's clock: is the clock right?")]
+    Late {
+        /// The round.
+        round: Round,
+        /// By how much.
+        late_ms: u64,
+    },
+    /// The clock says that the round has not begun.
+    #[error("{round} begins in {early_ms} ms by this computer's clock: is the clock right?")]
+    Early {
+        /// The round.
+        round: Round,
+        /// By how much.
+        early_ms: u64,
+    },
+}
+
+/// A round's window by the client's own clock, with the tolerance for clocks that differ.
+pub fn check_window(directory: &Directory, epoch: &Epoch, round: Round, now_ms: u64) -> Result<(), OutsideWindow> {
+    let start = epoch.window_start_ms(round);
+    let end = start.saturating_add(directory.params().collect_ms);
+    if now_ms.saturating_add(CLOCK_TOLERANCE_MS) < start {
+        return Err(OutsideWindow::Early { round, early_ms: start - now_ms });
+    }
+    if now_ms > end.saturating_add(CLOCK_TOLERANCE_MS) {
+        return Err(OutsideWindow::Late { round, late_ms: now_ms - end });
+    }
+    Ok(())
+}
+
+/// How far clocks may differ, milliseconds.
+pub const CLOCK_TOLERANCE_MS: u64 = 500;
+
+impl Participant {
+    /// The client with `key`, if the epoch registers it.
+    pub fn new(directory: &Directory, epoch: &Epoch, key: SigningKey) -> Result<Self, NotRegistered> {
+        let public = key.public();
+        let client = epoch.client_of(&public).ok_or(NotRegistered)?;
+        let params = directory.params();
+        Ok(Self {
+            chain: epoch.input_chain(&public),
+            key,
+            client,
+            chains: params.chains,
+            slots: params.slots,
+            sizes: params.sizes(),
+        })
+    }
+
+    /// The client's place in the registry.
+    pub fn client(&self) -> ClientId {
+        self.client
+    }
+
+    /// The client's input chain.
+    pub fn chain(&self) -> ChainId {
+        self.chain
+    }
+
+    /// How many accesses every round takes.
+    pub fn slots(&self) -> usize {
+        self.slots.into()
+    }
+
+    /// Wraps one access for each slot: the records to submit, and what opens the replies.
+    ///
+    /// `once` is the durable mark for this round: a client takes part in a round number at most once.
+    pub fn compose<R: CryptoRng>(
+        &self,
+        view: &RoundView,
+        once: Once,
+        accesses: &[Access],
+        rng: &mut R,
+    ) -> (Vec<u8>, Pending) {
+        assert!(once.is_for(Act::Submit, view.round()), "the mark is for this act");
+        assert_eq!(accesses.len(), self.slots(), "one access for each slot, busy or idle");
+        let composer = Composer { view, chains: self.chains, author: Author::Client(self.client), key: &self.key };
+        let mut records = Vec::with_capacity(self.sizes.submission * accesses.len());
+        let mut routes = Vec::with_capacity(accesses.len());
+        for (slot, access) in accesses.iter().enumerate() {
+            let (submission, route) = composer.compose(slot as u16, access, rng);
+            records.extend(submission.encode());
+            routes.push(route);
+        }
+        (records, Pending { round: view.round(), routes, width: self.sizes.reply(0, 0) })
+    }
+}
+
+/// What opens the replies of a round; used once.
+pub struct Pending {
+    round: Round,
+    routes: Vec<ReplyRoute>,
+    width: usize,
+}
+
+/// What came back for one slot.
+pub type SlotReply = Result<[u8; FRAME_LEN], ReplyBroken>;
+
+/// The replies are not one for each slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{got} bytes of replies where {expected} were expected")]
+pub struct WrongReplies {
+    /// Bytes that came.
+    pub got: usize,
+    /// Bytes for all slots.
+    pub expected: usize,
+}
+
+impl Pending {
+    /// The round.
+    pub fn round(&self) -> Round {
+        self.round
+    }
+
+    /// Opens all replies; the same work whatever they hold.
+    pub fn open(self, replies: &[u8]) -> Result<Vec<SlotReply>, WrongReplies> {
+        let expected = self.width * self.routes.len();
+        if replies.len() != expected {
+            return Err(WrongReplies { got: replies.len(), expected });
+        }
+        Ok(self
+            .routes
+            .into_iter()
+            .zip(replies.chunks_exact(self.width))
+            .map(|(route, reply)| route.open(reply))
+            .collect())
+    }
+}

@@ -1,0 +1,158 @@
+//! What stands under each signature: one label for each kind of statement, every field that gives it its meaning.
+//!
+//! The descriptor's digest is in all of them; it binds protocol version, network, epoch and round.
+
+use hippodrome_crypto::hash::{Digest, Hasher};
+
+use crate::{
+    ids::{ChainId, Layer, Place, Stage},
+    message::{AbortReason, Awaited, BatchCommitment, InputCommitment},
+};
+
+fn staged(label: &str, descriptor: &Digest, stage: Stage) -> Hasher {
+    Hasher::new(label).digest(descriptor).number(stage.layer.0.into()).number(stage.chain.0.into())
+}
+
+fn placed(label: &str, descriptor: &Digest, place: Place) -> Hasher {
+    staged(label, descriptor, place.stage).number(place.position.0.into())
+}
+
+/// A chain's input, signed by all its members.
+pub fn input(descriptor: &Digest, input: &InputCommitment) -> Digest {
+    staged("hippodrome v1 input", descriptor, input.stage)
+        .number(input.count.into())
+        .digest(&input.root)
+        .digest(&input.keys)
+        .digest(&input.entries)
+        .finish()
+}
+
+/// The vector of a layer's inputs, in chain order.
+pub fn vector(descriptor: &Digest, layer: Layer, inputs: &[InputCommitment]) -> Digest {
+    let hasher =
+        Hasher::new("hippodrome v1 input vector").digest(descriptor).number(layer.0.into()).number(inputs.len() as u64);
+    inputs.iter().fold(hasher, |hasher, chain| hasher.digest(&input(descriptor, chain))).finish()
+}
+
+/// A server's confirmation of a vector.
+pub fn confirmation(descriptor: &Digest, layer: Layer, vector: &Digest) -> Digest {
+    Hasher::new("hippodrome v1 confirmation").digest(descriptor).number(layer.0.into()).digest(vector).finish()
+}
+
+/// A mixed batch on its way forward.
+pub fn batch(descriptor: &Digest, batch: &BatchCommitment) -> Digest {
+    placed("hippodrome v1 batch", descriptor, batch.place)
+        .number(batch.count.into())
+        .digest(&batch.root)
+        .digest(&batch.keys)
+        .digest(&batch.source)
+        .finish()
+}
+
+/// The context of a hop's proof: which hop of which round, and whose.
+pub fn hop(descriptor: &Digest, place: Place, server: crate::ids::ServerId) -> Digest {
+    placed("hippodrome v1 hop", descriptor, place).number(server.0.into()).finish()
+}
+
+/// Records that were removed from a hop's input before it was mixed; with one directory version none ever are.
+pub fn no_removals() -> Digest {
+    Hasher::new("hippodrome v1 removals").number(0).finish()
+}
+
+/// A parcel between layers, forward.
+pub fn parcel(descriptor: &Digest, source: Stage, destination: ChainId, count: usize, root: &Digest) -> Digest {
+    staged("hippodrome v1 parcel", descriptor, source)
+        .number(destination.0.into())
+        .number(count as u64)
+        .digest(root)
+        .finish()
+}
+
+/// Replies on their way back along a chain.
+pub fn return_batch(descriptor: &Digest, place: Place, count: usize, root: &Digest) -> Digest {
+    placed("hippodrome v1 return batch", descriptor, place).number(count as u64).digest(root).finish()
+}
+
+/// Replies on their way back between layers.
+pub fn return_parcel(descriptor: &Digest, source: Stage, destination: ChainId, count: usize, root: &Digest) -> Digest {
+    staged("hippodrome v1 return parcel", descriptor, source)
+        .number(destination.0.into())
+        .number(count as u64)
+        .digest(root)
+        .finish()
+}
+
+/// A server's word that it releases nothing more in a round.
+pub fn abort(descriptor: &Digest, stage: Stage, reason: &AbortReason) -> Digest {
+    let (kind, detail) = abort_code(reason);
+    staged("hippodrome v1 abort", descriptor, stage).number(kind.into()).number(detail.into()).finish()
+}
+
+/// An abort's reason as two numbers: the kind, and the server or awaited thing that it names.
+pub fn abort_code(reason: &AbortReason) -> (u8, u16) {
+    match reason {
+        AbortReason::Deadline(awaited) => (0, awaited_code(*awaited)),
+        AbortReason::BadMessage(server) => (1, server.0),
+        AbortReason::BadProof(server) => (2, server.0),
+        AbortReason::Equivocation(server) => (3, server.0),
+        AbortReason::Convicted(server) => (7, server.0),
+        AbortReason::LayerDidNotOpen => (4, 0),
+        AbortReason::ActedBefore => (5, 0),
+        AbortReason::Storage => (6, 0),
+    }
+}
+
+fn awaited_code(awaited: Awaited) -> u16 {
+    match awaited {
+        Awaited::Input => 0,
+        Awaited::InputSignatures => 1,
+        Awaited::Confirmations => 2,
+        Awaited::Batch => 3,
+        Awaited::Proofs => 4,
+        Awaited::Replies => 5,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::ids::{Position, Round, ServerId};
+
+    fn digest(number: u64) -> Digest {
+        Hasher::new("test").number(number).finish()
+    }
+
+    #[test]
+    fn statements_of_different_kinds_or_fields_never_agree() {
+        let stage = |layer, chain| Stage { round: Round(1), layer: Layer(layer), chain: ChainId(chain) };
+        let place = |layer, chain, position| Place { stage: stage(layer, chain), position: Position(position) };
+        let (d, r, k, e) = (digest(1), digest(2), digest(3), digest(4));
+        let mut seen = HashSet::new();
+        for (layer, chain) in [(0, 0), (0, 1), (1, 0)] {
+            let here = stage(layer, chain);
+            assert!(seen.insert(input(&d, &InputCommitment { stage: here, count: 2, root: r, keys: k, entries: e })));
+            assert!(seen.insert(parcel(&d, here, ChainId(0), 2, &r)));
+            assert!(seen.insert(parcel(&d, here, ChainId(1), 2, &r)));
+            assert!(seen.insert(return_parcel(&d, here, ChainId(0), 2, &r)));
+            for reason in
+                [AbortReason::LayerDidNotOpen, AbortReason::BadProof(ServerId(0)), AbortReason::BadProof(ServerId(1))]
+            {
+                assert!(seen.insert(abort(&d, here, &reason)));
+            }
+            for position in 0..2 {
+                let there = place(layer, chain, position);
+                assert!(
+                    seen.insert(batch(&d, &BatchCommitment { place: there, count: 2, root: r, keys: k, source: e }))
+                );
+                assert!(
+                    seen.insert(batch(&d, &BatchCommitment { place: there, count: 3, root: r, keys: k, source: e }))
+                );
+                assert!(seen.insert(return_batch(&d, there, 2, &r)));
+                assert!(seen.insert(hop(&d, there, ServerId(0))));
+                assert!(seen.insert(hop(&d, there, ServerId(1))));
+            }
+        }
+    }
+}
