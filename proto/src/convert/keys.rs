@@ -1,0 +1,130 @@
+//! Messages that make a round's descriptor.
+
+use std::borrow::Cow;
+
+use hippodrome_core::{
+    ids::{ChainId, Layer, Position, Round},
+    message::{Announcement, DescriptorProposal, DescriptorSignature, Keys, KeysCall, ProvenHopKeys},
+};
+use hippodrome_crypto::hop::{HOP_PROOF_LEN, HOP_PUBLIC_LEN, HopProof, HopPublic};
+
+use super::{
+    Wire, WireError,
+    fields::{array, bytes_of_signature, join_signatures, position, records, signature, signatures},
+};
+use crate::pb;
+
+/// Layer, chain and position of a hop.
+const TURN_LEN: usize = 4;
+/// Bytes of a hop's keys with the proof of their knowledge.
+const PROVEN_LEN: usize = TURN_LEN + HOP_PUBLIC_LEN + HOP_PROOF_LEN;
+
+fn join_proven(keys: &[ProvenHopKeys]) -> Vec<u8> {
+    let mut body = Vec::with_capacity(keys.len() * PROVEN_LEN);
+    for hop in keys {
+        body.push(hop.layer.0);
+        body.extend_from_slice(&hop.chain.0.to_le_bytes());
+        body.push(hop.position.0);
+        body.extend_from_slice(&hop.public.to_bytes());
+        body.extend_from_slice(&hop.proof.to_bytes());
+    }
+    body
+}
+
+fn proven(record: &[u8; PROVEN_LEN]) -> Result<ProvenHopKeys, WireError> {
+    let [layer, chain_low, chain_high, position, ref keys @ ..] = *record;
+    let (public, proof) = keys.split_at(HOP_PUBLIC_LEN);
+    let field = "hop keys";
+    let public =
+        HopPublic::from_bytes(&array(field, public)?).map_err(|source| WireError::Element { field, source })?;
+    Ok(ProvenHopKeys {
+        layer: Layer(layer),
+        chain: ChainId(u16::from_le_bytes([chain_low, chain_high])),
+        position: Position(position),
+        public,
+        proof: HopProof::from_bytes(&array("hop proof", proof)?),
+    })
+}
+
+fn all_proven(body: &[u8]) -> Result<Vec<ProvenHopKeys>, WireError> {
+    records("hop keys", body)?.iter().map(proven).collect()
+}
+
+impl Wire for KeysCall {
+    type Header = pb::KeysCall;
+
+    fn header(&self) -> pb::KeysCall {
+        pb::KeysCall { round: self.round.0, position: self.position.0.into() }
+    }
+
+    fn body(&self) -> Cow<'_, [u8]> {
+        join_proven(&self.upstream).into()
+    }
+
+    fn decode(header: pb::KeysCall, body: Vec<u8>) -> Result<Self, WireError> {
+        let position = position("position", header.position)?;
+        Ok(Self { round: Round(header.round), position, upstream: all_proven(&body)? })
+    }
+}
+
+impl Wire for Keys {
+    type Header = pb::Keys;
+
+    fn header(&self) -> pb::Keys {
+        pb::Keys { round: self.round.0, position: self.position.0.into() }
+    }
+
+    fn body(&self) -> Cow<'_, [u8]> {
+        join_proven(&self.keys).into()
+    }
+
+    fn decode(header: pb::Keys, body: Vec<u8>) -> Result<Self, WireError> {
+        let position = position("position", header.position)?;
+        Ok(Self { round: Round(header.round), position, keys: all_proven(&body)? })
+    }
+}
+
+impl Wire for DescriptorProposal {
+    type Header = pb::DescriptorProposal;
+
+    fn header(&self) -> pb::DescriptorProposal {
+        pb::DescriptorProposal { round: self.round.0 }
+    }
+
+    fn body(&self) -> Cow<'_, [u8]> {
+        join_proven(&self.keys).into()
+    }
+
+    fn decode(header: pb::DescriptorProposal, body: Vec<u8>) -> Result<Self, WireError> {
+        Ok(Self { round: Round(header.round), keys: all_proven(&body)? })
+    }
+}
+
+impl Wire for DescriptorSignature {
+    type Header = pb::DescriptorSignature;
+    const HAS_BODY: bool = false;
+
+    fn header(&self) -> pb::DescriptorSignature {
+        pb::DescriptorSignature { round: self.round.0, signature: bytes_of_signature(&self.signature) }
+    }
+
+    fn decode(header: pb::DescriptorSignature, _: Vec<u8>) -> Result<Self, WireError> {
+        Ok(Self { round: Round(header.round), signature: signature("signature", &header.signature)? })
+    }
+}
+
+impl Wire for Announcement {
+    type Header = pb::Announcement;
+
+    fn header(&self) -> pb::Announcement {
+        pb::Announcement { round: self.round.0 }
+    }
+
+    fn body(&self) -> Cow<'_, [u8]> {
+        join_signatures(&self.signatures).into()
+    }
+
+    fn decode(header: pb::Announcement, body: Vec<u8>) -> Result<Self, WireError> {
+        Ok(Self { round: Round(header.round), signatures: signatures("signatures", &body)? })
+    }
+}

@@ -1,0 +1,158 @@
+//! Messages that carry a round through the chains and back.
+
+use std::borrow::Cow;
+
+use hippodrome_core::message::{Batch, Parcel, Proof, Replies, ReturnBatch, ReturnParcel};
+use hippodrome_crypto::group::{ENCODED_LEN, Element};
+
+use super::{
+    Wire, WireError,
+    fields::{
+        batch_commitment, bytes_of, bytes_of_signature, chain, count, digest, place, records, signature, split_list,
+        stage,
+    },
+};
+use crate::pb;
+
+impl Wire for Batch {
+    type Header = pb::Batch;
+
+    fn header(&self) -> pb::Batch {
+        pb::Batch { batch: Some((&self.batch).into()), signature: bytes_of_signature(&self.signature) }
+    }
+
+    fn body(&self) -> Cow<'_, [u8]> {
+        self.records.as_slice().into()
+    }
+
+    fn decode(header: pb::Batch, records: Vec<u8>) -> Result<Self, WireError> {
+        let signature = signature("signature", &header.signature)?;
+        Ok(Self { batch: batch_commitment(header.batch)?, signature, records })
+    }
+}
+
+impl Wire for Proof {
+    type Header = pb::Proof;
+
+    fn header(&self) -> pb::Proof {
+        pb::Proof {
+            batch: Some((&self.batch).into()),
+            signature: bytes_of_signature(&self.signature),
+            key_count: count(&self.keys),
+        }
+    }
+
+    fn body(&self) -> Cow<'_, [u8]> {
+        let mut body = Vec::with_capacity(self.keys.len() * ENCODED_LEN + self.proof.len());
+        self.keys.iter().for_each(|key| body.extend_from_slice(key.encoded()));
+        body.extend_from_slice(&self.proof);
+        body.into()
+    }
+
+    fn decode(header: pb::Proof, body: Vec<u8>) -> Result<Self, WireError> {
+        let signature = signature("signature", &header.signature)?;
+        let batch = batch_commitment(header.batch)?;
+        let (keys, proof) = split_list::<ENCODED_LEN>("keys", header.key_count, &body)?;
+        Ok(Self { batch, signature, keys: elements("keys", keys)?, proof: proof.to_vec() })
+    }
+}
+
+fn elements(field: &'static str, bytes: &[u8]) -> Result<Vec<Element>, WireError> {
+    let decode = |key| Element::decode(key).map_err(|source| WireError::Element { field, source });
+    records::<ENCODED_LEN>(field, bytes)?.iter().map(decode).collect()
+}
+
+impl Wire for Parcel {
+    type Header = pb::Parcel;
+
+    fn header(&self) -> pb::Parcel {
+        pb::Parcel {
+            source: Some(self.source.into()),
+            destination: self.destination.0.into(),
+            root: bytes_of(&self.root),
+            signature: bytes_of_signature(&self.signature),
+        }
+    }
+
+    fn body(&self) -> Cow<'_, [u8]> {
+        self.records.as_slice().into()
+    }
+
+    fn decode(header: pb::Parcel, records: Vec<u8>) -> Result<Self, WireError> {
+        Ok(Self {
+            source: stage("source", header.source)?,
+            destination: chain("destination", header.destination)?,
+            root: digest("root", &header.root)?,
+            signature: signature("signature", &header.signature)?,
+            records,
+        })
+    }
+}
+
+impl Wire for ReturnBatch {
+    type Header = pb::ReturnBatch;
+
+    fn header(&self) -> pb::ReturnBatch {
+        pb::ReturnBatch {
+            place: Some(self.place.into()),
+            root: bytes_of(&self.root),
+            signature: bytes_of_signature(&self.signature),
+        }
+    }
+
+    fn body(&self) -> Cow<'_, [u8]> {
+        self.replies.as_slice().into()
+    }
+
+    fn decode(header: pb::ReturnBatch, replies: Vec<u8>) -> Result<Self, WireError> {
+        Ok(Self {
+            place: place(header.place)?,
+            root: digest("root", &header.root)?,
+            signature: signature("signature", &header.signature)?,
+            replies,
+        })
+    }
+}
+
+impl Wire for ReturnParcel {
+    type Header = pb::ReturnParcel;
+
+    fn header(&self) -> pb::ReturnParcel {
+        pb::ReturnParcel {
+            source: Some(self.source.into()),
+            destination: self.destination.0.into(),
+            root: bytes_of(&self.root),
+            signature: bytes_of_signature(&self.signature),
+        }
+    }
+
+    fn body(&self) -> Cow<'_, [u8]> {
+        self.replies.as_slice().into()
+    }
+
+    fn decode(header: pb::ReturnParcel, replies: Vec<u8>) -> Result<Self, WireError> {
+        Ok(Self {
+            source: stage("source", header.source)?,
+            destination: chain("destination", header.destination)?,
+            root: digest("root", &header.root)?,
+            signature: signature("signature", &header.signature)?,
+            replies,
+        })
+    }
+}
+
+impl Wire for Replies {
+    type Header = pb::Replies;
+
+    fn header(&self) -> pb::Replies {
+        pb::Replies { stage: Some(self.stage.into()) }
+    }
+
+    fn body(&self) -> Cow<'_, [u8]> {
+        self.replies.as_slice().into()
+    }
+
+    fn decode(header: pb::Replies, replies: Vec<u8>) -> Result<Self, WireError> {
+        Ok(Self { stage: stage("stage", header.stage)?, replies })
+    }
+}

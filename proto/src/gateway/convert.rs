@@ -1,0 +1,208 @@
+//! Between the gateway's values and what is on the wire.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hippodrome_core::{
+    descriptor::ClientDescriptor,
+    ids::{ChainId, Round},
+    message::EpochStart,
+};
+use hippodrome_crypto::{hash::Digest, hop::HopPublic, merkle::InclusionProof};
+
+use super::{NetworkInfo, NetworkStatus, RoundEvent, SubmitRequest};
+use crate::{
+    convert::{
+        WireError,
+        fields::{
+            bytes_of, chain, digest, epoch_plan, hop_keys, join_hop_keys, join_public_keys, join_signatures, records,
+            required, signatures,
+        },
+        split,
+    },
+    pb::{self, network_part::Part, round_event::Event},
+};
+
+/// Most servers: as many as there are ids.
+const SERVER_LIMIT: usize = 1 << 16;
+
+/// The parts in which directory and epoch travel.
+pub(super) fn network_parts(info: &NetworkInfo) -> impl Iterator<Item = pb::NetworkPart> + Send + use<> {
+    let registry = info.epoch.as_ref().map_or_else(Vec::new, |epoch| join_public_keys(&epoch.plan.registry));
+    let header = pb::NetworkHeader {
+        directory: Bytes::copy_from_slice(&info.directory),
+        signatures: join_signatures(&info.signatures).into(),
+        epoch: info.epoch.as_ref().map(|epoch| pb::EpochHeader {
+            plan: Some((&epoch.plan).into()),
+            shares: epoch.shares.as_flattened().to_vec().into(),
+            signatures: join_signatures(&epoch.signatures).into(),
+        }),
+    };
+    let registry = split(registry.into()).map(Part::Registry);
+    std::iter::once(Part::Header(header)).chain(registry).map(|part| pb::NetworkPart { part: Some(part) })
+}
+
+/// Directory and epoch of which some parts have come.
+pub(super) struct NetworkAssembly {
+    limit: usize,
+    header: Option<pb::NetworkHeader>,
+    registry: Vec<u8>,
+}
+
+impl NetworkAssembly {
+    /// Nothing yet; the registry may have up to `limit` bytes.
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, header: None, registry: Vec::new() }
+    }
+
+    pub(super) fn push(&mut self, part: pb::NetworkPart) -> Result<(), WireError> {
+        match (part.part.ok_or(WireError::EmptyChunk)?, &self.header) {
+            (Part::Header(_), Some(_)) => Err(WireError::SecondHeader),
+            (Part::Header(header), None) => {
+                self.header = Some(header);
+                Ok(())
+            }
+            (Part::Registry(_), None) => Err(WireError::RecordsBeforeHeader),
+            (Part::Registry(_), Some(header)) if header.epoch.is_none() => Err(WireError::UnexpectedBody),
+            (Part::Registry(keys), Some(_)) if keys.is_empty() => Err(WireError::EmptyChunk),
+            (Part::Registry(keys), Some(_)) => self.extend(&keys),
+        }
+    }
+
+    fn extend(&mut self, keys: &[u8]) -> Result<(), WireError> {
+        if keys.len() > self.limit - self.registry.len() {
+            return Err(WireError::BodyTooLong { limit: self.limit });
+        }
+        self.registry.extend_from_slice(keys);
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> Result<NetworkInfo, WireError> {
+        let header = self.header.ok_or(WireError::NoHeader)?;
+        let epoch = header.epoch.map(|epoch| epoch_start(epoch, &self.registry)).transpose()?;
+        let signatures = signatures("signatures", &header.signatures)?;
+        Ok(NetworkInfo { directory: header.directory.to_vec(), signatures, epoch })
+    }
+}
+
+fn epoch_start(epoch: pb::EpochHeader, registry: &[u8]) -> Result<EpochStart, WireError> {
+    Ok(EpochStart {
+        plan: epoch_plan(epoch.plan, registry)?,
+        shares: records("shares", &epoch.shares)?.to_vec(),
+        signatures: signatures("signatures", &epoch.signatures)?,
+    })
+}
+
+impl From<RoundEvent> for pb::RoundEvent {
+    fn from(event: RoundEvent) -> Self {
+        let event = match event {
+            RoundEvent::Announced(descriptor) => Event::Announced(pb::ClientDescriptor::from(&*descriptor)),
+            RoundEvent::Delivered(round) => Event::Delivered(round.0),
+            RoundEvent::Failed { round, reason } => Event::Failed(pb::RoundFailure { round: round.0, reason }),
+        };
+        Self { event: Some(event) }
+    }
+}
+
+impl TryFrom<pb::RoundEvent> for RoundEvent {
+    type Error = WireError;
+
+    fn try_from(event: pb::RoundEvent) -> Result<Self, WireError> {
+        Ok(match required("event", event.event)? {
+            Event::Announced(descriptor) => Self::Announced(Arc::new(client_descriptor(descriptor)?)),
+            Event::Delivered(round) => Self::Delivered(Round(round)),
+            Event::Failed(failure) => Self::Failed { round: Round(failure.round), reason: printable(failure.reason) },
+        })
+    }
+}
+
+impl From<&ClientDescriptor> for pb::ClientDescriptor {
+    fn from(descriptor: &ClientDescriptor) -> Self {
+        let chain_keys = |keys: &Vec<HopPublic>| Bytes::from(join_hop_keys(keys));
+        let layer_keys = |chains: &Vec<_>| pb::LayerKeys { chains: chains.iter().map(chain_keys).collect() };
+        Self {
+            round: descriptor.round.0,
+            chain: descriptor.chain.0.into(),
+            entry: chain_keys(&descriptor.entry),
+            entry_root: bytes_of(&descriptor.entry_root),
+            branch: descriptor.branch.0.iter().flat_map(|digest| digest.0).collect(),
+            later: descriptor.later.iter().map(layer_keys).collect(),
+            signatures: join_signatures(&descriptor.signatures).into(),
+        }
+    }
+}
+
+fn client_descriptor(descriptor: pb::ClientDescriptor) -> Result<ClientDescriptor, WireError> {
+    let branch = records::<32>("branch", &descriptor.branch)?;
+    Ok(ClientDescriptor {
+        round: Round(descriptor.round),
+        chain: chain("chain", descriptor.chain)?,
+        entry: hop_keys("entry", &descriptor.entry)?,
+        entry_root: digest("entry_root", &descriptor.entry_root)?,
+        branch: InclusionProof(branch.iter().copied().map(Digest).collect()),
+        later: descriptor.later.into_iter().map(layer_keys).collect::<Result<_, _>>()?,
+        signatures: signatures("signatures", &descriptor.signatures)?,
+    })
+}
+
+fn layer_keys(layer: pb::LayerKeys) -> Result<Vec<Vec<HopPublic>>, WireError> {
+    layer.chains.iter().map(|keys| hop_keys("later", keys)).collect()
+}
+
+impl From<SubmitRequest> for pb::SubmitRequest {
+    fn from(request: SubmitRequest) -> Self {
+        Self { round: request.round.0, chain: request.chain.0.into(), records: request.records.into() }
+    }
+}
+
+impl TryFrom<pb::SubmitRequest> for SubmitRequest {
+    type Error = WireError;
+
+    fn try_from(request: pb::SubmitRequest) -> Result<Self, WireError> {
+        let records = Vec::from(request.records);
+        Ok(Self { round: Round(request.round), chain: chain("chain", request.chain)?, records })
+    }
+}
+
+pub(super) fn rounds_request(request: &pb::RoundsRequest) -> Result<ChainId, WireError> {
+    chain("chain", request.chain)
+}
+
+impl From<NetworkStatus> for pb::StatusReply {
+    fn from(status: NetworkStatus) -> Self {
+        Self {
+            epoch: status.epoch,
+            round: status.round,
+            servers_up: status.servers_up,
+            rounds_completed: status.rounds_completed,
+            rounds_failed: status.rounds_failed,
+            hops_verified: status.hops_verified,
+            last_failure: status.last_failure,
+        }
+    }
+}
+
+impl TryFrom<pb::StatusReply> for NetworkStatus {
+    type Error = WireError;
+
+    fn try_from(status: pb::StatusReply) -> Result<Self, WireError> {
+        let got = status.servers_up.len();
+        if got > SERVER_LIMIT {
+            return Err(WireError::TooMany { field: "servers_up", limit: SERVER_LIMIT, got });
+        }
+        Ok(Self {
+            epoch: status.epoch,
+            round: status.round,
+            servers_up: status.servers_up,
+            rounds_completed: status.rounds_completed,
+            rounds_failed: status.rounds_failed,
+            hops_verified: status.hops_verified,
+            last_failure: printable(status.last_failure),
+        })
+    }
+}
+
+/// Text that ends on a terminal: without control characters, and not endless.
+pub(super) fn printable(text: String) -> String {
+    text.chars().filter(|c| !c.is_control()).take(500).collect()
+}

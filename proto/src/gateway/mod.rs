@@ -1,0 +1,110 @@
+//! What clients ask of the coordinator, and its answers, as plain values.
+//!
+//! Nothing here is believed: directory, epoch and descriptors are signed, submissions and replies are sealed. The
+//! coordinator can only keep them back.
+
+use std::sync::Arc;
+
+use hippodrome_core::{
+    descriptor::ClientDescriptor,
+    ids::{ChainId, ClientId, Round},
+    message::EpochStart,
+};
+use hippodrome_crypto::signing::Signature;
+use tokio::sync::mpsc;
+/// For implementations of [`Gateway`].
+pub use tonic::async_trait;
+
+mod client;
+mod convert;
+pub(crate) mod server;
+#[cfg(test)]
+mod tests;
+
+pub use client::{GatewayClient, GatewayError, RoundEvents, connect_gateway};
+
+/// Directory and epoch as the coordinator gives them to clients: to be verified.
+#[derive(Clone, Debug)]
+pub struct NetworkInfo {
+    /// The directory document.
+    pub directory: Vec<u8>,
+    /// One signature a server on the directory, in its order.
+    pub signatures: Vec<Signature>,
+    /// The epoch, if there is one yet.
+    pub epoch: Option<EpochStart>,
+}
+
+/// What happened with a round.
+#[derive(Clone, Debug)]
+pub enum RoundEvent {
+    /// It is announced: these are its keys.
+    Announced(Arc<ClientDescriptor>),
+    /// Its replies can be fetched.
+    Delivered(Round),
+    /// It ended without replies.
+    Failed {
+        /// The round.
+        round: Round,
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+/// All submissions of one client for one round.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubmitRequest {
+    /// The round.
+    pub round: Round,
+    /// The client's input chain.
+    pub chain: ChainId,
+    /// Encoded submissions, one a slot.
+    pub records: Vec<u8>,
+}
+
+/// How the network is doing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NetworkStatus {
+    /// Number of the epoch, 0 before the first.
+    pub epoch: u64,
+    /// The last announced round, 0 before the first.
+    pub round: u64,
+    /// Which servers are connected, in the directory's order.
+    pub servers_up: Vec<bool>,
+    /// Rounds whose replies were delivered.
+    pub rounds_completed: u64,
+    /// Rounds that ended without.
+    pub rounds_failed: u64,
+    /// Hop proofs checked by servers in all completed rounds.
+    pub hops_verified: u64,
+    /// Why the last failed round failed, or nothing.
+    pub last_failure: String,
+}
+
+/// Why the coordinator does not do what a client asks.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// There is no such thing, or not yet.
+    #[error("{0}")]
+    NotFound(String),
+    /// The request breaks a rule; asking again is no use.
+    #[error("{0}")]
+    Refused(String),
+    /// Not now.
+    #[error("{0}")]
+    Busy(String),
+}
+
+/// The coordinator's side. Each text in a [`Refusal`] is shown to the client's user.
+#[async_trait]
+pub trait Gateway: Send + Sync + 'static {
+    /// Directory and epoch.
+    async fn network(&self) -> Result<Arc<NetworkInfo>, Refusal>;
+    /// Events for clients of one input chain from now on; the stream ends when the sender is dropped.
+    async fn rounds(&self, chain: ChainId) -> Result<mpsc::Receiver<RoundEvent>, Refusal>;
+    /// Takes the submissions of a client.
+    async fn submit(&self, request: SubmitRequest) -> Result<(), Refusal>;
+    /// Gives the reply records of a client, one a slot.
+    async fn fetch(&self, round: Round, client: ClientId) -> Result<Vec<u8>, Refusal>;
+    /// How the network is doing.
+    async fn status(&self) -> Result<NetworkStatus, Refusal>;
+}

@@ -1,0 +1,238 @@
+//! One message of every kind, with different contents in every field, for tests.
+
+use hippodrome_core::{
+    ids::{ChainId, Layer, Place, Position, Round, ServerId, Stage},
+    message::{
+        Abort, AbortReason, Announcement, Awaited, Batch, BatchCommitment, Confirmation, DescriptorProposal,
+        DescriptorSignature, EpochPlan, EpochProposal, EpochSignature, EpochStart, Hello, InputCommitment, InputOffer,
+        InputRoot, InputSignature, Keys, KeysCall, Message, Noise, Parcel, Peers, Proof, ProvenHopKeys, Replies,
+        Report, ReturnBatch, ReturnParcel, SeedCall, SeedCommitment, SeedCommitments, SeedReveal, Submissions,
+    },
+};
+use hippodrome_crypto::{
+    group::{Element, SecretScalar},
+    hash::Digest,
+    hop::HopSecret,
+    signing::{PublicKey, Signature, SigningKey},
+};
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
+
+/// Draws contents.
+pub(crate) struct Sampler(ChaCha20Rng);
+
+impl Sampler {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(ChaCha20Rng::seed_from_u64(seed))
+    }
+
+    pub(crate) fn bytes(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        self.0.fill_bytes(&mut bytes);
+        bytes
+    }
+
+    pub(crate) fn array<const LEN: usize>(&mut self) -> [u8; LEN] {
+        let mut bytes = [0; LEN];
+        self.0.fill_bytes(&mut bytes);
+        bytes
+    }
+
+    pub(crate) fn digest(&mut self) -> Digest {
+        Digest(self.array())
+    }
+
+    pub(crate) fn signature(&mut self) -> Signature {
+        Signature(self.array())
+    }
+
+    pub(crate) fn signatures(&mut self, count: usize) -> Vec<Signature> {
+        (0..count).map(|_| self.signature()).collect()
+    }
+
+    pub(crate) fn public_key(&mut self) -> PublicKey {
+        SigningKey::generate(&mut self.0).public()
+    }
+
+    pub(crate) fn element(&mut self) -> Element {
+        SecretScalar::random(&mut self.0).multiply(&Element::base())
+    }
+
+    pub(crate) fn proven(&mut self) -> ProvenHopKeys {
+        let context = self.digest();
+        let (_, public, proof) = HopSecret::generate(&Element::base(), &context, &mut self.0);
+        ProvenHopKeys { layer: Layer(1), chain: ChainId(0x203), position: Position(4), public, proof }
+    }
+
+    fn stage(&mut self) -> Stage {
+        Stage { round: Round(self.0.next_u64()), layer: Layer(2), chain: ChainId(700) }
+    }
+
+    fn place(&mut self) -> Place {
+        Place { stage: self.stage(), position: Position(9) }
+    }
+
+    fn input(&mut self) -> InputCommitment {
+        InputCommitment {
+            stage: self.stage(),
+            count: 77,
+            root: self.digest(),
+            keys: self.digest(),
+            entries: self.digest(),
+        }
+    }
+
+    fn batch_commitment(&mut self) -> BatchCommitment {
+        BatchCommitment {
+            place: self.place(),
+            count: 88,
+            root: self.digest(),
+            keys: self.digest(),
+            source: self.digest(),
+        }
+    }
+
+    /// A batch whose records are `length` bytes.
+    pub(crate) fn batch(&mut self, length: usize) -> Message {
+        let (batch, signature) = (self.batch_commitment(), self.signature());
+        Message::Batch(Batch { batch, signature, records: self.bytes(length) })
+    }
+
+    /// A small message.
+    pub(crate) fn confirmation(&mut self, round: u64) -> Message {
+        let (vector, signature) = (self.digest(), self.signature());
+        Message::Confirmation(Confirmation { round: Round(round), layer: Layer(1), vector, signature })
+    }
+
+    pub(crate) fn abort(&mut self, reason: AbortReason) -> Message {
+        Message::Abort(Abort { stage: self.stage(), reason, signature: self.signature() })
+    }
+
+    /// An epoch with `clients` clients, all with the same key.
+    pub(crate) fn epoch_start(&mut self, clients: usize) -> EpochStart {
+        EpochStart {
+            plan: EpochPlan {
+                number: 9,
+                registry: vec![self.public_key(); clients],
+                first_round: Round(19),
+                start_ms: 1_900_000_000_000,
+            },
+            shares: vec![self.array(), self.array()],
+            signatures: self.signatures(3),
+        }
+    }
+
+    fn epoch_messages(&mut self) -> Vec<Message> {
+        let registry = (0..3).map(|_| self.public_key()).collect();
+        let commitments = (0..3).map(|_| (self.digest(), self.signature())).collect();
+        vec![
+            Message::Hello(Hello { address: "mix1.example.org:7001".to_owned() }),
+            Message::Peers(Peers { addresses: vec!["127.0.0.1:1".to_owned(), "[::1]:65535".to_owned()] }),
+            Message::SeedCall(SeedCall {
+                plan: EpochPlan { number: 3, registry, first_round: Round(18), start_ms: 1_800_000_000_000 },
+            }),
+            Message::SeedCommitment(SeedCommitment {
+                epoch: 4,
+                commitment: self.digest(),
+                signature: self.signature(),
+            }),
+            Message::SeedCommitments(SeedCommitments { epoch: 5, commitments }),
+            Message::SeedReveal(SeedReveal { epoch: 6, share: self.array() }),
+            Message::EpochProposal(EpochProposal { epoch: 7, shares: vec![self.array(), self.array()] }),
+            Message::EpochSignature(EpochSignature { epoch: 8, signature: self.signature() }),
+            Message::EpochStart(self.epoch_start(2)),
+        ]
+    }
+
+    fn key_messages(&mut self) -> Vec<Message> {
+        let upstream = vec![self.proven(), self.proven()];
+        vec![
+            Message::KeysCall(KeysCall { round: Round(10), position: Position(2), upstream }),
+            Message::Keys(Keys { round: Round(11), position: Position(3), keys: vec![self.proven()] }),
+            Message::DescriptorProposal(DescriptorProposal { round: Round(12), keys: vec![self.proven()] }),
+            Message::DescriptorSignature(DescriptorSignature { round: Round(13), signature: self.signature() }),
+            Message::Announcement(Announcement { round: Round(14), signatures: self.signatures(2) }),
+        ]
+    }
+
+    fn input_messages(&mut self) -> Vec<Message> {
+        vec![
+            Message::Noise(Noise { stage: self.stage(), submissions: self.bytes(300) }),
+            Message::Submissions(Submissions { stage: self.stage(), submissions: self.bytes(301) }),
+            Message::InputOffer(InputOffer {
+                input: self.input(),
+                signature: self.signature(),
+                entries: self.bytes(302),
+            }),
+            Message::InputSignature(InputSignature { stage: self.stage(), signature: self.signature() }),
+            Message::InputRoot(InputRoot { input: self.input(), signatures: self.signatures(3) }),
+            self.confirmation(15),
+        ]
+    }
+
+    fn mixing_messages(&mut self) -> Vec<Message> {
+        let keys = (0..3).map(|_| self.element()).collect();
+        vec![
+            self.batch(303),
+            Message::Proof(Proof {
+                batch: self.batch_commitment(),
+                signature: self.signature(),
+                keys,
+                proof: self.bytes(99),
+            }),
+            Message::Parcel(Parcel {
+                source: self.stage(),
+                destination: ChainId(6),
+                root: self.digest(),
+                signature: self.signature(),
+                records: self.bytes(304),
+            }),
+            Message::ReturnBatch(ReturnBatch {
+                place: self.place(),
+                root: self.digest(),
+                signature: self.signature(),
+                replies: self.bytes(305),
+            }),
+            Message::ReturnParcel(ReturnParcel {
+                source: self.stage(),
+                destination: ChainId(8),
+                root: self.digest(),
+                signature: self.signature(),
+                replies: self.bytes(306),
+            }),
+            Message::Replies(Replies { stage: self.stage(), replies: self.bytes(307) }),
+            Message::Report(Report { round: Round(16), hops_verified: 17, mixing_ms: 18 }),
+        ]
+    }
+
+    /// One message of every kind, and an abort for every reason.
+    pub(crate) fn every_kind(&mut self) -> Vec<Message> {
+        let mut messages = self.epoch_messages();
+        messages.extend(self.key_messages());
+        messages.extend(self.input_messages());
+        messages.extend(self.mixing_messages());
+        messages.extend(abort_reasons().map(|reason| self.abort(reason)));
+        messages
+    }
+}
+
+fn abort_reasons() -> impl Iterator<Item = AbortReason> {
+    let awaited = [
+        Awaited::Input,
+        Awaited::InputSignatures,
+        Awaited::Confirmations,
+        Awaited::Batch,
+        Awaited::Proofs,
+        Awaited::Replies,
+    ];
+    let others = [
+        AbortReason::BadMessage(ServerId(1)),
+        AbortReason::BadProof(ServerId(2)),
+        AbortReason::Convicted(ServerId(3)),
+        AbortReason::Equivocation(ServerId(u16::MAX)),
+        AbortReason::LayerDidNotOpen,
+        AbortReason::ActedBefore,
+        AbortReason::Storage,
+    ];
+    awaited.into_iter().map(AbortReason::Deadline).chain(others)
+}
