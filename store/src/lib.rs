@@ -1,0 +1,16 @@
+//! What nodes and people keep on disk.
+//!
+//! * [`key_file`]: secret keys, readable by their owner only.
+//! * [`network_file`]: parameters and parties of a network, signed by its servers.
+//! * [`registry_file`]: keys of the clients that an epoch registers.
+//! * [`marks`]: what makes *once* survive a crash.
+//! * [`config`]: settings of a node.
+//! * [`mod@file`]: how all of them are read and written.
+
+pub mod config;
+pub mod file;
+mod hex;
+pub mod key_file;
+pub mod marks;
+pub mod network_file;
+pub mod registry_file;
