@@ -1,0 +1,16 @@
+//! A mix server: the shell around [`hippodrome_core::mixer::Mixer`].
+//!
+//! It reads the clock, keeps keys and marks, carries messages, and runs jobs on a pool of threads. What a message means
+//! is decided by the machine alone. Logs say nothing about users.
+
+mod clock;
+mod config;
+mod error;
+mod greeting;
+mod machine;
+mod node;
+mod pool;
+
+pub use config::MixnodeConfig;
+pub use error::MixnodeError;
+pub use node::run;

@@ -1,0 +1,196 @@
+//! The thread that runs the machine: waits for a message, a result or the time, and does what the machine says.
+
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use hippodrome_core::{
+    ids::{Party, ServerId},
+    message::{Hello, Message},
+    mixer::{Input, JobDone, Mixer, Notice, Output},
+};
+use hippodrome_proto::transport::Peers;
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::{mpsc, oneshot},
+    time::{sleep, timeout_at},
+};
+
+use crate::{
+    clock::{instant_of, now_ms},
+    greeting::{AGAIN_MS, Due, Greeting},
+    pool::Pool,
+};
+
+/// The longest wait for anything: even an idle server looks at its clock this often, and erases what is out of date.
+const IDLE_MS: u64 = 1_000;
+/// The shortest wait: a machine that always wants time to pass does not keep messages from coming in.
+const LEAST_MS: u64 = 1;
+/// How long jobs that run may go on after the node was told to stop.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// Everything that the machine's thread has.
+pub(crate) struct Machine {
+    pub(crate) mixer: Mixer,
+    pub(crate) peers: Peers,
+    pub(crate) pool: Pool,
+    pub(crate) inbox: Inbox,
+    pub(crate) greeting: Greeting,
+    /// Where peers reach this server.
+    pub(crate) advertised: String,
+    /// Where the coordinator is, for the log.
+    pub(crate) coordinator: String,
+}
+
+/// What a machine waits for.
+pub(crate) struct Inbox {
+    pub(crate) messages: mpsc::Receiver<(Party, Message)>,
+    pub(crate) results: mpsc::UnboundedReceiver<JobDone>,
+    /// Ends, with or without a word, when the node is to stop.
+    pub(crate) stop: oneshot::Receiver<()>,
+}
+
+impl Inbox {
+    /// What happens next; none when the node is to stop. Results go first: they free memory, and the rounds that they
+    /// belong to are the oldest.
+    async fn next(&mut self, wait: Duration) -> Option<Input> {
+        tokio::select! {
+            biased;
+            _ = &mut self.stop => None,
+            Some(done) = self.results.recv() => Some(Input::Done(done)),
+            Some((from, message)) = self.messages.recv() => Some(Input::Message { from, message }),
+            () = sleep(wait) => Some(Input::Tick),
+        }
+    }
+}
+
+impl Machine {
+    /// Runs until it is told to stop; jobs that run may end first, if that is soon.
+    pub(crate) fn run(self, waiting: &Runtime) {
+        let Self { mixer, peers, pool, mut inbox, greeting, advertised, coordinator } = self;
+        let mut driver = Driver { mixer, peers, pool: Some(pool), greeting, advertised, coordinator, jobs_running: 0 };
+        loop {
+            driver.greet(now_ms());
+            if driver.tick_in_ms(now_ms()) == 0 {
+                driver.handle(Input::Tick);
+            }
+            let wait = Duration::from_millis(driver.tick_in_ms(now_ms()).max(LEAST_MS));
+            match waiting.block_on(inbox.next(wait)) {
+                Some(input) => driver.handle(input),
+                None => break,
+            }
+        }
+        driver.drain(inbox, waiting);
+    }
+}
+
+/// A runtime for the machine's thread, which only waits on it.
+pub(crate) fn waiting_runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_time().build()
+}
+
+/// Does what the machine says.
+struct Driver {
+    mixer: Mixer,
+    peers: Peers,
+    /// None once the node is stopping: no job begins any more.
+    pool: Option<Pool>,
+    greeting: Greeting,
+    advertised: String,
+    coordinator: String,
+    jobs_running: usize,
+}
+
+impl Driver {
+    fn tick_in_ms(&self, now_ms: u64) -> u64 {
+        self.mixer.next_tick_ms().map_or(IDLE_MS, |tick| tick.saturating_sub(now_ms).min(IDLE_MS))
+    }
+
+    fn handle(&mut self, input: Input) {
+        let now_ms = now_ms();
+        match &input {
+            Input::Message { from: Party::Coordinator, .. } => self.greeting.on_word(now_ms),
+            Input::Done(_) => self.jobs_running = self.jobs_running.saturating_sub(1),
+            Input::Message { .. } | Input::Tick => {}
+        }
+        for output in self.mixer.handle(now_ms, input) {
+            self.perform(output, now_ms);
+        }
+    }
+
+    fn perform(&mut self, output: Output, now_ms: u64) {
+        match output {
+            Output::Send { to, message, until_ms } => self.send(to, &message, instant_of(until_ms, now_ms)),
+            Output::Run(job) => {
+                if let Some(pool) = &self.pool {
+                    self.jobs_running += 1;
+                    pool.run(job);
+                }
+            }
+            Output::Peers(addresses) => self.set_peers(addresses),
+            Output::Notice(notice) => log(&notice),
+        }
+    }
+
+    fn send(&self, to: Party, message: &Arc<Message>, give_up: Instant) {
+        if let Err(error) = self.peers.send(to, message, give_up) {
+            tracing::warn!(%to, %error, "a message is dropped");
+        }
+    }
+
+    fn set_peers(&mut self, addresses: Vec<String>) {
+        self.greeting.on_peers();
+        for (id, address) in (0..).zip(addresses) {
+            // The list has this server's own address too, to which there is no link.
+            self.peers.set_address(Party::Server(ServerId(id)), address);
+        }
+    }
+
+    fn greet(&mut self, now_ms: u64) {
+        let coordinator = &self.coordinator;
+        match self.greeting.due(now_ms) {
+            None => return,
+            Some(Due::First) => tracing::info!(coordinator, advertised = self.advertised, "saying hello"),
+            Some(Due::Unanswered { waited_ms }) => tracing::info!(
+                coordinator,
+                waited_s = waited_ms / 1_000,
+                "no list of peers yet: the coordinator is not there, or waits for other servers; saying hello again"
+            ),
+            Some(Due::Silent { silent_ms }) => {
+                tracing::warn!(
+                    coordinator,
+                    silent_s = silent_ms / 1_000,
+                    "the coordinator is silent; saying hello again"
+                );
+            }
+        }
+        let hello = Arc::new(Message::Hello(Hello { address: self.advertised.clone() }));
+        self.send(Party::Coordinator, &hello, instant_of(now_ms + AGAIN_MS, now_ms));
+    }
+
+    /// Takes in the results of the jobs that still run; begins none.
+    fn drain(mut self, mut inbox: Inbox, waiting: &Runtime) {
+        self.pool = None;
+        drop(inbox.messages);
+        let end = tokio::time::Instant::now() + DRAIN;
+        while self.jobs_running > 0 {
+            match waiting.block_on(async { timeout_at(end, inbox.results.recv()).await }) {
+                Ok(Some(done)) => self.handle(Input::Done(done)),
+                _ => break,
+            }
+        }
+    }
+}
+
+/// Nothing in a notice is about a user.
+fn log(notice: &Notice) {
+    match notice {
+        Notice::Epoch { .. } => tracing::info!("{notice}"),
+        Notice::Announced(_) | Notice::RoundOver(_) | Notice::Ignored { .. } => tracing::debug!("{notice}"),
+        Notice::Aborted { .. } | Notice::AbortedBy { .. } | Notice::RepliesReplaced { .. } | Notice::Refused { .. } => {
+            tracing::warn!("{notice}")
+        }
+    }
+}
