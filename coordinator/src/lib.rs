@@ -1,0 +1,89 @@
+//! The coordinator of a network: the machine of `hippodrome_core::coordinator` with sockets, a disk and a clock.
+//!
+//! One task feeds the machine with messages of servers and with the time ([`run`]); clients come in through the
+//! gateway, which looks into the machine and never waits in it. Nothing that is logged is about a user.
+
+mod config;
+mod gateway;
+mod shell;
+
+use std::{
+    fs::Permissions,
+    io::{self, Write},
+    net::SocketAddr,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use hippodrome_core::ids::Party;
+use hippodrome_proto::{
+    tls::{Fingerprint, TlsError},
+    transport::{BindError, ServeError},
+};
+use hippodrome_store::{
+    key_file::KeyFileError, marks::MarksError, network_file::NetworkFileError, registry_file::RegistryError,
+};
+
+pub use self::{config::CoordinatorConfig, shell::run};
+
+/// Why a coordinator does not start, or stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum CoordinatorError {
+    /// The network file is no good.
+    #[error(transparent)]
+    Network(#[from] NetworkFileError),
+    /// The key file is no good.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    /// The registry is no good.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The state directory cannot be used.
+    #[error(transparent)]
+    Marks(#[from] MarksError),
+    /// The key is another coordinator's.
+    #[error("{} has certificate {got}, but the network file pins {pinned} for the coordinator", path.display())]
+    NotPinned {
+        /// The key file.
+        path: PathBuf,
+        /// Its certificate.
+        got: Fingerprint,
+        /// The one that servers and clients expect.
+        pinned: Fingerprint,
+    },
+    /// The address cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The file that says where the coordinator listens cannot be written.
+    #[error("cannot write the coordinator's address to {}: {source}", path.display())]
+    AddressFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The listener stopped.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+}
+
+/// Writes `host:port` to a file, whole or not at all: whoever waits for the file reads an address that is listened on.
+fn write_address(path: &Path, address: SocketAddr) -> Result<(), CoordinatorError> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let write = || -> io::Result<()> {
+        let mut file = tempfile::Builder::new()
+            .prefix(".hippodrome-")
+            .permissions(Permissions::from_mode(0o644))
+            .tempfile_in(directory)?;
+        writeln!(file, "{address}")?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().map_err(|source| CoordinatorError::AddressFile { path: path.to_owned(), source })
+}
+
+/// The coordinator's own entry among the parties of a network.
+const SELF: Party = Party::Coordinator;

@@ -1,0 +1,207 @@
+//! What feeds the machine, and carries out what it wants done.
+
+use std::{
+    future::{Future, pending},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use hippodrome_core::{
+    coordinator::{Coordinator, Input, Output},
+    directory::Directory,
+    ids::{ChainId, Party, Round, ServerId},
+    marks::Marks,
+    message::Message,
+};
+use hippodrome_proto::{
+    gateway::RoundEvent,
+    tls::{Fingerprint, Pins},
+    transport::{Limits, Listener, Peers, bind},
+};
+use hippodrome_store::{key_file::CoordinatorKeys, marks::MarkFile, network_file::NetworkFile, registry_file};
+use tokio::{
+    sync::{broadcast, mpsc, watch},
+    time::sleep,
+};
+
+use crate::{CoordinatorConfig, CoordinatorError, SELF, gateway::Desk, write_address};
+
+/// Messages of servers that wait for the machine; when there are more, their senders wait.
+const INBOX: usize = 256;
+/// Events that a client may fall behind before its stream is ended: more than two for every round that is kept.
+const EVENTS: usize = 64;
+/// Longest time that the machine is left without a look at the clock, which may be set.
+const LONGEST_WAIT_MS: u64 = 1000;
+
+/// Runs a coordinator until `shutdown` is done; then it stops listening, ends open streams and returns.
+pub async fn run(config: CoordinatorConfig, shutdown: impl Future<Output = ()> + Send) -> Result<(), CoordinatorError> {
+    let file = NetworkFile::load(&config.network)?;
+    let directory = Arc::new(hippodrome_store::network_file::Network::load(&config.network)?.directory);
+    let keys = CoordinatorKeys::load(&config.key)?;
+    check_pinned(&config, &directory, &keys)?;
+    let registry = registry_file::load(&config.registry)?.into_iter().map(|registrant| registrant.key).collect();
+    let marks = Marks::new(Box::new(MarkFile::open(&config.state_dir)?));
+    let tcp = bind(&config.listen).await?;
+    if let Ok(address) = tcp.local_addr() {
+        tracing::info!(network = %directory.id(), %address, "the coordinator listens");
+        config.address_file.as_deref().map_or(Ok(()), |path| write_address(path, address))?;
+    }
+
+    let certificate = Arc::new(keys.into_certificate());
+    let pins = servers(&directory).map(|(party, pinned)| (pinned, party)).collect::<Pins>();
+    let peers = Peers::new(&certificate, servers(&directory))?;
+    let (messages, inbox) = mpsc::channel(INBOX);
+    let (stop, stopping) = watch::channel(false);
+    let shell = Arc::new(Shell::new(Arc::clone(&directory), Coordinator::new(directory, registry, marks), peers));
+    let desk = Desk::new(Arc::clone(&shell), file.to_text().into_bytes(), stopping.clone());
+    let limits = Limits { max_body_bytes: largest_body(&shell.directory), ..Limits::default() };
+    let listener = Listener::new(tcp, certificate, pins, limits, messages).with_gateway(Arc::new(desk));
+
+    let serving = listener.serve(until(stopping.clone()));
+    let turning = async {
+        shell.turn(inbox, stopping).await;
+        pending().await
+    };
+    let stopping = async {
+        shutdown.await;
+        tracing::info!("stopping");
+        stop.send_replace(true);
+        pending().await
+    };
+    tokio::select! {
+        served = serving => Ok(served?),
+        () = turning => Ok(()),
+        () = stopping => Ok(()),
+    }
+}
+
+fn check_pinned(
+    config: &CoordinatorConfig,
+    directory: &Directory,
+    keys: &CoordinatorKeys,
+) -> Result<(), CoordinatorError> {
+    let got = keys.fingerprint();
+    match directory.certificate(SELF).copied().map(Fingerprint::from) {
+        Some(pinned) if pinned != got => Err(CoordinatorError::NotPinned { path: config.key.clone(), got, pinned }),
+        _ => Ok(()),
+    }
+}
+
+fn servers(directory: &Directory) -> impl Iterator<Item = (Party, Fingerprint)> {
+    directory.server_ids().zip(directory.servers()).map(|(id, entry)| (Party::Server(id), entry.certificate.into()))
+}
+
+/// The replies to a full chain, or a server's noise for it.
+fn largest_body(directory: &Directory) -> usize {
+    let (params, sizes) = (directory.params(), directory.params().sizes());
+    params.max_batch as usize * sizes.submission.max(sizes.reply_record)
+}
+
+pub(crate) async fn until(mut stopping: watch::Receiver<bool>) {
+    // An error means that the sender is gone, and so is the node.
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+/// Milliseconds since 1970 by this machine's clock.
+pub(crate) fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+/// The machine with its ways out.
+pub(crate) struct Shell {
+    pub(crate) directory: Arc<Directory>,
+    machine: Mutex<Coordinator>,
+    peers: Peers,
+    /// One for each input chain.
+    events: Vec<broadcast::Sender<RoundEvent>>,
+}
+
+impl Shell {
+    fn new(directory: Arc<Directory>, machine: Coordinator, peers: Peers) -> Self {
+        let events = (0..directory.params().chains).map(|_| broadcast::Sender::new(EVENTS)).collect();
+        Self { directory, machine: Mutex::new(machine), peers, events }
+    }
+
+    /// The machine. It is held for moments only: signatures are checked and messages encoded without it.
+    pub(crate) fn machine(&self) -> MutexGuard<'_, Coordinator> {
+        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Feeds the machine until the node stops. Nobody else gives it an input, so what it sends goes out in order.
+    async fn turn(&self, mut inbox: mpsc::Receiver<(Party, Message)>, stopping: watch::Receiver<bool>) {
+        let stopped = until(stopping);
+        tokio::pin!(stopped);
+        loop {
+            let now = now_ms();
+            let wait = self.machine().next_tick_ms(now).saturating_sub(now).clamp(1, LONGEST_WAIT_MS);
+            let input = tokio::select! {
+                () = &mut stopped => return,
+                message = inbox.recv() => match message {
+                    Some((Party::Server(from), message)) => Input::Message { from, message },
+                    Some((Party::Coordinator, _)) => continue,
+                    None => return,
+                },
+                () = sleep(Duration::from_millis(wait)) => Input::Tick,
+            };
+            self.handle(input);
+        }
+    }
+
+    fn handle(&self, input: Input) {
+        let mut machine = self.machine();
+        let outputs = machine.handle(now_ms(), input);
+        // Clients that subscribe see either the machine before these events, and then them, or after.
+        outputs.iter().for_each(|output| self.tell_clients(&machine, output));
+        drop(machine);
+        outputs.into_iter().for_each(|output| self.carry_out(output));
+    }
+
+    fn tell_clients(&self, machine: &Coordinator, output: &Output) {
+        for (chain, events) in (0..).map(ChainId).zip(&self.events) {
+            let event = match output {
+                Output::Announced(round) => announced(machine, *round, chain),
+                Output::Delivered(round) => Some(RoundEvent::Delivered(*round)),
+                Output::Failed { round, reason } => Some(RoundEvent::Failed { round: *round, reason: reason.clone() }),
+                _ => None,
+            };
+            // An error means that nobody listens.
+            let _ = event.map(|event| events.send(event));
+        }
+    }
+
+    fn carry_out(&self, output: Output) {
+        match output {
+            Output::Send { to, message, until_ms } => self.send(to, &message, until_ms),
+            Output::Peers(addresses) => {
+                for (id, address) in self.directory.server_ids().zip(addresses) {
+                    if !address.is_empty() {
+                        self.peers.set_address(Party::Server(id), address);
+                    }
+                }
+            }
+            Output::Announced(round) => tracing::debug!(round = round.0, "announced"),
+            Output::Delivered(round) => tracing::info!(round = round.0, "delivered"),
+            Output::Failed { round, reason } => tracing::warn!(round = round.0, reason, "failed"),
+            Output::Notice(notice) => tracing::info!("{notice}"),
+        }
+    }
+
+    fn send(&self, to: ServerId, message: &Arc<Message>, until_ms: u64) {
+        let give_up = Instant::now() + Duration::from_millis(until_ms.saturating_sub(now_ms()));
+        if let Err(error) = self.peers.send(Party::Server(to), message, give_up) {
+            tracing::warn!(%error, "a message was not sent");
+        }
+    }
+
+    /// Events of a chain from now on, and before them the rounds that are open; none if there is no such chain.
+    pub(crate) fn subscribe(&self, chain: ChainId) -> Option<(Vec<RoundEvent>, broadcast::Receiver<RoundEvent>)> {
+        let machine = self.machine();
+        let live = self.events.get(usize::from(chain.0))?.subscribe();
+        let open = machine.open_rounds(now_ms());
+        Some((open.into_iter().filter_map(|round| announced(&machine, round, chain)).collect(), live))
+    }
+}
+
+fn announced(machine: &Coordinator, round: Round, chain: ChainId) -> Option<RoundEvent> {
+    machine.view(round, chain).map(|view| RoundEvent::Announced(Arc::new(view)))
+}
