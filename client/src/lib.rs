@@ -1,0 +1,16 @@
+//! Clients of a network.
+//!
+//! * [`uplink`]: the connection to the coordinator, nothing of which is believed before signatures are checked.
+//! * [`session`]: takes part in every round, busy or idle: the same submissions at the same time, the same work.
+//! * [`voice`]: who says what goes into the slots and takes the replies.
+//! * [`idle`]: a voice with nobody to talk to.
+//! * [`person`]: a voice with a conversation, kept on disk.
+//! * [`swarm`]: many clients in one process.
+
+mod clock;
+pub mod idle;
+pub mod person;
+pub mod session;
+pub mod swarm;
+pub mod uplink;
+pub mod voice;

@@ -1,0 +1,406 @@
+//! A client's part in the rounds of a network, from the announcement to the replies.
+//!
+//! In each round a client submits once, at the same offset from the round's start, and opens every reply, whatever its
+//! [`Voice`] has to say. It believes its own clock and signatures, nothing else.
+
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    future::Future,
+    sync::Arc,
+};
+
+use hippodrome_core::{
+    descriptor::RoundView,
+    directory::Directory,
+    epoch::Epoch,
+    ids::{ClientId, Round},
+    marks::{Act, Marks, Refused, StoreError},
+    participant::{CLOCK_TOLERANCE_MS, Participant, Pending, check_window},
+};
+use hippodrome_crypto::{
+    hash::{Hasher, hex},
+    signing::{PublicKey, SigningKey},
+};
+use hippodrome_proto::{
+    gateway::{GatewayClient, GatewayError, Refusal, SubmitRequest},
+    transport::ConnectError,
+};
+use tokio::{
+    sync::broadcast::{Receiver, error::RecvError},
+    task::JoinSet,
+};
+
+use crate::{
+    clock::{Backoff, now_ms, sleep_until_ms},
+    uplink::{Heard, Uplink, UplinkError},
+    voice::{Notice, Voice, VoiceError},
+};
+
+/// Submissions are made this long before they are sent, so that the time at which they leave does not tell how long
+/// making them took.
+const PREPARE_MS: u64 = 60;
+/// Rounds are announced one period ahead; keys of rounds further ahead than this many are of no use.
+const FURTHEST_PERIODS: u64 = 4;
+/// Replies are asked for at most this long after a round's deadline.
+const FETCH_GRACE_MS: u64 = 5000;
+
+/// Why a session does not begin, or ends.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The coordinator cannot be reached.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The coordinator gives an epoch that is not this network's.
+    #[error(transparent)]
+    Uplink(#[from] UplinkError),
+    /// The key has no seat in the epoch.
+    #[error(
+        "the client key {} is not registered in epoch {epoch}; the coordinator's operator adds it to the registry file, \
+         and it is registered in the next epoch, which begins when the coordinator is started again",
+        hex(key.as_bytes())
+    )]
+    NotRegistered {
+        /// The client's key.
+        key: Box<PublicKey>,
+        /// Number of the epoch.
+        epoch: u64,
+    },
+    /// What makes *once* durable fails.
+    #[error(transparent)]
+    Marks(#[from] StoreError),
+    /// The voice cannot go on.
+    #[error("{0}")]
+    Voice(VoiceError),
+}
+
+/// A client that takes part in a network.
+pub struct Session {
+    uplink: Uplink,
+    key: SigningKey,
+    marks: Marks,
+}
+
+impl Session {
+    /// Connects to the coordinator at `host:port`, which must show the certificate that the directory pins.
+    pub async fn connect(
+        directory: Arc<Directory>,
+        address: &str,
+        key: SigningKey,
+        marks: Marks,
+    ) -> Result<Self, SessionError> {
+        Ok(Self::over(Uplink::connect(directory, address).await?, key, marks))
+    }
+
+    /// Takes part over a connection that others may use, too. `marks` are this client's alone.
+    pub fn over(uplink: Uplink, key: SigningKey, marks: Marks) -> Self {
+        Self { uplink, key, marks }
+    }
+
+    /// Takes part in every round until `shutdown` is done. A broken connection is made again; what ends a session is
+    /// listed in [`SessionError`]. Without an epoch it waits for one.
+    pub async fn run<V: Voice>(
+        self,
+        voice: &mut V,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<(), SessionError> {
+        tokio::select! {
+            ended = self.take_part(voice) => ended,
+            () = shutdown => Ok(()),
+        }
+    }
+
+    async fn take_part<V: Voice>(self, voice: &mut V) -> Result<(), SessionError> {
+        let epoch = wait_for_epoch(&self.uplink, voice).await?;
+        let seat = Seat::new(&self, epoch)?;
+        voice.notice(Notice::Joined(Arc::clone(&seat.epoch)));
+        let (recent, heard) = self.uplink.listen(seat.participant.chain());
+        let errands = JoinSet::new();
+        let (due, in_flight) = (BTreeMap::new(), BTreeMap::new());
+        let mut running = Running { session: self, voice, seat, heard, due, in_flight, errands };
+        for heard in recent {
+            running.on_heard(heard)?;
+        }
+        running.run().await
+    }
+}
+
+/// Asks for an epoch until there is one.
+async fn wait_for_epoch<V: Voice>(uplink: &Uplink, voice: &mut V) -> Result<Arc<Epoch>, SessionError> {
+    let mut backoff = Backoff::new();
+    loop {
+        let waiting = match uplink.epoch().await {
+            Ok(Some(epoch)) => return Ok(epoch),
+            Ok(None) => uplink.status().await,
+            Err(UplinkError::Gateway(error)) => Err(error),
+            Err(error) => return Err(error.into()),
+        };
+        voice.notice(match waiting {
+            Ok(status) => {
+                let servers_up = status.servers_up.iter().filter(|up| **up).count();
+                Notice::Waiting { servers_up, servers: uplink.directory().servers().len() }
+            }
+            Err(error) => Notice::Interrupted { reason: error.to_string() },
+        });
+        backoff.wait().await;
+    }
+}
+
+/// A client's place in an epoch.
+struct Seat {
+    epoch: Arc<Epoch>,
+    participant: Participant,
+}
+
+impl Seat {
+    fn new(session: &Session, epoch: Arc<Epoch>) -> Result<Self, SessionError> {
+        let key = SigningKey::from_seed(&session.key.expose_seed());
+        let participant = Participant::new(session.uplink.directory(), &epoch, key).map_err(|_| {
+            SessionError::NotRegistered { key: Box::new(session.key.public()), epoch: epoch.plan().number }
+        })?;
+        Ok(Self { epoch, participant })
+    }
+}
+
+/// When a client submits: at an offset that follows from its key, in the second to fourth eighth of the collection.
+fn offset_ms(key: &PublicKey, collect_ms: u64) -> u64 {
+    let digest = Hasher::new("hippodrome v1 client offset").bytes(key.as_bytes()).finish();
+    let number = digest.0.iter().take(8).fold(0, |number: u64, byte| number << 8 | u64::from(*byte));
+    let span = (collect_ms / 2 - collect_ms / 8).max(1);
+    collect_ms / 8 + number % span
+}
+
+/// A session that takes part.
+struct Running<'a, V> {
+    session: Session,
+    voice: &'a mut V,
+    seat: Seat,
+    heard: Receiver<Heard>,
+    due: BTreeMap<Round, Arc<RoundView>>,
+    in_flight: BTreeMap<Round, InFlight>,
+    errands: JoinSet<Errand>,
+}
+
+/// A round that was submitted to.
+struct InFlight {
+    pending: Pending,
+    client: ClientId,
+    deadline_ms: u64,
+    asked: bool,
+}
+
+/// What a request to the coordinator led to.
+enum Errand {
+    Submitted(Round, Result<(), GatewayError>),
+    Fetched(Round, Result<Vec<u8>, GatewayError>),
+}
+
+impl<V: Voice> Running<'_, V> {
+    async fn run(mut self) -> Result<(), SessionError> {
+        loop {
+            let next_ms = self.next_ms();
+            tokio::select! {
+                heard = self.heard.recv() => match heard {
+                    Ok(heard) => self.on_heard(heard)?,
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => self.listen_anew()?,
+                },
+                Some(errand) = self.errands.join_next() => {
+                    // An errand that was cut off by the end of its runtime has no result.
+                    errand.map_or(Ok(()), |errand| self.on_errand(errand))?;
+                }
+                () = sleep_until_ms(next_ms) => self.on_clock()?,
+            }
+        }
+    }
+
+    fn on_heard(&mut self, heard: Heard) -> Result<(), SessionError> {
+        match heard {
+            Heard::Announced { epoch, view } => {
+                let number = epoch.plan().number;
+                self.enter(epoch)?;
+                // A view of an epoch that this seat has left opens nothing any more.
+                if number == self.seat.epoch.plan().number {
+                    self.plan(view);
+                }
+            }
+            Heard::Refused { round, reason } => self.voice.notice(Notice::SatOut { round, reason }),
+            Heard::Delivered(round) => self.ask(round),
+            Heard::Failed { round, reason } => {
+                self.due.remove(&round);
+                self.lose(round, &reason)?;
+            }
+            Heard::Connected => self.voice.notice(Notice::Connected),
+            Heard::Interrupted(reason) => self.voice.notice(Notice::Interrupted { reason }),
+        }
+        Ok(())
+    }
+
+    /// Takes a seat in a newer epoch.
+    fn enter(&mut self, epoch: Arc<Epoch>) -> Result<(), SessionError> {
+        if epoch.plan().number <= self.seat.epoch.plan().number {
+            return Ok(());
+        }
+        let chain = self.seat.participant.chain();
+        self.seat = Seat::new(&self.session, epoch)?;
+        self.due.clear();
+        self.voice.notice(Notice::Joined(Arc::clone(&self.seat.epoch)));
+        if self.seat.participant.chain() != chain { self.listen_anew() } else { Ok(()) }
+    }
+
+    fn listen_anew(&mut self) -> Result<(), SessionError> {
+        let (recent, heard) = self.session.uplink.listen(self.seat.participant.chain());
+        self.heard = heard;
+        recent.into_iter().try_for_each(|heard| self.on_heard(heard))
+    }
+
+    /// Notes a round for its time. Views of other chains are of no use for this seat.
+    fn plan(&mut self, view: Arc<RoundView>) {
+        let params = self.session.uplink.directory().params();
+        let start = self.seat.epoch.window_start_ms(view.round());
+        let is_near = start <= now_ms() + FURTHEST_PERIODS * params.period_ms + CLOCK_TOLERANCE_MS;
+        if view.chain() == self.seat.participant.chain() && is_near && now_ms() <= start + params.collect_ms {
+            self.due.entry(view.round()).or_insert(view);
+        }
+    }
+
+    /// When this client submits in a round.
+    fn submits_ms(&self, round: Round) -> u64 {
+        let collect_ms = self.session.uplink.directory().params().collect_ms;
+        self.seat.epoch.window_start_ms(round) + offset_ms(&self.session.key.public(), collect_ms)
+    }
+
+    /// When this client makes its submissions for a round.
+    fn prepares_ms(&self, round: Round) -> u64 {
+        self.submits_ms(round).saturating_sub(PREPARE_MS).max(self.seat.epoch.window_start_ms(round))
+    }
+
+    fn next_ms(&self) -> u64 {
+        let due = self.due.keys().next().map(|round| self.prepares_ms(*round));
+        let deadline = self.in_flight.values().filter(|round| !round.asked).map(|round| round.deadline_ms).min();
+        due.into_iter().chain(deadline).min().unwrap_or(u64::MAX).min(now_ms() + 1000)
+    }
+
+    fn on_clock(&mut self) -> Result<(), SessionError> {
+        let now = now_ms();
+        while let Some(due) = self.due.first_entry() {
+            let round = *due.key();
+            if now < self.prepares_ms(round) {
+                break;
+            }
+            if let Some((round, view)) = self.due.pop_first() {
+                self.submit(round, &view)?;
+            }
+        }
+        let silent = self.in_flight.iter().filter(|(_, at)| !at.asked && now >= at.deadline_ms);
+        let silent: Vec<Round> = silent.map(|(round, _)| *round).collect();
+        silent.into_iter().for_each(|round| self.ask(round));
+        Ok(())
+    }
+
+    /// Makes the submissions of a round, once ever, and has them sent at this client's time.
+    fn submit(&mut self, round: Round, view: &RoundView) -> Result<(), SessionError> {
+        let (directory, epoch) = (Arc::clone(self.session.uplink.directory()), Arc::clone(&self.seat.epoch));
+        if let Err(outside) = check_window(&directory, &epoch, round, now_ms()) {
+            self.voice.notice(Notice::SatOut { round, reason: outside.to_string() });
+            return Ok(());
+        }
+        let once = match self.session.marks.claim(Act::Submit, round) {
+            Ok(once) => once,
+            Err(Refused::Store(error)) => return Err(error.into()),
+            Err(before @ Refused::Before { .. }) => {
+                self.voice.notice(Notice::SatOut { round, reason: before.to_string() });
+                return Ok(());
+            }
+        };
+        let clock = epoch.round_at(now_ms() + CLOCK_TOLERANCE_MS).unwrap_or(round);
+        let accesses = self.voice.accesses(round, clock).map_err(SessionError::Voice)?;
+        let participant = &self.seat.participant;
+        let (records, pending) = participant.compose(view, once, &accesses, &mut rand::rng());
+        let params = directory.params();
+        let start = epoch.window_start_ms(round);
+        let deadline_ms = start + params.deadline_ms + CLOCK_TOLERANCE_MS;
+        let in_flight = InFlight { pending, client: participant.client(), deadline_ms, asked: false };
+        self.in_flight.insert(round, in_flight);
+        let request = SubmitRequest { round, chain: view.chain(), records };
+        let gateway = self.session.uplink.gateway().clone();
+        let (at_ms, until_ms) = (self.submits_ms(round), start + params.collect_ms);
+        self.errands.spawn(async move {
+            sleep_until_ms(at_ms).await;
+            Errand::Submitted(round, insist(until_ms, || gateway.submit(request.clone())).await)
+        });
+        Ok(())
+    }
+
+    /// Fetches the replies of a round that this client takes part in.
+    fn ask(&mut self, round: Round) {
+        let Some(in_flight) = self.in_flight.get_mut(&round).filter(|in_flight| !in_flight.asked) else { return };
+        in_flight.asked = true;
+        let (gateway, client): (GatewayClient, ClientId) = (self.session.uplink.gateway().clone(), in_flight.client);
+        let until_ms = in_flight.deadline_ms + FETCH_GRACE_MS;
+        self.errands
+            .spawn(async move { Errand::Fetched(round, insist(until_ms, || gateway.fetch(round, client)).await) });
+    }
+
+    fn on_errand(&mut self, errand: Errand) -> Result<(), SessionError> {
+        match errand {
+            Errand::Submitted(round, Ok(())) => self.voice.notice(Notice::Submitted(round)),
+            Errand::Submitted(round, Err(error)) => self.lose(round, &error.to_string())?,
+            Errand::Fetched(round, Ok(replies)) => self.open(round, &replies)?,
+            Errand::Fetched(round, Err(error)) => self.lose(round, &error.to_string())?,
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, round: Round, replies: &[u8]) -> Result<(), SessionError> {
+        let Entry::Occupied(in_flight) = self.in_flight.entry(round) else { return Ok(()) };
+        match in_flight.remove().pending.open(replies) {
+            Ok(replies) => self.voice.replies(round, replies),
+            Err(wrong) => self.voice.lost(round, &wrong.to_string()),
+        }
+        .map_err(SessionError::Voice)
+    }
+
+    fn lose(&mut self, round: Round, reason: &str) -> Result<(), SessionError> {
+        match self.in_flight.remove(&round) {
+            Some(_) => self.voice.lost(round, reason).map_err(SessionError::Voice),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Makes the same request until it is answered, refused for good, or of no use any more.
+async fn insist<T, F: Future<Output = Result<T, GatewayError>>>(
+    until_ms: u64,
+    mut request: impl FnMut() -> F,
+) -> Result<T, GatewayError> {
+    let mut backoff = Backoff::new();
+    loop {
+        let error = match request().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        let is_final = matches!(
+            error,
+            GatewayError::Refused(Refusal::NotFound(_) | Refusal::Refused(_)) | GatewayError::Malformed(_)
+        );
+        if is_final || now_ms() >= until_ms {
+            return Err(error);
+        }
+        backoff.wait().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_follow_from_the_key_and_lie_in_the_first_half() {
+        let key = |seed: u8| SigningKey::from_seed(&[seed; 32]).public();
+        let offsets: Vec<u64> = (0..50).map(|seed| offset_ms(&key(seed), 1000)).collect();
+        assert!(offsets.iter().all(|offset| (125..500).contains(offset)), "{offsets:?}");
+        assert_eq!(offsets, (0..50).map(|seed| offset_ms(&key(seed), 1000)).collect::<Vec<_>>());
+        assert!(offsets.iter().any(|offset| *offset != offsets[0]), "clients are spread");
+        assert_eq!(offset_ms(&key(1), 1), 0);
+    }
+}
