@@ -1,0 +1,101 @@
+//! Whole rounds of every topology and verification mode, with real cryptography and a simulated clock.
+
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+
+use hippodrome_core::{
+    ids::Round,
+    params::{NetworkParams, Verification},
+    participant::SlotReply,
+    submission::Access,
+};
+use hippodrome_sim::{Behaviour, Network, small_params};
+
+/// What a client's slots got, by round.
+type Log = Rc<RefCell<BTreeMap<Round, Option<Vec<SlotReply>>>>>;
+
+/// Leaves `content` in a mailbox that depends on the round.
+struct Visitor {
+    mailbox: u8,
+    content: u8,
+    slots: usize,
+    log: Log,
+}
+
+impl Behaviour for Visitor {
+    fn accesses(&mut self, round: Round) -> Vec<Access> {
+        let access = |slot: usize| Access {
+            mailbox: [self.mailbox ^ (round.0 as u8).rotate_left(4) ^ (slot as u8) << 6; 16],
+            content: [self.content; 256],
+        };
+        (0..self.slots).map(access).collect()
+    }
+
+    fn replies(&mut self, round: Round, replies: Option<Vec<SlotReply>>) {
+        self.log.borrow_mut().insert(round, replies);
+    }
+}
+
+/// Runs a network in which clients 0 and 1 meet, and the others are alone; gives everybody's log.
+fn run(params: NetworkParams, servers: usize, rounds: u64) -> (Network, Vec<Log>) {
+    let slots = usize::from(params.slots);
+    let logs: Vec<Log> = (0..5).map(|_| Log::default()).collect();
+    let clients = logs.iter().enumerate().map(|(index, log)| {
+        let mailbox = if index < 2 { 100 } else { index as u8 };
+        Box::new(Visitor { mailbox, content: index as u8, slots, log: Rc::clone(log) }) as Box<dyn Behaviour>
+    });
+    let mut network = Network::new(params, servers, clients.collect(), 7);
+    network.run(rounds, 60_000);
+    (network, logs)
+}
+
+fn assert_swapped(logs: &[Log], rounds: usize, slots: usize) {
+    for (index, log) in logs.iter().enumerate() {
+        let expected = match index {
+            0 => 1,
+            1 => 0,
+            alone => alone as u8,
+        };
+        assert!(log.borrow().len() >= rounds, "client {index} saw {} rounds", log.borrow().len());
+        for (round, replies) in log.borrow().iter().take(rounds) {
+            let replies = replies.as_ref().unwrap_or_else(|| panic!("client {index}, {round}: no replies"));
+            assert_eq!(replies.len(), slots);
+            for reply in replies {
+                assert_eq!(reply.expect("the reply opens"), [expected; 256], "client {index}, {round}");
+            }
+        }
+    }
+}
+
+#[test]
+fn contents_swap_in_every_topology_and_every_verification_mode() {
+    for (layers, chains, chain_len, servers) in
+        [(1, 1, 3, 3), (2, 3, 3, 6), (3, 2, 2, 4), (1, 1, 1, 2), (2, 1, 1, 1), (2, 4, 2, 3), (1, 1, 3, 6)]
+    {
+        for verification in [Verification::Full, Verification::Aggregate, Verification::None] {
+            let bad_servers = u16::from(servers > 1);
+            let params = NetworkParams { layers, chains, chain_len, verification, bad_servers, ..small_params() };
+            let per_round = params.hops_verified_per_round();
+            let (network, logs) = run(params, servers, 2);
+            let status = network.coordinator().status();
+            assert_eq!(status.rounds_failed, 0, "{layers} {chains} {chain_len} {verification:?}: {status:?}");
+            assert_eq!(status.hops_verified, per_round * status.rounds_completed);
+            assert_swapped(&logs, 2, 1);
+        }
+    }
+}
+
+#[test]
+fn every_slot_of_a_client_is_answered() {
+    let params = NetworkParams { slots: 3, ..small_params() };
+    let (_, logs) = run(params, 6, 2);
+    assert_swapped(&logs, 2, 3);
+}
+
+#[test]
+fn rounds_complete_without_noise_and_with_empty_chains() {
+    // Five clients over eight chains: some inputs and many parcels are empty.
+    let params = NetworkParams { noise_per_chain: 0, chains: 8, ..small_params() };
+    let (network, logs) = run(params, 6, 3);
+    assert_eq!(network.coordinator().status().rounds_failed, 0, "{:?}", network.coordinator().status());
+    assert_swapped(&logs, 3, 1);
+}
