@@ -1,0 +1,5 @@
+//! What mixing costs, measured on the components that run in a network, every result checked.
+//!
+//! [`hop`] measures one whole hop and its stages; `cargo bench` measures the primitives one by one.
+
+pub mod hop;
