@@ -1,0 +1,239 @@
+//! Founding a network on one machine: keys of everybody, a directory that all servers sign, seats for people.
+
+use std::{fs, io, path::PathBuf, time::Duration};
+
+use clap::Args;
+use hippodrome_core::{
+    directory::DirectoryDraft,
+    ids::ServerId,
+    params::{BadParameter, NetworkParams, Verification},
+};
+use hippodrome_store::{
+    key_file::{ClientKeys, CoordinatorKeys, KeyFileError, ServerKeys},
+    network_file::{Network, NetworkFile, NetworkFileError, SignError},
+    registry_file::{self, Registrant, RegistryError},
+};
+
+use crate::{
+    network_dir::{NetworkDir, Node},
+    values,
+};
+
+/// Records beyond the noise for which a chain has room.
+const ROOM_FOR_CLIENTS: u32 = 1 << 16;
+/// A round that takes longer than this is given up, whatever the period.
+const LEAST_DEADLINE: Duration = Duration::from_secs(10);
+/// Periods after which a round is given up.
+const DEADLINE_PERIODS: u32 = 8;
+
+/// The shape of a network, as asked for.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Network")]
+pub(crate) struct Shape {
+    /// Mix servers [default: 6]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) servers: Option<u16>,
+    /// Chains in each layer [default: 3]
+    #[arg(long)]
+    pub(crate) chains: Option<u16>,
+    /// Servers in a chain [default: 3]
+    #[arg(long)]
+    pub(crate) chain_len: Option<u8>,
+    /// Layers of chains: 1 (with one chain), 2 or 3 [default: 2]
+    #[arg(long)]
+    pub(crate) layers: Option<u8>,
+    /// How hops are verified: by the shuffle argument, by sums of keys, not at all [default: full]
+    #[arg(long, value_parser = values::verification())]
+    pub(crate) verification: Option<Verification>,
+    /// From one round to the next, as in `2s` or `500ms` [default: 2s; demo: 1s]
+    #[arg(long, value_parser = values::duration)]
+    pub(crate) period: Option<Duration>,
+    /// Noise records that each server sends into each chain in each round [default: 8]
+    #[arg(long, value_name = "N")]
+    pub(crate) noise: Option<u32>,
+    /// Messages that each client sends in each round [default: 1]
+    #[arg(long)]
+    pub(crate) slots: Option<u16>,
+}
+
+impl Shape {
+    pub(crate) fn servers(&self) -> u16 {
+        self.servers.unwrap_or(6)
+    }
+
+    /// Parameters of this shape; `period` is taken if none was asked for.
+    pub(crate) fn params(&self, name: &str, period: Duration) -> Result<NetworkParams, BadParameter> {
+        let period = self.period.unwrap_or(period);
+        let noise_per_chain = self.noise.unwrap_or(8);
+        let deadline = (period * DEADLINE_PERIODS).max(LEAST_DEADLINE);
+        let params = NetworkParams {
+            name: name.to_owned(),
+            chains: self.chains.unwrap_or(3),
+            chain_len: self.chain_len.unwrap_or(3),
+            layers: self.layers.unwrap_or(2),
+            verification: self.verification.unwrap_or(Verification::Full),
+            slots: self.slots.unwrap_or(1),
+            noise_per_chain,
+            period_ms: millis(period),
+            collect_ms: millis(period / 2),
+            deadline_ms: millis(deadline),
+            max_batch: noise_per_chain.saturating_mul(self.servers().into()).saturating_add(ROOM_FOR_CLIENTS),
+            bad_servers: self.servers() / 4,
+        };
+        params.check(self.servers().into())?;
+        Ok(params)
+    }
+
+    /// The first thing asked for that a network which exists already does not have: flag, asked for, has.
+    pub(crate) fn conflict(&self, params: &NetworkParams, servers: usize) -> Option<(&'static str, String, String)> {
+        let differs = |flag, asked: Option<String>, has: String| {
+            asked.filter(|asked| *asked != has).map(|asked| (flag, asked, has))
+        };
+        let text = |number: Option<u64>| number.map(|number| number.to_string());
+        let Self { chains, chain_len, layers, verification, period, noise, slots, .. } = self;
+        [
+            differs("--servers", text(self.servers.map(Into::into)), servers.to_string()),
+            differs("--chains", text(chains.map(Into::into)), params.chains.to_string()),
+            differs("--chain-len", text(chain_len.map(Into::into)), params.chain_len.to_string()),
+            differs("--layers", text(layers.map(Into::into)), params.layers.to_string()),
+            differs("--verification", verification.map(|mode| mode.name().into()), params.verification.name().into()),
+            differs("--period", period.map(|p| format!("{}ms", millis(p))), format!("{}ms", params.period_ms)),
+            differs("--noise", text(noise.map(Into::into)), params.noise_per_chain.to_string()),
+            differs("--slots", text(slots.map(Into::into)), params.slots.to_string()),
+        ]
+        .into_iter()
+        .flatten()
+        .next()
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    duration.as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+/// Why a network cannot be founded.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FoundingError {
+    #[error("{} is not empty and not the directory of a network; choose a new directory", .0.display())]
+    NotEmpty(PathBuf),
+    #[error("cannot make {}: {source}", path.display())]
+    Directory { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    #[error(transparent)]
+    Network(#[from] NetworkFileError),
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+}
+
+/// Founds a network of `servers` servers in a directory that is new or empty; `seat` makes the seats that it registers.
+pub(crate) fn found(
+    dir: &NetworkDir,
+    params: NetworkParams,
+    servers: u16,
+    seat: impl FnOnce(&NetworkDir) -> Result<Vec<Registrant>, KeyFileError>,
+) -> Result<Network, FoundingError> {
+    make_directories(dir)?;
+    let coordinator = CoordinatorKeys::generate()?;
+    coordinator.create(&dir.key(Node::Coordinator))?;
+    let servers = (0..servers).map(|id| make_server(dir, ServerId(id))).collect::<Result<Vec<_>, _>>()?;
+    registry_file::save(&dir.registry(), &seat(dir)?)?;
+    let entries = servers.iter().map(ServerKeys::public_entry).collect();
+    let draft = DirectoryDraft { params, servers: entries, coordinator: coordinator.fingerprint().0 };
+    let mut network = NetworkFile::new(draft, None);
+    for server in &servers {
+        network.sign(server)?;
+    }
+    // Last: a directory with this file is that of a network.
+    network.save(&dir.network_file())?;
+    Ok(Network::load(&dir.network_file())?)
+}
+
+fn make_directories(dir: &NetworkDir) -> Result<(), FoundingError> {
+    let refused = |source| FoundingError::Directory { path: dir.root().to_owned(), source };
+    fs::create_dir_all(dir.root()).map_err(refused)?;
+    if fs::read_dir(dir.root()).map_err(refused)?.next().is_some() {
+        return Err(FoundingError::NotEmpty(dir.root().to_owned()));
+    }
+    dir.make_rooms().map_err(refused)
+}
+
+fn make_server(dir: &NetworkDir, id: ServerId) -> Result<ServerKeys, KeyFileError> {
+    let node = Node::Server(id);
+    let keys = ServerKeys::generate(&node.to_string())?;
+    keys.create(&dir.key(node))?;
+    Ok(keys)
+}
+
+/// Key files of seats that nobody has taken.
+pub(crate) fn free_seats(dir: &NetworkDir, count: u16) -> Result<Vec<Registrant>, KeyFileError> {
+    (0..count)
+        .map(|number| {
+            let keys = ClientKeys::generate(&format!("seat-{number:04}"))?;
+            keys.create(&dir.seat(number))?;
+            Ok(Registrant { key: keys.public(), name: Some(keys.name().to_owned()) })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PERIOD: Duration = Duration::from_secs(2);
+
+    #[test]
+    fn a_founded_network_is_signed_by_all_and_its_seats_are_registered() {
+        let place = tempfile::tempdir().expect("a temporary directory");
+        let dir = NetworkDir::new(place.path().join("net"));
+        let shape = Shape { servers: Some(4), ..Shape::default() };
+        let params = shape.params("test", PERIOD).expect("a possible network");
+        let network = found(&dir, params.clone(), 4, |dir| free_seats(dir, 3)).expect("founded");
+        assert_eq!(network.directory.params(), &params);
+        assert_eq!(network.directory.servers().len(), 4);
+        let registered = registry_file::load(&dir.registry()).expect("a registry");
+        for (number, registrant) in (0..).zip(&registered) {
+            let keys = ClientKeys::load(&dir.seat(number)).expect("the seat's key file");
+            assert_eq!(keys.public(), registrant.key);
+        }
+        assert_eq!(registered.len(), 3);
+    }
+
+    #[test]
+    fn nothing_is_founded_where_something_else_is() {
+        let place = tempfile::tempdir().expect("a temporary directory");
+        fs::write(place.path().join("letter.txt"), "dear").expect("written");
+        let params = Shape::default().params("test", PERIOD).expect("a possible network");
+        let refused = found(&NetworkDir::new(place.path()), params, 6, |dir| free_seats(dir, 1));
+        assert!(matches!(refused, Err(FoundingError::NotEmpty(_))));
+        assert_eq!(fs::read_dir(place.path()).expect("readable").count(), 1);
+    }
+
+    #[test]
+    fn a_shape_that_no_network_can_have_is_refused() {
+        let shape = Shape { layers: Some(1), ..Shape::default() };
+        let refused = shape.params("test", PERIOD).expect_err("three chains of one layer");
+        assert_eq!(refused.field, "chains");
+    }
+
+    #[test]
+    fn whatever_a_network_does_not_have_is_a_conflict() {
+        let params = Shape::default().params("test", PERIOD).expect("a possible network");
+        assert_eq!(Shape::default().conflict(&params, 6), None);
+        let same = Shape { chains: Some(3), period: Some(PERIOD), ..Shape::default() };
+        assert_eq!(same.conflict(&params, 6), None);
+        let other = [
+            Shape { servers: Some(7), ..Shape::default() },
+            Shape { chains: Some(2), ..Shape::default() },
+            Shape { chain_len: Some(2), ..Shape::default() },
+            Shape { layers: Some(3), ..Shape::default() },
+            Shape { verification: Some(Verification::None), ..Shape::default() },
+            Shape { period: Some(PERIOD * 2), ..Shape::default() },
+            Shape { noise: Some(9), ..Shape::default() },
+            Shape { slots: Some(2), ..Shape::default() },
+        ];
+        assert!(other.iter().all(|shape| shape.conflict(&params, 6).is_some()));
+    }
+}

@@ -1,0 +1,142 @@
+//! A network whose nodes are processes on this machine.
+
+use std::{
+    fs,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use hippodrome_core::{directory::Directory, ids::Party};
+use hippodrome_proto::{
+    gateway::{GatewayClient, GatewayError, NetworkStatus, connect_gateway},
+    tls::Fingerprint,
+    transport::ConnectError,
+};
+use hippodrome_store::network_file::Network;
+use tokio::time::sleep;
+
+use crate::{
+    network_dir::{NetworkDir, NetworkDirError, Node, parse_address},
+    processes::{LOOK_AGAIN, Life, Nodes, ProcessError},
+};
+
+/// Any free port of this machine, and nobody else can connect.
+const ANY_LOCAL_PORT: &str = "127.0.0.1:0";
+
+/// Why a network does not come up, or cannot be asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LocalNetworkError {
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    #[error(transparent)]
+    Dir(#[from] NetworkDirError),
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error(transparent)]
+    Gateway(#[from] GatewayError),
+    #[error("{what} within {} s; the logs are in {logs}", patience.as_secs_f64())]
+    Late { what: &'static str, patience: Duration, logs: String },
+}
+
+/// All nodes of a network, in the order in which they start.
+pub(crate) fn nodes(directory: &Directory) -> impl Iterator<Item = Node> {
+    [Node::Coordinator].into_iter().chain(directory.server_ids().map(Node::Server))
+}
+
+/// Starts all nodes, and waits until the first round is announced. If that fails, none is left running.
+pub(crate) async fn start(
+    dir: &NetworkDir,
+    network: &Network,
+    life: Life,
+    patience: Duration,
+) -> Result<(Nodes, GatewayClient), LocalNetworkError> {
+    let mut start = Start { dir, running: Nodes::default(), patience, until: Instant::now() + patience };
+    // Where an earlier coordinator was is of no use.
+    let _ = fs::remove_file(dir.coordinator_address_file());
+    start.running.start(dir, Node::Coordinator, life, |command| coordinator_command(command, dir))?;
+    let address = start.coordinator_address().await?;
+    for id in network.directory.server_ids() {
+        let node = Node::Server(id);
+        start.running.start(dir, node, life, |command| server_command(command, dir, node, &address))?;
+    }
+    let gateway = connect(network, &address).await?;
+    start.first_round(&gateway).await?;
+    Ok((start.running, gateway))
+}
+
+fn coordinator_command(command: &mut Command, dir: &NetworkDir) {
+    let node = Node::Coordinator;
+    command.arg("coordinator").arg("--network").arg(dir.network_file()).arg("--key").arg(dir.key(node));
+    command.arg("--registry").arg(dir.registry()).arg("--state-dir").arg(dir.state(node));
+    command.arg("--listen").arg(ANY_LOCAL_PORT).arg("--address-file").arg(dir.coordinator_address_file());
+}
+
+fn server_command(command: &mut Command, dir: &NetworkDir, node: Node, coordinator: &str) {
+    command.arg("mixnode").arg("--network").arg(dir.network_file()).arg("--key").arg(dir.key(node));
+    command.arg("--state-dir").arg(dir.state(node)).arg("--listen").arg(ANY_LOCAL_PORT);
+    command.arg("--coordinator").arg(coordinator);
+}
+
+/// A network in a few words.
+pub(crate) fn network_in_words(network: &Network) -> String {
+    let params = network.directory.params();
+    let servers = network.directory.servers().len();
+    let chains = match (params.layers, params.chains) {
+        (1, _) => "one chain".to_owned(),
+        (layers, 1) => format!("{layers} layers of one chain"),
+        (layers, chains) => format!("{layers} layers of {chains} chains"),
+    };
+    format!(
+        "a network of {servers} servers: {chains} of {}, verification {}, a round every {} s",
+        params.chain_len,
+        params.verification.name(),
+        params.period_ms as f64 / 1000.0,
+    )
+}
+
+/// Connects to the coordinator at an address.
+pub(crate) async fn connect(network: &Network, address: &str) -> Result<GatewayClient, ConnectError> {
+    let pinned = network.directory.certificate(Party::Coordinator).expect("every directory has a coordinator");
+    connect_gateway(address, Fingerprint(*pinned)).await
+}
+
+/// A network that is coming up.
+struct Start<'a> {
+    dir: &'a NetworkDir,
+    running: Nodes,
+    patience: Duration,
+    until: Instant,
+}
+
+impl Start<'_> {
+    async fn coordinator_address(&mut self) -> Result<String, LocalNetworkError> {
+        loop {
+            let text = fs::read_to_string(self.dir.coordinator_address_file());
+            if let Some(address) = text.ok().and_then(|text| parse_address(&text)) {
+                return Ok(address);
+            }
+            self.look_again("the coordinator did not begin to listen").await?;
+        }
+    }
+
+    async fn first_round(&mut self, gateway: &GatewayClient) -> Result<NetworkStatus, LocalNetworkError> {
+        loop {
+            let status = gateway.status().await?;
+            if status.round > 0 {
+                return Ok(status);
+            }
+            self.look_again("no round was announced").await?;
+        }
+    }
+
+    /// Waits a little; an error if a node has ended or patience has.
+    async fn look_again(&mut self, what: &'static str) -> Result<(), LocalNetworkError> {
+        self.running.check()?;
+        if Instant::now() >= self.until {
+            let logs = self.dir.root().join("logs").display().to_string();
+            return Err(LocalNetworkError::Late { what, patience: self.patience, logs });
+        }
+        sleep(LOOK_AGAIN).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,113 @@
+//! Hippodrome: the one binary. It parses the command line and calls the crates.
+
+mod chat;
+mod demo;
+mod founding;
+mod keys;
+mod local_network;
+mod logs;
+mod network_dir;
+mod node;
+mod processes;
+mod testnet;
+mod values;
+
+use std::{error::Error, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+use hippodrome_bench::hop::{BenchError, HopArgs};
+
+const EXAMPLES: &str = "\
+Examples:
+  hippodrome demo                            a network, two people, one conversation
+  hippodrome testnet up --dir net            a network that keeps running
+  hippodrome chat --network net --as alice   talk through it
+  hippodrome help keys                       how to found a network on several machines";
+
+/// A messenger that hides who talks to whom: onions through mix servers that prove their shuffles
+#[derive(Parser, Debug)]
+#[command(name = "hippodrome", version, after_help = EXAMPLES, args_override_self = true)]
+struct Cli {
+    #[command(flatten)]
+    logs: logs::LogArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Demo(demo::DemoArgs),
+    Testnet(testnet::TestnetArgs),
+    Chat(chat::ChatArgs),
+    Coordinator(node::CoordinatorArgs),
+    Mixnode(node::MixnodeArgs),
+    Keys(keys::KeysArgs),
+    /// Measure what mixing costs
+    #[command(subcommand)]
+    Bench(BenchCommand),
+}
+
+#[derive(Subcommand, Debug)]
+enum BenchCommand {
+    /// One hop, stage by stage, in microseconds per message
+    Hop(HopBenchArgs),
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  hippodrome bench hop --messages 16384 --threads 1 --json")]
+struct HopBenchArgs {
+    #[command(flatten)]
+    hop: HopArgs,
+}
+
+impl Command {
+    /// What is logged if nobody says: nodes tell what they do, other commands only what goes wrong.
+    fn log_level(&self) -> &'static str {
+        match self {
+            Self::Coordinator(_) | Self::Mixnode(_) => "info",
+            _ => "error",
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hippodrome: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(Cli { logs, command }: Cli) -> Result<(), Box<dyn Error>> {
+    logs::install(&logs, command.log_level())?;
+    // What computes for long needs no runtime.
+    let command = match command {
+        Command::Keys(args) => return Ok(keys::run(args)?),
+        Command::Bench(BenchCommand::Hop(args)) => return Ok(bench_hop(&args.hop)?),
+        command => command,
+    };
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(async {
+        match command {
+            Command::Demo(args) => demo::run(args).await?,
+            Command::Chat(args) => chat::run(args).await?,
+            Command::Testnet(args) => testnet::run(args).await?,
+            Command::Coordinator(args) => node::run_coordinator(args).await?,
+            Command::Mixnode(args) => node::run_mixnode(args).await?,
+            Command::Keys(_) | Command::Bench(_) => {}
+        }
+        Ok(())
+    })
+}
+
+fn bench_hop(args: &HopArgs) -> Result<(), BenchError> {
+    let report = hippodrome_bench::hop::run_hop(args)?;
+    if args.json {
+        println!("{}", serde_json::to_string(&report).expect("a report has text keys and plain values"));
+    } else {
+        println!("{report}");
+    }
+    Ok(())
+}

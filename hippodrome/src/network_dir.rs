@@ -1,0 +1,167 @@
+//! The directory of a network on this machine: where everything in it is.
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
+
+use hippodrome_core::ids::ServerId;
+use hippodrome_store::network_file::{Network, NetworkFileError};
+
+/// A directory with a network in it.
+#[derive(Clone, Debug)]
+pub(crate) struct NetworkDir(PathBuf);
+
+/// A node of the network, by the name of its files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Node {
+    Coordinator,
+    Server(ServerId),
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Coordinator => f.write_str("coordinator"),
+            Self::Server(id) => write!(f, "server-{}", id.0),
+        }
+    }
+}
+
+/// Why a directory has no network that can be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NetworkDirError {
+    #[error(
+        "{} is not the directory of a network: it has no {NETWORK_FILE} (`hippodrome testnet up --dir DIR` makes one)",
+        .0.display()
+    )]
+    NoNetwork(PathBuf),
+    #[error(transparent)]
+    File(#[from] NetworkFileError),
+    #[error("{} does not hold `host:port`: the coordinator writes it there when it starts", .0.display())]
+    Address(PathBuf),
+    #[error(
+        "nobody says where the coordinator is: neither `coordinator.address` in the network file nor {}",
+        .0.display()
+    )]
+    NoAddress(PathBuf),
+}
+
+const NETWORK_FILE: &str = "network.toml";
+/// Longest `host:port`.
+const MAX_ADDRESS: usize = 300;
+
+impl NetworkDir {
+    pub(crate) fn new(root: impl Into<PathBuf>) -> Self {
+        Self(root.into())
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn has_network(&self) -> bool {
+        self.network_file().is_file()
+    }
+
+    /// The network, with all its signatures checked.
+    pub(crate) fn load(&self) -> Result<Network, NetworkDirError> {
+        if !self.has_network() {
+            return Err(NetworkDirError::NoNetwork(self.0.clone()));
+        }
+        Ok(Network::load(&self.network_file())?)
+    }
+
+    /// Where the coordinator is: where it said so when it started, else where the network file says.
+    pub(crate) fn coordinator_address(&self, network: &Network) -> Result<String, NetworkDirError> {
+        let path = self.coordinator_address_file();
+        match fs::read_to_string(&path) {
+            Ok(text) => parse_address(&text).ok_or(NetworkDirError::Address(path)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                network.coordinator_address.clone().ok_or(NetworkDirError::NoAddress(path))
+            }
+            Err(_) => Err(NetworkDirError::Address(path)),
+        }
+    }
+
+    pub(crate) fn network_file(&self) -> PathBuf {
+        self.0.join(NETWORK_FILE)
+    }
+
+    pub(crate) fn registry(&self) -> PathBuf {
+        self.0.join("registry.txt")
+    }
+
+    pub(crate) fn coordinator_address_file(&self) -> PathBuf {
+        self.0.join("coordinator.address")
+    }
+
+    /// Keys of seats that nobody has taken.
+    pub(crate) fn seats(&self) -> PathBuf {
+        self.0.join("seats")
+    }
+
+    pub(crate) fn seat(&self, number: u16) -> PathBuf {
+        self.seats().join(format!("{number:04}.key"))
+    }
+
+    /// What people of this machine keep.
+    pub(crate) fn people(&self) -> PathBuf {
+        self.0.join("people")
+    }
+
+    pub(crate) fn person(&self, name: &str) -> PathBuf {
+        self.people().join(name)
+    }
+
+    pub(crate) fn key(&self, node: Node) -> PathBuf {
+        self.0.join("keys").join(format!("{node}.key"))
+    }
+
+    pub(crate) fn state(&self, node: Node) -> PathBuf {
+        self.0.join("state").join(node.to_string())
+    }
+
+    pub(crate) fn log(&self, node: Node) -> PathBuf {
+        self.0.join("logs").join(format!("{node}.log"))
+    }
+
+    /// Held locked by a node for as long as it runs.
+    pub(crate) fn pid_file(&self, node: Node) -> PathBuf {
+        self.0.join("run").join(format!("{node}.pid"))
+    }
+
+    /// Held locked by whoever starts or stops nodes.
+    pub(crate) fn lock_file(&self) -> PathBuf {
+        self.0.join("run").join("lock")
+    }
+
+    /// Directories for everything that nodes write.
+    pub(crate) fn make_rooms(&self) -> io::Result<()> {
+        ["keys", "state", "logs", "run", "seats", "people"]
+            .into_iter()
+            .try_for_each(|room| fs::create_dir_all(self.0.join(room)))
+    }
+}
+
+/// `host:port`, if that is what a file holds.
+pub(crate) fn parse_address(text: &str) -> Option<String> {
+    let text = text.trim();
+    let (host, port) = text.rsplit_once(':')?;
+    let whole = !host.is_empty() && port.parse::<u16>().is_ok() && text.len() <= MAX_ADDRESS;
+    (whole && !text.contains(char::is_whitespace)).then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_a_host_and_a_port() {
+        assert_eq!(parse_address("127.0.0.1:80\n").as_deref(), Some("127.0.0.1:80"));
+        assert_eq!(parse_address("[::1]:65535").as_deref(), Some("[::1]:65535"));
+        for wrong in ["", "127.0.0.1", ":80", "host:", "host:65536", "ho st:1", "host:1\nhost:2"] {
+            assert_eq!(parse_address(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! `testnet`: a network that keeps running in a directory of this machine.
+
+mod status;
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use clap::{Args, Subcommand};
+use hippodrome_core::params::BadParameter;
+use hippodrome_proto::gateway::NetworkStatus;
+use hippodrome_store::{
+    network_file::Network,
+    registry_file::{self, RegistryError},
+};
+use tokio::time::sleep;
+
+use crate::{
+    founding::{self, FoundingError, Shape},
+    local_network::{self, LocalNetworkError, network_in_words},
+    network_dir::{NetworkDir, NetworkDirError, Node},
+    node::stop_signal,
+    processes::{self, LOOK_AGAIN, Life},
+    values,
+};
+
+/// From one round to the next, if nothing else is asked for.
+pub(crate) const PERIOD: Duration = Duration::from_secs(2);
+/// Seats, if nothing else is asked for.
+const SEATS: u16 = 16;
+
+const EXAMPLES: &str = "\
+Examples:
+  hippodrome testnet up --dir net
+  hippodrome testnet up --dir small --servers 3 --chains 1 --layers 1 --period 500ms
+  hippodrome chat --network net --as alice
+  hippodrome testnet status --dir net --json
+  hippodrome testnet wait --dir net --rounds 10
+  hippodrome testnet down --dir net";
+
+/// Keep a network running in a directory of this machine
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct TestnetArgs {
+    #[command(subcommand)]
+    command: TestnetCommand,
+}
+
+#[derive(Subcommand, Debug)]
+enum TestnetCommand {
+    /// Found a network in a new directory, or take the one that is there, and start it
+    Up(UpArgs),
+    /// Print how the network is doing
+    Status {
+        /// The network's directory
+        #[arg(long)]
+        dir: PathBuf,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Wait until more rounds are completed
+    Wait {
+        /// The network's directory
+        #[arg(long)]
+        dir: PathBuf,
+        /// How many, from now on
+        #[arg(long, default_value_t = 1)]
+        rounds: u64,
+        /// How long to wait
+        #[arg(long, default_value = "60s", value_parser = values::duration)]
+        timeout: Duration,
+    },
+    /// Stop all its nodes; `up` starts them again
+    Down {
+        /// The network's directory
+        #[arg(long)]
+        dir: PathBuf,
+    },
+}
+
+#[derive(Args, Debug)]
+struct UpArgs {
+    /// The network's directory
+    #[arg(long)]
+    dir: PathBuf,
+    /// How long the first round may take to be announced
+    #[arg(long, default_value = "60s", value_parser = values::duration)]
+    timeout: Duration,
+    #[command(flatten)]
+    shape: Shape,
+    /// Clients that may take part [default: 16]
+    #[arg(long)]
+    seats: Option<u16>,
+}
+
+/// Why a command about a testnet fails.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TestnetError {
+    #[error(transparent)]
+    Founding(#[from] FoundingError),
+    #[error(transparent)]
+    Parameter(#[from] BadParameter),
+    #[error(transparent)]
+    Dir(#[from] NetworkDirError),
+    #[error(transparent)]
+    Network(#[from] LocalNetworkError),
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error(
+        "the network in {} was founded with {flag} {has}, not {asked}: that is fixed for its life; choose another \
+         directory",
+        dir.display()
+    )]
+    Conflict { dir: PathBuf, flag: &'static str, asked: String, has: String },
+    #[error("the network in {0} runs already; `hippodrome testnet down --dir {0}` stops it", dir.display())]
+    Runs { dir: PathBuf },
+    #[error("the network in {0} does not run; `hippodrome testnet up --dir {0}` starts it", dir.display())]
+    DoesNotRun { dir: PathBuf },
+    #[error("another `testnet up` or `testnet down` is at work in {}", .0.display())]
+    Busy(PathBuf),
+    #[error("{}: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error("interrupted: nothing is left running")]
+    Interrupted,
+    #[error("{done} of {wanted} rounds were completed within {} s{why}", timeout.as_secs_f64())]
+    Timeout { done: u64, wanted: u64, timeout: Duration, why: String },
+}
+
+pub(crate) async fn run(args: TestnetArgs) -> Result<(), TestnetError> {
+    match args.command {
+        TestnetCommand::Up(args) => up(args).await,
+        TestnetCommand::Status { dir, json } => status::print(&NetworkDir::new(dir), json).await,
+        TestnetCommand::Wait { dir, rounds, timeout } => wait(&NetworkDir::new(dir), rounds, timeout).await,
+        TestnetCommand::Down { dir } => down(&NetworkDir::new(dir)).await,
+    }
+}
+
+async fn up(args: UpArgs) -> Result<(), TestnetError> {
+    let dir = NetworkDir::new(args.dir);
+    let network = found_or_check(&dir, &args.shape, args.seats)?;
+    let _lock = lock(&dir)?;
+    if running(&dir, &network).next().is_some() {
+        return Err(TestnetError::Runs { dir: dir.root().to_owned() });
+    }
+    let interrupted = stop_signal().map_err(|source| io_error(&dir, source))?;
+    tokio::select! {
+        started = local_network::start(&dir, &network, Life::OwnSession, args.timeout) => {
+            let (nodes, _) = started?;
+            nodes.detach();
+            say_how_to_go_on(&dir, &network);
+            Ok(())
+        }
+        () = interrupted => Err(TestnetError::Interrupted),
+    }
+}
+
+fn found_or_check(dir: &NetworkDir, shape: &Shape, seats: Option<u16>) -> Result<Network, TestnetError> {
+    if !dir.has_network() {
+        let seat = |dir: &NetworkDir| founding::free_seats(dir, seats.unwrap_or(SEATS));
+        return Ok(founding::found(dir, shape.params("testnet", PERIOD)?, shape.servers(), seat)?);
+    }
+    let network = dir.load()?;
+    let seated = registry_file::load(&dir.registry())?.len();
+    let other_seats = || {
+        seats
+            .filter(|seats| usize::from(*seats) != seated)
+            .map(|seats| ("--seats", seats.to_string(), seated.to_string()))
+    };
+    match shape.conflict(network.directory.params(), network.directory.servers().len()).or_else(other_seats) {
+        Some((flag, asked, has)) => Err(TestnetError::Conflict { dir: dir.root().to_owned(), flag, asked, has }),
+        None => Ok(network),
+    }
+}
+
+fn say_how_to_go_on(dir: &NetworkDir, network: &Network) {
+    let dir = dir.root().display();
+    println!("{} runs in {dir}", network_in_words(network));
+    println!("talk, in two terminals:");
+    println!("    hippodrome chat --network {dir} --as alice");
+    println!("    hippodrome chat --network {dir} --as bob");
+    println!("stop it:");
+    println!("    hippodrome testnet down --dir {dir}");
+}
+
+/// Keeps others from starting or stopping nodes for as long as it is held.
+fn lock(dir: &NetworkDir) -> Result<File, TestnetError> {
+    let refused = |source| io_error(dir, source);
+    dir.make_rooms().map_err(refused)?;
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(dir.lock_file()).map_err(refused)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(TestnetError::Busy(dir.root().to_owned())),
+        Err(TryLockError::Error(source)) => Err(refused(source)),
+    }
+}
+
+fn io_error(dir: &NetworkDir, source: io::Error) -> TestnetError {
+    TestnetError::Io { path: dir.root().to_owned(), source }
+}
+
+/// The nodes that run now.
+fn running<'a>(dir: &'a NetworkDir, network: &'a Network) -> impl Iterator<Item = Node> + 'a {
+    local_network::nodes(&network.directory).filter(|node| processes::holder(&dir.pid_file(*node)).is_some())
+}
+
+async fn down(dir: &NetworkDir) -> Result<(), TestnetError> {
+    let network = dir.load()?;
+    let _lock = lock(dir)?;
+    let up = running(dir, &network).count();
+    if up == 0 {
+        return Err(TestnetError::DoesNotRun { dir: dir.root().to_owned() });
+    }
+    let pid_files: Vec<PathBuf> = local_network::nodes(&network.directory).map(|node| dir.pid_file(node)).collect();
+    let killed = processes::stop_holders(&pid_files).await;
+    for path in &killed {
+        eprintln!("{} did not stop when asked, and was killed", path.display());
+    }
+    println!("stopped {up} nodes in {}", dir.root().display());
+    Ok(())
+}
+
+async fn wait(dir: &NetworkDir, rounds: u64, timeout: Duration) -> Result<(), TestnetError> {
+    let network = dir.load()?;
+    let until = Instant::now() + timeout;
+    let gateway = status::gateway(dir, &network).await?;
+    let status =
+        || async { Ok::<NetworkStatus, TestnetError>(gateway.status().await.map_err(LocalNetworkError::from)?) };
+    let before = status().await?;
+    loop {
+        let now = status().await?;
+        let done = now.rounds_completed.saturating_sub(before.rounds_completed);
+        if done >= rounds {
+            println!("{done} rounds completed");
+            return Ok(());
+        }
+        if Instant::now() >= until {
+            let why = if now.rounds_failed > before.rounds_failed { now.last_failure } else { String::new() };
+            let why = if why.is_empty() { why } else { format!("; the last that failed: {why}") };
+            return Err(TestnetError::Timeout { done, wanted: rounds, timeout, why });
+        }
+        sleep(LOOK_AGAIN).await;
+    }
+}

@@ -1,0 +1,129 @@
+//! `testnet status`.
+
+use std::{fs, path::Path};
+
+use hippodrome_proto::gateway::{GatewayClient, NetworkStatus};
+use hippodrome_store::{network_file::Network, registry_file};
+use serde::Serialize;
+
+use super::{TestnetError, running};
+use crate::{
+    local_network::{self, LocalNetworkError, network_in_words},
+    network_dir::{NetworkDir, Node},
+};
+
+/// How a network is doing, as printed with `--json`.
+#[derive(Debug, Serialize)]
+struct Report {
+    network: String,
+    running: bool,
+    coordinator: Option<String>,
+    servers: usize,
+    servers_running: usize,
+    servers_connected: usize,
+    chains: u16,
+    chain_len: u8,
+    layers: u8,
+    verification: &'static str,
+    period_ms: u64,
+    epoch: u64,
+    round: u64,
+    rounds_completed: u64,
+    rounds_failed: u64,
+    hops_verified: u64,
+    hops_verified_per_round: u64,
+    last_failure: Option<String>,
+    seats: usize,
+    seats_free: usize,
+    people: Vec<String>,
+    logs: String,
+}
+
+/// A connection to the coordinator of a network that runs.
+pub(super) async fn gateway(dir: &NetworkDir, network: &Network) -> Result<GatewayClient, TestnetError> {
+    if !running(dir, network).any(|node| node == Node::Coordinator) {
+        return Err(TestnetError::DoesNotRun { dir: dir.root().to_owned() });
+    }
+    let address = dir.coordinator_address(network)?;
+    Ok(local_network::connect(network, &address).await.map_err(LocalNetworkError::from)?)
+}
+
+pub(super) async fn print(dir: &NetworkDir, json: bool) -> Result<(), TestnetError> {
+    let network = dir.load()?;
+    let status = match gateway(dir, &network).await {
+        Ok(gateway) => Some(gateway.status().await.map_err(LocalNetworkError::from)?),
+        Err(TestnetError::DoesNotRun { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    let report = report(dir, &network, status)?;
+    if json {
+        println!("{}", serde_json::to_string(&report).expect("a report has text keys and plain values"));
+    } else {
+        print_for_people(&report, &network);
+    }
+    Ok(())
+}
+
+fn report(dir: &NetworkDir, network: &Network, status: Option<NetworkStatus>) -> Result<Report, TestnetError> {
+    let params = network.directory.params();
+    let servers_running = running(dir, network).filter(|node| *node != Node::Coordinator).count();
+    let is_running = status.is_some();
+    let NetworkStatus { epoch, round, servers_up, rounds_completed, rounds_failed, hops_verified, last_failure } =
+        status.unwrap_or_default();
+    Ok(Report {
+        network: network.directory.id().to_string(),
+        running: is_running,
+        coordinator: if is_running { Some(dir.coordinator_address(network)?) } else { None },
+        servers: network.directory.servers().len(),
+        servers_running,
+        servers_connected: servers_up.into_iter().filter(|up| *up).count(),
+        chains: params.chains,
+        chain_len: params.chain_len,
+        layers: params.layers,
+        verification: params.verification.name(),
+        period_ms: params.period_ms,
+        epoch,
+        round,
+        rounds_completed,
+        rounds_failed,
+        hops_verified,
+        hops_verified_per_round: params.hops_verified_per_round(),
+        last_failure: Some(last_failure).filter(|failure| !failure.is_empty()),
+        seats: registry_file::load(&dir.registry())?.len(),
+        seats_free: names(&dir.seats()).len(),
+        people: names(&dir.people()),
+        logs: dir.root().join("logs").display().to_string(),
+    })
+}
+
+/// Names of what is in a directory, sorted; none if it cannot be read.
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.retain(|name| !name.starts_with('.'));
+    names.sort();
+    names
+}
+
+fn print_for_people(report: &Report, network: &Network) {
+    println!("network      {}", report.network);
+    println!("             {}", network_in_words(network));
+    match &report.coordinator {
+        Some(address) => println!("coordinator  runs, at {address}"),
+        None => println!("coordinator  does not run"),
+    }
+    println!("servers      {} of {} run", report.servers_running, report.servers);
+    if report.running {
+        println!(
+            "rounds       {} completed, {} failed, the last announced is {}",
+            report.rounds_completed, report.rounds_failed, report.round
+        );
+        println!("proofs       {} verified, {} a round", report.hops_verified, report.hops_verified_per_round);
+    }
+    if let Some(failure) = &report.last_failure {
+        println!("last failure {failure}");
+    }
+    let people = if report.people.is_empty() { "nobody".into() } else { report.people.join(", ") };
+    println!("seats        {} of {} free; taken by {people}", report.seats_free, report.seats);
+    println!("logs         {}", report.logs);
+}

@@ -1,0 +1,7 @@
+//! The real binary, run as people run it.
+
+mod by_hand;
+mod demo;
+mod harness;
+mod refusals;
+mod testnet;
