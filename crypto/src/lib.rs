@@ -15,4 +15,5 @@ pub mod permutation;
 pub mod records;
 pub mod shuffle;
 pub mod signing;
+pub mod trace;
 pub mod transcript;

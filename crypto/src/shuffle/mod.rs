@@ -50,7 +50,7 @@
 pub mod aggregate;
 mod algebra;
 mod commitment;
-mod multiscalar;
+pub(crate) mod multiscalar;
 mod oracle;
 mod precompute;
 mod proof;

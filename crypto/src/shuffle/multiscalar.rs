@@ -17,7 +17,7 @@ fn chunk(count: usize) -> usize {
 }
 
 /// `Σ scalars_i·points_i`.
-pub(super) fn multiscalar<'a, P: Sync + 'a>(
+pub(crate) fn multiscalar<'a, P: Sync + 'a>(
     scalars: &[Scalar],
     points: &'a [P],
     point: impl Fn(&'a P) -> &'a RistrettoPoint + Sync + Send,
