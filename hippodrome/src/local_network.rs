@@ -17,11 +17,13 @@ use tokio::time::sleep;
 
 use crate::{
     network_dir::{NetworkDir, NetworkDirError, Node, parse_address},
-    processes::{LOOK_AGAIN, Life, Nodes, ProcessError},
+    processes::{self, LOOK_AGAIN, Life, Nodes, ProcessError},
 };
 
 /// Any free port of this machine, and nobody else can connect.
 const ANY_LOCAL_PORT: &str = "127.0.0.1:0";
+/// A server that cannot start at all ends within this time.
+const FIRST_MOMENTS: Duration = Duration::from_millis(500);
 
 /// Why a network does not come up, or cannot be asked.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +55,8 @@ pub(crate) async fn start(
     let mut start = Start { dir, running: Nodes::default(), patience, until: Instant::now() + patience };
     // Where an earlier coordinator was is of no use.
     let _ = fs::remove_file(dir.coordinator_address_file());
-    start.running.start(dir, Node::Coordinator, life, |command| coordinator_command(command, dir))?;
+    let node = Node::Coordinator;
+    start.running.start(dir, node, life, |command| coordinator_command(command, dir, ANY_LOCAL_PORT))?;
     let address = start.coordinator_address().await?;
     for id in network.directory.server_ids() {
         let node = Node::Server(id);
@@ -64,11 +67,43 @@ pub(crate) async fn start(
     Ok((start.running, gateway))
 }
 
-fn coordinator_command(command: &mut Command, dir: &NetworkDir) {
+/// Starts one node with the files that it had, and waits until it is there: until the coordinator answers, or until a
+/// server has got over its first moments, in which it reads its files and begins to listen. If it ends instead, that is
+/// an error.
+pub(crate) async fn start_again(
+    dir: &NetworkDir,
+    network: &Network,
+    node: Node,
+    life: Life,
+    patience: Duration,
+) -> Result<Nodes, LocalNetworkError> {
+    let mut start = Start { dir, running: Nodes::default(), patience, until: Instant::now() + patience };
+    let address = dir.coordinator_address(network)?;
+    match node {
+        Node::Coordinator => {
+            // Where the others look for it.
+            start.running.start(dir, node, life, |command| coordinator_command(command, dir, &address))?;
+            while connect(network, &address).await.is_err() {
+                start.look_again("the coordinator did not answer").await?;
+            }
+        }
+        Node::Server(_) => {
+            start.running.start(dir, node, life, |command| server_command(command, dir, node, &address))?;
+            let settled = Instant::now() + FIRST_MOMENTS;
+            while Instant::now() < settled || processes::holder(&dir.pid_file(node)).is_none() {
+                start.look_again("the server did not start").await?;
+            }
+        }
+    }
+    start.running.check()?;
+    Ok(start.running)
+}
+
+fn coordinator_command(command: &mut Command, dir: &NetworkDir, listen: &str) {
     let node = Node::Coordinator;
     command.arg("coordinator").arg("--network").arg(dir.network_file()).arg("--key").arg(dir.key(node));
     command.arg("--registry").arg(dir.registry()).arg("--state-dir").arg(dir.state(node));
-    command.arg("--listen").arg(ANY_LOCAL_PORT).arg("--address-file").arg(dir.coordinator_address_file());
+    command.arg("--listen").arg(listen).arg("--address-file").arg(dir.coordinator_address_file());
 }
 
 fn server_command(command: &mut Command, dir: &NetworkDir, node: Node, coordinator: &str) {

@@ -3,6 +3,7 @@
 use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
+    str::FromStr,
 };
 
 use hippodrome_core::ids::ServerId;
@@ -25,6 +26,22 @@ impl fmt::Display for Node {
             Self::Coordinator => f.write_str("coordinator"),
             Self::Server(id) => write!(f, "server-{}", id.0),
         }
+    }
+}
+
+/// A name that is no node's in any network.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected `coordinator`, or `server-0` and so on")]
+pub(crate) struct NoNode;
+
+impl FromStr for Node {
+    type Err = NoNode;
+
+    fn from_str(name: &str) -> Result<Self, NoNode> {
+        let server = || name.strip_prefix("server-")?.parse().ok().map(|id| Self::Server(ServerId(id)));
+        let node = if name == "coordinator" { Some(Self::Coordinator) } else { server() };
+        // One name for each node: `server-007` and `server-+7` are nobody's.
+        node.filter(|node| node.to_string() == name).ok_or(NoNode)
     }
 }
 
@@ -155,6 +172,16 @@ pub(crate) fn parse_address(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_is_read_back_from_its_name_and_from_no_other() {
+        for node in [Node::Coordinator, Node::Server(ServerId(0)), Node::Server(ServerId(u16::MAX))] {
+            assert_eq!(node.to_string().parse(), Ok(node));
+        }
+        for wrong in ["", "server", "server-", "server-x", "server-07", "server-+7", "server-65536", "Coordinator"] {
+            assert_eq!(wrong.parse::<Node>(), Err(NoNode), "{wrong}");
+        }
+    }
 
     #[test]
     fn an_address_is_a_host_and_a_port() {

@@ -15,6 +15,8 @@ use crate::network_dir::{NetworkDir, Node};
 
 /// How long a node may take to stop when asked, before it is killed.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(8);
+/// How long the system may take to carry out a signal that no process can refuse.
+const SIGNAL_GRACE: Duration = Duration::from_secs(10);
 /// Between two looks at whether something has happened.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How long somebody who only looks whether a pid file is held may keep its holder from taking it.
@@ -33,6 +35,8 @@ pub(crate) enum ProcessError {
     PidFile { path: PathBuf, source: io::Error },
     #[error("{} is held by a process that runs already", path.display())]
     Runs { path: PathBuf },
+    #[error("{}: its process did not become {wanted} within {} s", path.display(), SIGNAL_GRACE.as_secs())]
+    Unmoved { path: PathBuf, wanted: &'static str },
 }
 
 /// Whether nodes live as long as their starter, or on their own.
@@ -124,9 +128,11 @@ impl Drop for Nodes {
     }
 }
 
+/// Asks a process to stop; one that is frozen is thawed, so that it hears.
 fn terminate(pid: Pid) {
     // A process that is gone already is what is wanted.
     let _ = kill_process(pid, Signal::TERM);
+    let _ = kill_process(pid, Signal::CONT);
 }
 
 /// The end of a log, for whoever has to find out why a node died.
@@ -186,6 +192,76 @@ pub(crate) fn holder(path: &Path) -> Option<Pid> {
     let mut text = String::new();
     file.read_to_string(&mut text).ok()?;
     Pid::from_raw(text.trim().parse().ok()?)
+}
+
+/// What a node's process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Condition {
+    Runs(Pid),
+    /// It is there, but its clock stands still (SIGSTOP).
+    Frozen(Pid),
+    Gone,
+}
+
+impl Condition {
+    /// The condition of whoever holds a pid file.
+    pub(crate) fn of_holder(path: &Path) -> Self {
+        match holder(path) {
+            None => Self::Gone,
+            Some(pid) if is_frozen(pid) => Self::Frozen(pid),
+            Some(pid) => Self::Runs(pid),
+        }
+    }
+
+    /// In one word.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Runs(_) => "running",
+            Self::Frozen(_) => "frozen",
+            Self::Gone => "dead",
+        }
+    }
+}
+
+/// Whether a process is stopped, where the system shows it in `/proc`; elsewhere it counts as running.
+fn is_frozen(pid: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+    // The name before the state may hold anything, parentheses too.
+    stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
+}
+
+/// Sends a process a signal that it cannot refuse, and waits until it has worked.
+async fn force(path: &Path, pid: Pid, signal: Signal, wanted: Condition) -> Result<(), ProcessError> {
+    // A process that is gone is seen below.
+    let _ = kill_process(pid, signal);
+    let patience = Instant::now() + SIGNAL_GRACE;
+    loop {
+        match Condition::of_holder(path) {
+            condition if condition == wanted => return Ok(()),
+            condition if condition == Condition::Gone || Instant::now() >= patience => {
+                return Err(ProcessError::Unmoved { path: path.to_owned(), wanted: wanted.name() });
+            }
+            _ => tokio::time::sleep(LOOK_AGAIN).await,
+        }
+    }
+}
+
+/// Kills the process that holds a pid file, without warning.
+pub(crate) async fn kill(path: &Path, pid: Pid) -> Result<(), ProcessError> {
+    force(path, pid, Signal::KILL, Condition::Gone).await?;
+    // It could not remove its file itself.
+    let _ = fs::remove_file(path);
+    Ok(())
+}
+
+/// Stops the clock of the process that holds a pid file.
+pub(crate) async fn freeze(path: &Path, pid: Pid) -> Result<(), ProcessError> {
+    force(path, pid, Signal::STOP, Condition::Frozen(pid)).await
+}
+
+/// Lets a frozen process go on.
+pub(crate) async fn thaw(path: &Path, pid: Pid) -> Result<(), ProcessError> {
+    force(path, pid, Signal::CONT, Condition::Runs(pid)).await
 }
 
 /// Stops the processes that hold these pid files: asks, waits, and kills those that did not listen. Gives the paths of

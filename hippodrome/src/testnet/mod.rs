@@ -1,5 +1,6 @@
 //! `testnet`: a network that keeps running in a directory of this machine.
 
+mod nodes;
 mod status;
 
 use std::{
@@ -18,12 +19,13 @@ use hippodrome_store::{
 };
 use tokio::time::sleep;
 
+use self::nodes::{Deed, NodeArgs, NodeRefused};
 use crate::{
     founding::{self, FoundingError, Shape},
     local_network::{self, LocalNetworkError, network_in_words},
     network_dir::{NetworkDir, NetworkDirError, Node},
     node::stop_signal,
-    processes::{self, LOOK_AGAIN, Life},
+    processes::{self, Condition, LOOK_AGAIN, Life, ProcessError},
     values,
 };
 
@@ -39,6 +41,8 @@ Examples:
   hippodrome chat --network net --as alice
   hippodrome testnet status --dir net --json
   hippodrome testnet wait --dir net --rounds 10
+  hippodrome testnet kill --dir net server-2
+  hippodrome testnet start --dir net server-2
   hippodrome testnet down --dir net";
 
 /// Keep a network running in a directory of this machine
@@ -74,7 +78,15 @@ enum TestnetCommand {
         #[arg(long, default_value = "60s", value_parser = values::duration)]
         timeout: Duration,
     },
-    /// Stop all its nodes; `up` starts them again
+    /// Kill a node without warning (SIGKILL)
+    Kill(NodeArgs),
+    /// Let a node's time stand still (SIGSTOP)
+    Freeze(NodeArgs),
+    /// Let a frozen node go on (SIGCONT)
+    Thaw(NodeArgs),
+    /// Start a node that was killed again, with its old files
+    Start(NodeArgs),
+    /// Stop all its nodes, frozen ones too; `up` starts them again
     Down {
         /// The network's directory
         #[arg(long)]
@@ -110,6 +122,10 @@ pub(crate) enum TestnetError {
     Network(#[from] LocalNetworkError),
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    #[error(transparent)]
+    Node(#[from] NodeRefused),
+    #[error(transparent)]
+    Process(#[from] ProcessError),
     #[error(
         "the network in {} was founded with {flag} {has}, not {asked}: that is fixed for its life; choose another \
          directory",
@@ -120,7 +136,12 @@ pub(crate) enum TestnetError {
     Runs { dir: PathBuf },
     #[error("the network in {0} does not run; `hippodrome testnet up --dir {0}` starts it", dir.display())]
     DoesNotRun { dir: PathBuf },
-    #[error("another `testnet up` or `testnet down` is at work in {}", .0.display())]
+    #[error(
+        "the coordinator of the network in {0} is frozen; `hippodrome testnet thaw --dir {0} coordinator` lets it go on",
+        dir.display()
+    )]
+    Frozen { dir: PathBuf },
+    #[error("another command that starts or stops nodes is at work in {}", .0.display())]
     Busy(PathBuf),
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
@@ -135,6 +156,10 @@ pub(crate) async fn run(args: TestnetArgs) -> Result<(), TestnetError> {
         TestnetCommand::Up(args) => up(args).await,
         TestnetCommand::Status { dir, json } => status::print(&NetworkDir::new(dir), json).await,
         TestnetCommand::Wait { dir, rounds, timeout } => wait(&NetworkDir::new(dir), rounds, timeout).await,
+        TestnetCommand::Kill(args) => nodes::run(Deed::Kill, args).await,
+        TestnetCommand::Freeze(args) => nodes::run(Deed::Freeze, args).await,
+        TestnetCommand::Thaw(args) => nodes::run(Deed::Thaw, args).await,
+        TestnetCommand::Start(args) => nodes::run(Deed::Start, args).await,
         TestnetCommand::Down { dir } => down(&NetworkDir::new(dir)).await,
     }
 }
@@ -143,7 +168,7 @@ async fn up(args: UpArgs) -> Result<(), TestnetError> {
     let dir = NetworkDir::new(args.dir);
     let network = found_or_check(&dir, &args.shape, args.seats)?;
     let _lock = lock(&dir)?;
-    if running(&dir, &network).next().is_some() {
+    if present(&dir, &network).next().is_some() {
         return Err(TestnetError::Runs { dir: dir.root().to_owned() });
     }
     let interrupted = stop_signal().map_err(|source| io_error(&dir, source))?;
@@ -202,15 +227,20 @@ fn io_error(dir: &NetworkDir, source: io::Error) -> TestnetError {
     TestnetError::Io { path: dir.root().to_owned(), source }
 }
 
-/// The nodes that run now.
-fn running<'a>(dir: &'a NetworkDir, network: &'a Network) -> impl Iterator<Item = Node> + 'a {
-    local_network::nodes(&network.directory).filter(|node| processes::holder(&dir.pid_file(*node)).is_some())
+/// All nodes with what their processes do.
+fn conditions<'a>(dir: &'a NetworkDir, network: &'a Network) -> impl Iterator<Item = (Node, Condition)> + 'a {
+    local_network::nodes(&network.directory).map(|node| (node, Condition::of_holder(&dir.pid_file(node))))
+}
+
+/// The nodes that are there now, frozen ones too.
+fn present<'a>(dir: &'a NetworkDir, network: &'a Network) -> impl Iterator<Item = Node> + 'a {
+    conditions(dir, network).filter(|(_, condition)| *condition != Condition::Gone).map(|(node, _)| node)
 }
 
 async fn down(dir: &NetworkDir) -> Result<(), TestnetError> {
     let network = dir.load()?;
     let _lock = lock(dir)?;
-    let up = running(dir, &network).count();
+    let up = present(dir, &network).count();
     if up == 0 {
         return Err(TestnetError::DoesNotRun { dir: dir.root().to_owned() });
     }

@@ -6,11 +6,19 @@ use hippodrome_proto::gateway::{GatewayClient, NetworkStatus};
 use hippodrome_store::{network_file::Network, registry_file};
 use serde::Serialize;
 
-use super::{TestnetError, running};
+use super::{TestnetError, conditions};
 use crate::{
     local_network::{self, LocalNetworkError, network_in_words},
     network_dir::{NetworkDir, Node},
+    processes::Condition,
 };
+
+/// What the process of a node does: `running`, `frozen` or `dead`.
+#[derive(Debug, Serialize)]
+struct NodeReport {
+    node: String,
+    process: &'static str,
+}
 
 /// How a network is doing, as printed with `--json`.
 #[derive(Debug, Serialize)]
@@ -37,12 +45,15 @@ struct Report {
     seats_free: usize,
     people: Vec<String>,
     logs: String,
+    nodes: Vec<NodeReport>,
 }
 
 /// A connection to the coordinator of a network that runs.
 pub(super) async fn gateway(dir: &NetworkDir, network: &Network) -> Result<GatewayClient, TestnetError> {
-    if !running(dir, network).any(|node| node == Node::Coordinator) {
-        return Err(TestnetError::DoesNotRun { dir: dir.root().to_owned() });
+    match Condition::of_holder(&dir.pid_file(Node::Coordinator)) {
+        Condition::Runs(_) => {}
+        Condition::Frozen(_) => return Err(TestnetError::Frozen { dir: dir.root().to_owned() }),
+        Condition::Gone => return Err(TestnetError::DoesNotRun { dir: dir.root().to_owned() }),
     }
     let address = dir.coordinator_address(network)?;
     Ok(local_network::connect(network, &address).await.map_err(LocalNetworkError::from)?)
@@ -52,7 +63,7 @@ pub(super) async fn print(dir: &NetworkDir, json: bool) -> Result<(), TestnetErr
     let network = dir.load()?;
     let status = match gateway(dir, &network).await {
         Ok(gateway) => Some(gateway.status().await.map_err(LocalNetworkError::from)?),
-        Err(TestnetError::DoesNotRun { .. }) => None,
+        Err(TestnetError::DoesNotRun { .. } | TestnetError::Frozen { .. }) => None,
         Err(error) => return Err(error),
     };
     let report = report(dir, &network, status)?;
@@ -66,7 +77,9 @@ pub(super) async fn print(dir: &NetworkDir, json: bool) -> Result<(), TestnetErr
 
 fn report(dir: &NetworkDir, network: &Network, status: Option<NetworkStatus>) -> Result<Report, TestnetError> {
     let params = network.directory.params();
-    let servers_running = running(dir, network).filter(|node| *node != Node::Coordinator).count();
+    let nodes: Vec<(Node, Condition)> = conditions(dir, network).collect();
+    let runs =
+        |(node, condition): &&(Node, Condition)| *node != Node::Coordinator && matches!(condition, Condition::Runs(_));
     let is_running = status.is_some();
     let NetworkStatus { epoch, round, servers_up, rounds_completed, rounds_failed, hops_verified, last_failure } =
         status.unwrap_or_default();
@@ -75,7 +88,7 @@ fn report(dir: &NetworkDir, network: &Network, status: Option<NetworkStatus>) ->
         running: is_running,
         coordinator: if is_running { Some(dir.coordinator_address(network)?) } else { None },
         servers: network.directory.servers().len(),
-        servers_running,
+        servers_running: nodes.iter().filter(runs).count(),
         servers_connected: servers_up.into_iter().filter(|up| *up).count(),
         chains: params.chains,
         chain_len: params.chain_len,
@@ -93,6 +106,10 @@ fn report(dir: &NetworkDir, network: &Network, status: Option<NetworkStatus>) ->
         seats_free: names(&dir.seats()).len(),
         people: names(&dir.people()),
         logs: dir.root().join("logs").display().to_string(),
+        nodes: nodes
+            .iter()
+            .map(|(node, condition)| NodeReport { node: node.to_string(), process: condition.name() })
+            .collect(),
     })
 }
 
@@ -113,6 +130,11 @@ fn print_for_people(report: &Report, network: &Network) {
         None => println!("coordinator  does not run"),
     }
     println!("servers      {} of {} run", report.servers_running, report.servers);
+    // A network that is down is down as a whole.
+    let some = report.nodes.iter().any(|node| node.process != Condition::Gone.name());
+    for node in report.nodes.iter().filter(|node| some && node.process != "running") {
+        println!("             {} is {}", node.node, node.process);
+    }
     if report.running {
         println!(
             "rounds       {} completed, {} failed, the last announced is {}",

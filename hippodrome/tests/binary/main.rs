@@ -3,5 +3,6 @@
 mod by_hand;
 mod demo;
 mod harness;
+mod nodes;
 mod refusals;
 mod testnet;

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use crate::harness::{Running, fails, hippodrome, last_object, running_nodes, succeeds};
 
 /// A network that is stopped when it is dropped.
-struct Testnet {
+pub(crate) struct Testnet {
     _place: tempfile::TempDir,
-    dir: PathBuf,
+    pub(crate) dir: PathBuf,
 }
 
 impl Testnet {
-    fn up(more: &[&str]) -> Self {
+    pub(crate) fn up(more: &[&str]) -> Self {
         let place = tempfile::tempdir().expect("a temporary directory");
         let net = Self { dir: place.path().join("net"), _place: place };
         let mut args = vec!["testnet", "up", "--dir", net.dir(), "--servers", "3", "--chains", "1", "--layers", "1"];
@@ -22,11 +22,11 @@ impl Testnet {
         net
     }
 
-    fn dir(&self) -> &str {
+    pub(crate) fn dir(&self) -> &str {
         self.dir.to_str().expect("a path in text")
     }
 
-    fn status(&self) -> serde_json::Value {
+    pub(crate) fn status(&self) -> serde_json::Value {
         last_object(&succeeds(&["testnet", "status", "--dir", self.dir(), "--json"]))
     }
 
