@@ -4,6 +4,7 @@
 //! whole batches runs on the rayon pool that the caller has installed.
 
 pub mod equality;
+pub mod fingerprint;
 pub mod group;
 pub mod hash;
 pub mod hop;
