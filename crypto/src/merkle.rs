@@ -3,7 +3,7 @@
 //! BLAKE3 in keyed mode, one key for each kind of node, so that no node passes for a leaf or a root. A node without a
 //! sibling moves up as it is; the root binds the number of leaves, which fixes the shape.
 
-use std::sync::LazyLock;
+use std::{ops::Range, sync::LazyLock};
 
 use rayon::prelude::*;
 
@@ -82,6 +82,14 @@ pub struct Tree {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InclusionProof(pub Vec<Digest>);
 
+/// The siblings of neighbouring leaves' branches that do not follow from those leaves, from the bottom and from the left:
+/// at most two a level, however many leaves there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RangeProof(pub Vec<Digest>);
+
+/// Most digests in a [`RangeProof`] of any tree with fewer than 2^32 leaves.
+pub const RANGE_PROOF_LIMIT: usize = 64;
+
 impl Tree {
     /// Builds all levels over the leaves.
     pub fn new(leaves: Vec<Digest>) -> Self {
@@ -120,6 +128,88 @@ impl Tree {
         }
         let sibling = |(height, level): (usize, &Vec<Digest>)| level.get((index >> height) ^ 1).copied();
         Some(InclusionProof(self.levels.iter().enumerate().filter_map(sibling).collect()))
+    }
+
+    /// What shows that the leaves of `range` are under the root, if there are such leaves.
+    pub fn range(&self, range: Range<usize>) -> Option<RangeProof> {
+        if range.is_empty() || range.end > self.len() {
+            return None;
+        }
+        let siblings = self.levels.iter().enumerate().flat_map(|(height, level)| {
+            let (first, last) = (range.start >> height, (range.end - 1) >> height);
+            let left = (first & 1 == 1).then(|| level[first - 1]);
+            let right = if last & 1 == 0 { level.get(last + 1).copied() } else { None };
+            [left, right].into_iter().flatten()
+        });
+        Some(RangeProof(siblings.collect()))
+    }
+}
+
+/// Neighbouring leaves that are under a root, with the part of the tree that follows from them. Only
+/// [`RangeProof::verify`] makes it.
+#[derive(Debug)]
+pub struct VerifiedRange {
+    count: u64,
+    start: u64,
+    /// The nodes above the leaves at each height, with the siblings from the proof beside them: the first one's index,
+    /// and the nodes.
+    levels: Vec<(u64, Vec<Digest>)>,
+    leaves: usize,
+}
+
+impl RangeProof {
+    /// Checks that `leaves` are the leaves from `start` on, of the `count` leaves under `expected`.
+    pub fn verify(
+        &self,
+        expected: &Digest,
+        count: u64,
+        start: u64,
+        leaves: Vec<Digest>,
+    ) -> Result<VerifiedRange, MerkleError> {
+        let end = start.checked_add(leaves.len() as u64).filter(|&end| end <= count && start < end);
+        end.ok_or(MerkleError::Index { index: start, count })?;
+        let found = self.0.len();
+        let mut siblings = self.0.iter().copied();
+        let short = MerkleError::Length { expected: found + 1, found };
+        let (mut first, mut nodes) = (start, leaves);
+        let mut range = VerifiedRange { count, start, levels: Vec::new(), leaves: nodes.len() };
+        for height in 0.. {
+            let last_of_level = (count - 1) >> height;
+            if first & 1 == 1 {
+                nodes.insert(0, siblings.next().ok_or(short)?);
+                first -= 1;
+            }
+            if (first + nodes.len() as u64) & 1 == 1 && first + (nodes.len() as u64) <= last_of_level {
+                nodes.push(siblings.next().ok_or(short)?);
+            }
+            let next = parents(&nodes);
+            range.levels.push((first, nodes));
+            if last_of_level == 0 {
+                break;
+            }
+            (first, nodes) = (first / 2, next);
+        }
+        let left = siblings.len();
+        if left > 0 {
+            return Err(MerkleError::Length { expected: found - left, found });
+        }
+        let top = range.levels.last().and_then(|(_, nodes)| nodes.first());
+        if root(count, top) == *expected { Ok(range) } else { Err(MerkleError::Root) }
+    }
+}
+
+impl VerifiedRange {
+    /// The branch of one leaf of the range, by its index in the tree.
+    pub fn inclusion(&self, index: u64) -> Option<InclusionProof> {
+        let offset = index.checked_sub(self.start)?;
+        if offset >= self.leaves as u64 {
+            return None;
+        }
+        let sibling = |height: u32| {
+            let (first, nodes) = &self.levels[height as usize];
+            nodes[((index >> height ^ 1) - first) as usize]
+        };
+        Some(InclusionProof(sibling_heights(self.count, index).map(sibling).collect()))
     }
 }
 
@@ -248,6 +338,47 @@ mod tests {
         assert_eq!(verify(tree.root(), 5, 5, &leaf, &proof), Err(MerkleError::Index { index: 5, count: 5 }));
         assert_eq!(verify(tree.root(), 0, 0, &leaf, &proof), Err(MerkleError::Index { index: 0, count: 0 }));
         assert!(verify(tree.root(), u64::MAX, u64::MAX - 1, &leaf, &proof).is_err());
+    }
+
+    #[test]
+    fn every_range_of_every_small_tree_leads_to_the_root_and_gives_each_leafs_branch() {
+        for count in 1..34_usize {
+            let leaves = some_leaves(count);
+            let tree = Tree::new(leaves.clone());
+            for (start, end) in (0..count).flat_map(|start| (start + 1..=count).map(move |end| (start, end))) {
+                let proof = tree.range(start..end).expect("a range of the tree");
+                let range = proof.verify(tree.root(), count as u64, start as u64, leaves[start..end].to_vec());
+                let range = range.expect("the range is in the tree");
+                for index in 0..count {
+                    let branch = range.inclusion(index as u64);
+                    assert_eq!(branch, tree.inclusion(index).filter(|_| (start..end).contains(&index)));
+                }
+            }
+            assert_eq!(tree.range(0..count + 1), None);
+            assert_eq!(tree.range(count..count), None);
+        }
+    }
+
+    #[test]
+    fn a_range_holds_for_its_own_place_count_and_leaves_only() {
+        let leaves = some_leaves(13);
+        let tree = Tree::new(leaves.clone());
+        let proof = tree.range(3..6).expect("a range of the tree");
+        let verify = |proof: &RangeProof, count, start, leaves: &[Digest]| {
+            proof.verify(tree.root(), count, start, leaves.to_vec()).map(|_| ())
+        };
+        assert_eq!(verify(&proof, 13, 3, &leaves[3..6]), Ok(()));
+        for (count, start) in (0..20).flat_map(|count| (0..20).map(move |start| (count, start))) {
+            assert_eq!(verify(&proof, count, start, &leaves[3..6]).is_ok(), (count, start) == (13, 3));
+        }
+        assert!(verify(&proof, 13, 3, &leaves[3..5]).is_err());
+        assert!(verify(&proof, 13, 3, &leaves[4..7]).is_err());
+        assert!(verify(&proof, 13, 3, &[]).is_err());
+        assert!(verify(&proof, u64::MAX, u64::MAX - 1, &leaves[3..6]).is_err());
+        let longer = RangeProof([proof.0.as_slice(), &[leaves[0]]].concat());
+        let shorter = RangeProof(proof.0[1..].to_vec());
+        assert!(verify(&longer, 13, 3, &leaves[3..6]).is_err());
+        assert!(verify(&shorter, 13, 3, &leaves[3..6]).is_err());
     }
 
     #[test]
