@@ -122,9 +122,38 @@ impl SecretScalar {
         &self.0
     }
 
+    /// Gives the secret up, for everybody to see.
+    pub fn show(&self) -> ShownScalar {
+        ShownScalar(self.0)
+    }
+
     /// `self · base`, in constant time.
     pub fn multiply(&self, base: &Element) -> Element {
         Element::from_point(base.point * self.0).expect("a non-zero scalar times a non-identity element of prime order")
+    }
+}
+
+/// A scalar that was secret once and that its owner has shown: canonical and not zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShownScalar(Scalar);
+
+impl ShownScalar {
+    /// Decodes 32 bytes; refuses scalars that are not reduced, and zero.
+    pub fn decode(bytes: &[u8; ENCODED_LEN]) -> Result<Self, DecodeError> {
+        decode_scalar(bytes).map(Self).and_then(|shown| match shown.0 == Scalar::ZERO {
+            true => Err(DecodeError::NonCanonicalScalar),
+            false => Ok(shown),
+        })
+    }
+
+    /// The canonical encoding.
+    pub fn encoded(&self) -> [u8; ENCODED_LEN] {
+        self.0.to_bytes()
+    }
+
+    /// The scalar, for arithmetic inside this crate.
+    pub(crate) fn scalar(&self) -> &Scalar {
+        &self.0
     }
 }
 
@@ -174,5 +203,7 @@ mod tests {
         ];
         assert_eq!(decode_scalar(&order), Err(DecodeError::NonCanonicalScalar));
         assert!(decode_scalar(&[0; 32]).is_ok());
+        assert!(ShownScalar::decode(&order).is_err());
+        assert!(ShownScalar::decode(&[0; 32]).is_err());
     }
 }

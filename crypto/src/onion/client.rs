@@ -1,7 +1,7 @@
 //! The client's side: wrapping an onion, opening its reply.
 
 use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit};
-use curve25519_dalek::ristretto::RistrettoPoint;
+use curve25519_dalek::{ristretto::RistrettoPoint, scalar::Scalar};
 use zeroize::Zeroizing;
 
 use super::{
@@ -36,9 +36,9 @@ pub struct Onion {
 /// ```
 pub struct ReplyKeys(Vec<ReplyLayer>);
 
-struct ReplyLayer {
-    key: LayerKey,
-    header: [u8; HEADER_LEN],
+pub(super) struct ReplyLayer {
+    pub(super) key: LayerKey,
+    pub(super) header: [u8; HEADER_LEN],
 }
 
 /// A reply that somebody on the way back has not sealed, or has not sealed last.
@@ -56,7 +56,7 @@ pub fn wrap(descriptor: &Digest, layer: u8, chain: u16, hops: &[HopPublic], x: &
     assert!((1..=usize::from(u8::MAX)).contains(&hops.len()), "a chain has 1 to 255 hops");
     let context = |position| HopContext { descriptor: *descriptor, layer, chain, position };
     let kdfs: Vec<HopKdf> = (0..hops.len()).map(|position| HopKdf::new(&context(position as u8))).collect();
-    let path = Path::new(hops, x);
+    let path = Path::new(hops, x.expose());
     let mut body = Vec::with_capacity(body_len(payload.len(), hops.len()));
     body.extend_from_slice(payload);
     for (position, kdf) in kdfs.iter().enumerate().rev() {
@@ -71,16 +71,17 @@ pub fn wrap(descriptor: &Digest, layer: u8, chain: u16, hops: &[HopPublic], x: &
 }
 
 /// The points that a client meets: `x·P_0 … x·P_ℓ`, then `x·A_1 … x·A_ℓ`, encoded. Secret but for the first.
-struct Path {
-    first: Element,
+pub(super) struct Path {
+    pub(super) first: Element,
     encodings: Zeroizing<Vec<[u8; 32]>>,
     hops: usize,
 }
 
 impl Path {
-    fn new(hops: &[HopPublic], x: &SecretScalar) -> Self {
+    /// `x` is not zero.
+    pub(super) fn new(hops: &[HopPublic], x: &Scalar) -> Self {
         // Halves, because their doubles encode as a batch.
-        let half = Zeroizing::new(x.expose().div_by_2());
+        let half = Zeroizing::new(x.div_by_2());
         let published = hops.iter().map(|hop| &hop.blinding).chain(hops.iter().map(|hop| &hop.key));
         let products = published.map(|base| base.point() * *half);
         let halves: Vec<_> = core::iter::once(RistrettoPoint::mul_base(&half)).chain(products).collect();
@@ -92,12 +93,12 @@ impl Path {
     }
 
     /// The key as it arrives at a hop; the one after the last hop is what that hop puts out.
-    fn key(&self, position: usize) -> &[u8; 32] {
+    pub(super) fn key(&self, position: usize) -> &[u8; 32] {
         &self.encodings[position]
     }
 
     /// `a·X` of a hop.
-    fn shared(&self, position: usize) -> &[u8; 32] {
+    pub(super) fn shared(&self, position: usize) -> &[u8; 32] {
         &self.encodings[self.hops + 1 + position]
     }
 }
@@ -114,7 +115,7 @@ impl ReplyKeys {
 }
 
 impl ReplyLayer {
-    fn open(&self, text: &mut Vec<u8>) -> Option<()> {
+    pub(super) fn open(&self, text: &mut Vec<u8>) -> Option<()> {
         let (ciphertext, tag) = text.split_last_chunk_mut::<TAG_LEN>()?;
         let cipher = ChaCha20Poly1305::new((&*self.key).into());
         cipher.decrypt_inout_detached(&[0; 12].into(), &self.header, ciphertext.into(), &(*tag).into()).ok()?;

@@ -15,6 +15,7 @@ mod client;
 mod kdf;
 mod layer;
 mod server;
+mod shown;
 
 pub use client::{BrokenReply, Onion, ReplyKeys, wrap};
 pub use kdf::HopKdf;
@@ -23,6 +24,7 @@ pub use server::{
     Mixed, Opened, ReturnKeys, SharedKeys, blind, bodies, decode_keys, derive, encode, mix, open, permute, seal,
     seal_replies, unpermute,
 };
+pub use shown::{BrokenOnion, ShownOnion};
 
 use crate::group::ENCODED_LEN;
 
