@@ -1,9 +1,6 @@
 //! A round from its announcement to the delivery of its replies, as the coordinator sees it: bytes in, bytes out.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use hippodrome_crypto::{hash::Digest, records::Records};
 
@@ -100,7 +97,7 @@ pub(super) struct Collecting {
     epoch: Arc<Epoch>,
     descriptor: SignedDescriptor,
     submissions: Vec<BTreeMap<(Author, u16), Vec<u8>>>,
-    noise: Vec<HashMap<ServerId, Vec<u8>>>,
+    noise: Vec<BTreeMap<ServerId, Vec<u8>>>,
     closed: bool,
     replies: BTreeMap<ChainId, RepliesByClient>,
     reports: BTreeMap<ServerId, Report>,
@@ -117,7 +114,7 @@ impl Collecting {
             epoch: Arc::clone(epoch),
             descriptor,
             submissions: vec![BTreeMap::new(); chains],
-            noise: vec![HashMap::new(); chains],
+            noise: vec![BTreeMap::new(); chains],
             closed: false,
             replies: BTreeMap::new(),
             reports: BTreeMap::new(),
