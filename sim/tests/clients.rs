@@ -10,13 +10,14 @@ use hippodrome_core::{
     participant::SlotReply,
     submission::{Access, Composer, Submission},
 };
-use hippodrome_crypto::{group::SecretScalar, onion};
-use hippodrome_sim::{Behaviour, Network, small_params};
+use hippodrome_sim::{
+    Behaviour, Network,
+    adversary::forge::{self, Forge},
+    small_params,
+};
 use rand_chacha::ChaCha20Rng;
-use rand_core::Rng;
 
 type Replies = Rc<RefCell<Vec<Option<Vec<SlotReply>>>>>;
-type Forge = fn(&Composer<'_>, &NetworkParams, &mut ChaCha20Rng) -> Submission;
 
 struct Client {
     params: NetworkParams,
@@ -26,7 +27,7 @@ struct Client {
 }
 
 impl Behaviour for Client {
-    fn accesses(&mut self, _: Round) -> Vec<Access> {
+    fn accesses(&mut self, _: Round, _: Round) -> Vec<Access> {
         vec![Access { mailbox: [self.mailbox; 16], content: [self.mailbox; 256] }]
     }
 
@@ -52,26 +53,13 @@ fn run(params: &NetworkParams, cheats: &[Forge]) -> (Network, Replies) {
     (network, honest)
 }
 
-/// An onion that opens at `depth` hops of the input chain and then holds random bytes.
+/// An onion that opens at `DEPTH` hops of the input chain and then holds random bytes.
 fn garbage_after<const DEPTH: usize>(
     composer: &Composer<'_>,
     params: &NetworkParams,
     rng: &mut ChaCha20Rng,
 ) -> Submission {
-    let (sizes, chain) = (params.sizes(), composer.view.chain());
-    let hops = &composer.view.keys(Layer(0), chain)[..DEPTH];
-    let x = SecretScalar::random(rng);
-    let mut rest = vec![0; if DEPTH == 3 { sizes.payload(0) } else { sizes.body(0, DEPTH) }];
-    rng.fill_bytes(&mut rest);
-    let onion = onion::wrap(composer.view.digest(), 0, chain.0, hops, &x, &rest);
-    composer.sign(0, onion.key, onion.body, &x, rng)
-}
-
-/// The same key whoever submits it: two authors with one exponent are one author.
-fn shared_key(composer: &Composer<'_>, params: &NetworkParams, _: &mut ChaCha20Rng) -> Submission {
-    use rand_chacha::rand_core::SeedableRng;
-    let mut rng = ChaCha20Rng::seed_from_u64(1);
-    garbage_after::<1>(composer, params, &mut rng)
+    forge::garbage_after(DEPTH, composer, params, rng)
 }
 
 fn reasons(network: &Network) -> Vec<AbortReason> {
@@ -116,10 +104,11 @@ fn without_verification_what_does_not_open_is_dropped_and_the_others_are_served(
         let params = NetworkParams { verification: Verification::None, ..small_params() };
         let (network, honest) = run(&params, &[forge]);
         assert_eq!(network.coordinator().status().rounds_completed, 1);
-        for (mailbox, replies) in (1..4).zip(honest.borrow().iter()) {
-            let reply = replies.as_ref().expect("delivered")[0].expect("opens");
-            assert_eq!(reply, [mailbox; 256]);
-        }
+        let opened = |replies: &Option<Vec<SlotReply>>| replies.as_ref().expect("delivered")[0].expect("opens");
+        let mut contents: Vec<[u8; 256]> = honest.borrow().iter().map(opened).collect();
+        // Clients fetch in any order.
+        contents.sort_unstable();
+        assert_eq!(contents, [[1; 256], [2; 256], [3; 256]]);
     }
 }
 
@@ -128,7 +117,7 @@ fn one_key_of_two_clients_is_left_out_and_the_others_are_served() {
     // Enough cheats that two of them share an input chain; a lone one's onion is garbage and would end the round, so
     // the cheats of every chain come in pairs or not at all: without verification garbage is dropped, too.
     let params = NetworkParams { verification: Verification::None, noise_per_chain: 0, ..small_params() };
-    let (network, honest) = run(&params, &[shared_key as Forge; 7]);
+    let (network, honest) = run(&params, &[forge::shared_key as Forge; 7]);
     assert_eq!(network.coordinator().status().rounds_completed, 1);
     let entered: u32 = network
         .delivered

@@ -20,16 +20,18 @@ use hippodrome_core::{
     submission::{Access, Composer, ReplyRecord, Submission},
 };
 use hippodrome_crypto::{
-    group::{Element, SecretScalar},
+    group::Element,
     hash::{Digest, Hasher},
-    knowledge::Knowledge,
-    merkle, onion,
+    merkle,
     records::Records,
     signing::{Signature, SigningKey},
 };
-use hippodrome_sim::{Adversary, Behaviour, Network, small_params};
+use hippodrome_sim::{
+    Adversary, Behaviour, Network,
+    adversary::forge::{Forge, garbage_in_layer_1, inner_record},
+    small_params,
+};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
-use rand_core::Rng;
 
 // A coordinator that says what it likes to real servers.
 
@@ -388,7 +390,6 @@ fn epochs_begun_one_behind_another_open_a_bounded_number_of_rounds() {
 // Servers and clients who cheat in a network of real machines.
 
 type Opened = Rc<RefCell<Vec<(Round, Option<Vec<SlotReply>>)>>>;
-type Forge = fn(&Composer<'_>, &NetworkParams, &mut ChaCha20Rng) -> Submission;
 
 /// A client that visits a mailbox, or submits what it has forged.
 struct Client {
@@ -399,7 +400,7 @@ struct Client {
 }
 
 impl Behaviour for Client {
-    fn accesses(&mut self, _: Round) -> Vec<Access> {
+    fn accesses(&mut self, _: Round, _: Round) -> Vec<Access> {
         vec![Access { mailbox: [self.mailbox; 16], content: [self.mailbox; 256] }]
     }
 
@@ -422,13 +423,10 @@ struct Cheat<F> {
 }
 
 impl<F: FnMut(&Digest, &[SigningKey], Party, Party, &Message) -> Vec<Message>> Adversary for Cheat<F> {
-    fn intercept(&mut self, from: Party, to: Party, message: &Message) -> Vec<Message> {
+    fn intercept(&mut self, from: Party, to: Party, message: &Arc<Message>) -> Option<Vec<Message>> {
         // Before the announcement there is no digest to sign under.
         let digest = self.known.borrow().as_ref().map_or(Digest([0; 32]), |(digest, _)| *digest);
-        match message.round() {
-            Some(Round(1)) => (self.act)(&digest, &self.keys, from, to, message),
-            _ => vec![message.clone()],
-        }
+        (message.round() == Some(Round(1))).then(|| (self.act)(&digest, &self.keys, from, to, message))
     }
 
     fn announced(&mut self, round: Round, descriptor: &Digest, epoch: &Arc<Epoch>) {
@@ -609,24 +607,6 @@ fn a_parcel_beyond_all_bounds_convicts_its_sender_and_not_the_honest_server_that
     assert!(reasons.iter().all(|(_, reason)| matches!(reason, AbortReason::BadMessage(id) if *id == sender)));
 }
 
-/// A record of a parcel into layer 1 with a good signature of knowledge around a body of random bytes.
-fn inner_record(digest: &Digest, source: ChainId, to: ChainId, width: usize, rng: &mut ChaCha20Rng) -> Vec<u8> {
-    let x = SecretScalar::random(rng);
-    let key = x.multiply(&Element::base());
-    let mut body = vec![0; width - 96];
-    rng.fill_bytes(&mut body);
-    let context = Hasher::new("hippodrome v1 inner onion")
-        .digest(digest)
-        .number(1)
-        .number(source.0.into())
-        .number(to.0.into())
-        .bytes(key.encoded())
-        .digest(&merkle::body_hash(&body))
-        .finish();
-    let knowledge = Knowledge::sign(&x, &Element::base(), &key, &context, rng);
-    [key.encoded().as_slice(), &knowledge.to_bytes(), &body].concat()
-}
-
 fn parcel_root(records: &[u8], width: usize) -> Digest {
     let records = Records::from_bytes(width, records.to_vec()).expect("whole records");
     merkle::root_of(&merkle::leaves(&records))
@@ -770,16 +750,6 @@ fn in_an_aggregate_network_no_member_signs_an_entry_that_nobody_vouches_for() {
         };
         assert!(!scene.network.delivered.iter().any(left));
     }
-}
-
-/// Opens at every hop of the input chain, and holds an inner onion that opens nowhere.
-fn garbage_in_layer_1(composer: &Composer<'_>, params: &NetworkParams, rng: &mut ChaCha20Rng) -> Submission {
-    let (view, chain) = (composer.view, composer.view.chain());
-    let x = SecretScalar::random(rng);
-    let record = inner_record(view.digest(), chain, ChainId(0), params.sizes().parcel_record(1), rng);
-    let payload = [0_u16.to_le_bytes().as_slice(), &record].concat();
-    let onion = onion::wrap(view.digest(), 0, chain.0, view.keys(Layer(0), chain), &x, &payload);
-    composer.sign(0, onion.key, onion.body, &x, rng)
 }
 
 #[test]

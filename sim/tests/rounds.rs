@@ -22,7 +22,7 @@ struct Visitor {
 }
 
 impl Behaviour for Visitor {
-    fn accesses(&mut self, round: Round) -> Vec<Access> {
+    fn accesses(&mut self, round: Round, _: Round) -> Vec<Access> {
         let access = |slot: usize| Access {
             mailbox: [self.mailbox ^ (round.0 as u8).rotate_left(4) ^ (slot as u8) << 6; 16],
             content: [self.content; 256],

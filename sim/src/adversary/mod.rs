@@ -1,0 +1,53 @@
+//! Who sees and changes what servers and coordinator say to each other.
+//!
+//! An adversary owns the signing keys of the servers that it has corrupted, so that every signature holds that it wants
+//! to hold; the machines themselves are always the real ones.
+
+pub mod cheat;
+pub mod forge;
+mod knowledge;
+mod plot;
+
+use std::sync::Arc;
+
+use hippodrome_core::{
+    epoch::Epoch,
+    ids::{Party, Round},
+    message::Message,
+};
+use hippodrome_crypto::hash::Digest;
+
+pub use self::{
+    knowledge::Known,
+    plot::{Mounted, Plot, Plotter},
+};
+
+/// Who sees and changes messages between servers. The default adversary only watches.
+pub trait Adversary {
+    /// What `to` receives in place of `message`: none to let it pass as it is, an empty list to drop it.
+    fn intercept(&mut self, from: Party, to: Party, message: &Arc<Message>) -> Option<Vec<Message>> {
+        let _ = (from, to, message);
+        None
+    }
+
+    /// What it sends by itself after what it has seen, with sender and receiver.
+    fn inject(&mut self) -> Vec<(Party, Party, Message)> {
+        Vec::new()
+    }
+
+    /// A round was announced: the digest that its statements are signed under, and its chains.
+    fn announced(&mut self, round: Round, descriptor: &Digest, epoch: &Arc<Epoch>) {
+        let _ = (round, descriptor, epoch);
+    }
+}
+
+/// An adversary that changes nothing.
+pub struct Passive;
+
+impl Adversary for Passive {}
+
+impl<F: FnMut(Party, Party, &Message) -> Vec<Message>> Adversary for F {
+    fn intercept(&mut self, from: Party, to: Party, message: &Arc<Message>) -> Option<Vec<Message>> {
+        Some(self(from, to, message))
+    }
+}

@@ -1,0 +1,113 @@
+//! Cheats at work: who mounts which, and in which rounds.
+
+use std::{cell::RefCell, collections::BTreeSet, ops::RangeInclusive, rc::Rc, sync::Arc};
+
+use hippodrome_core::{
+    epoch::Epoch,
+    ids::{Party, Round, ServerId},
+    message::Message,
+};
+use hippodrome_crypto::{hash::Digest, permutation::below};
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+
+use super::{
+    Adversary, Known,
+    cheat::{By, Cheat, Scene, Trick},
+};
+use crate::Network;
+
+/// What was really mounted: cheats with the rounds in which something was changed.
+#[derive(Clone, Debug, Default)]
+pub struct Mounted {
+    /// The server that cheats, once it is known.
+    pub culprit: Option<ServerId>,
+    /// The first rounds of each cheat.
+    pub acts: BTreeSet<(&'static str, Round)>,
+}
+
+/// What is to be mounted.
+pub struct Plot {
+    /// The cheats, all by the same server or by the coordinator.
+    pub cheats: Vec<&'static Cheat>,
+    /// The rounds in which they are mounted.
+    pub rounds: RangeInclusive<Round>,
+    /// Chooses the server.
+    pub seed: u64,
+}
+
+/// Mounts a [`Plot`].
+pub struct Plotter {
+    known: Known,
+    tricks: Vec<(&'static Cheat, Trick)>,
+    rounds: RangeInclusive<Round>,
+    mounted: Rc<RefCell<Mounted>>,
+    rng: ChaCha20Rng,
+    besides: Vec<(Party, Party, Message)>,
+}
+
+impl Plotter {
+    /// Gives a plotter, to be set as a network's adversary, and what it will have mounted.
+    pub fn new(network: &Network, plot: Plot) -> (Self, Rc<RefCell<Mounted>>) {
+        let mounted = Rc::<RefCell<Mounted>>::default();
+        let plotter = Self {
+            known: Known::of(network),
+            tricks: plot.cheats.into_iter().map(|cheat| (cheat, cheat.trick())).collect(),
+            rounds: plot.rounds,
+            mounted: Rc::clone(&mounted),
+            rng: ChaCha20Rng::seed_from_u64(plot.seed),
+            besides: Vec::new(),
+        };
+        (plotter, mounted)
+    }
+
+    /// One of the servers that have the turns which all cheats need.
+    fn choose_culprit(&mut self, epoch: &Epoch) {
+        let params = &self.known.params;
+        let fits = |server: &ServerId| {
+            self.tricks.iter().all(|(cheat, _)| match cheat.by {
+                By::Server(role) => epoch.layout().turns_of(*server).any(|turn| role.has(&turn, params)),
+                By::Coordinator | By::Client(_) | By::Clients(_) => true,
+            })
+        };
+        let able: Vec<ServerId> = (0..self.known.servers()).map(ServerId).filter(fits).collect();
+        if !able.is_empty() {
+            let chosen = able[below(able.len() as u32, &mut self.rng) as usize];
+            self.mounted.borrow_mut().culprit = Some(chosen);
+        }
+    }
+}
+
+impl Adversary for Plotter {
+    fn intercept(&mut self, from: Party, to: Party, message: &Arc<Message>) -> Option<Vec<Message>> {
+        let round = message.round().filter(|round| self.rounds.contains(round))?;
+        let me = self.mounted.borrow().culprit?;
+        let Self { known, tricks, rng, besides, mounted, .. } = self;
+        for (cheat, trick) in tricks {
+            let concerned = match cheat.by {
+                By::Server(_) => from == Party::Server(me) || to == Party::Server(me),
+                By::Coordinator => from == Party::Coordinator,
+                By::Client(_) | By::Clients(_) => false,
+            };
+            if !concerned {
+                continue;
+            }
+            let mut scene = Scene { known, me, from, to, rng, besides };
+            if let Some(changed) = trick(&mut scene, message) {
+                mounted.borrow_mut().acts.insert((cheat.name, round));
+                return Some(changed);
+            }
+        }
+        None
+    }
+
+    fn inject(&mut self) -> Vec<(Party, Party, Message)> {
+        std::mem::take(&mut self.besides)
+    }
+
+    fn announced(&mut self, round: Round, descriptor: &Digest, epoch: &Arc<Epoch>) {
+        self.known.learn(round, descriptor, epoch);
+        if self.mounted.borrow().culprit.is_none() {
+            self.choose_culprit(epoch);
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! What must hold after every step of every run.
+//!
+//! * No honest server names an honest server.
+//! * A server says one thing only for each act of a round, across restarts.
+//! * Nothing mixed leaves an honest server before it has heard the confirmations of all others.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
+
+use hippodrome_core::{
+    ids::{Layer, Party, Round, ServerId, Stage},
+    message::{AbortReason, Message},
+    mixer::Notice,
+};
+use hippodrome_crypto::hash::{Digest, Hasher};
+
+use crate::{adversary::Mounted, network::Watcher};
+
+/// What was found in a run.
+#[derive(Default)]
+pub(super) struct Findings {
+    /// What must never happen, and did.
+    pub(super) violations: Vec<String>,
+    /// Rounds in which an honest server publicly refused something, ended the round, or replaced replies.
+    pub(super) signs: BTreeSet<Round>,
+    /// Rounds in which an honest server named the cheat.
+    pub(super) named: BTreeSet<Round>,
+    /// A digest of who sent what, and when.
+    pub(super) digest: Option<Digest>,
+}
+
+/// Watches a run.
+pub(super) struct Invariants {
+    servers: usize,
+    mounted: Rc<RefCell<Mounted>>,
+    findings: Rc<RefCell<Findings>>,
+    acts: BTreeMap<(Round, ServerId, Act), Digest>,
+    confirmations: BTreeMap<(Round, Layer, ServerId), BTreeSet<ServerId>>,
+    newest: Round,
+    keeps_digest: bool,
+}
+
+/// What a server does at most once in a round: a kind, a stage, and a party or position.
+type Act = (u8, Layer, u16, u16);
+
+/// Rounds that are looked at; older ones are over for everybody.
+const ROUNDS_KEPT: u64 = 16;
+
+impl Invariants {
+    pub(super) fn new(
+        servers: usize,
+        mounted: Rc<RefCell<Mounted>>,
+        keeps_digest: bool,
+    ) -> (Self, Rc<RefCell<Findings>>) {
+        let findings = Rc::<RefCell<Findings>>::default();
+        let invariants = Self {
+            servers,
+            mounted,
+            findings: Rc::clone(&findings),
+            acts: BTreeMap::new(),
+            confirmations: BTreeMap::new(),
+            newest: Round(0),
+            keeps_digest,
+        };
+        (invariants, findings)
+    }
+
+    fn is_honest(&self, server: ServerId) -> bool {
+        self.mounted.borrow().culprit != Some(server)
+    }
+
+    fn violated(&self, what: String) {
+        self.findings.borrow_mut().violations.push(what);
+    }
+
+    fn check_once(&mut self, from: ServerId, message: &Message) {
+        let (Some(round), Some((act, what))) = (message.round(), act_of(message)) else { return };
+        let said = *self.acts.entry((round, from, act)).or_insert(what);
+        if said != what {
+            self.violated(format!("{from} acted twice in {round}: {act:?}"));
+        }
+    }
+
+    /// What depends on round secrets leaves only after all others have confirmed the layer.
+    fn check_gate(&self, from: ServerId, message: &Message) {
+        let stage: Option<Stage> = match message {
+            Message::Batch(message) => Some(message.batch.place.stage),
+            Message::Proof(message) => Some(message.batch.place.stage),
+            Message::Parcel(message) => Some(message.source),
+            _ => None,
+        };
+        let Some(stage) = stage else { return };
+        let heard = self.confirmations.get(&(stage.round, stage.layer, from)).map_or(0, BTreeSet::len);
+        if heard + 1 < self.servers {
+            self.violated(format!("{from} let something out in {stage} after {heard} confirmations of others"));
+        }
+    }
+
+    fn forget_old(&mut self, round: Round) {
+        if round > self.newest && round.0 < 1 << 32 {
+            self.newest = round;
+            let oldest = Round(round.0.saturating_sub(ROUNDS_KEPT));
+            self.acts.retain(|(round, ..), _| *round >= oldest);
+            self.confirmations.retain(|(round, ..), _| *round >= oldest);
+        }
+    }
+
+    fn add_to_digest(&mut self, now_ms: u64, from: Party, to: Party, message: &Message) {
+        let mut findings = self.findings.borrow_mut();
+        let before = findings.digest.unwrap_or(Digest([0; 32]));
+        let what = format!("{now_ms} {from} {to} {message:?}");
+        findings.digest = Some(Hasher::new("simulated run").digest(&before).bytes(what.as_bytes()).finish());
+    }
+}
+
+impl Watcher for Invariants {
+    fn sent(&mut self, now_ms: u64, from: Party, to: Party, message: &Message) {
+        if self.keeps_digest {
+            self.add_to_digest(now_ms, from, to, message);
+        }
+        if let Party::Server(server) = from
+            && self.is_honest(server)
+        {
+            self.check_once(server, message);
+            self.check_gate(server, message);
+        }
+    }
+
+    fn arrived(&mut self, _: u64, from: Party, to: Party, message: &Message) {
+        if let (Party::Server(from), Party::Server(to), Message::Confirmation(message)) = (from, to, message) {
+            self.confirmations.entry((message.round, message.layer, to)).or_default().insert(from);
+            self.forget_old(message.round);
+        }
+    }
+
+    fn noticed(&mut self, server: ServerId, notice: &Notice) {
+        if !self.is_honest(server) {
+            return;
+        }
+        let (round, reason) = match notice {
+            Notice::Aborted { stage, reason } => (stage.round, Some(*reason)),
+            Notice::RepliesReplaced { place } => (place.stage.round, None),
+            _ => return,
+        };
+        self.findings.borrow_mut().signs.insert(round);
+        match reason.and_then(|reason| named_by(&reason)) {
+            Some(named) if self.is_honest(named) => {
+                self.violated(format!("{server} named {named}, which is honest, in {round}: {reason:?}"));
+            }
+            Some(_) => drop(self.findings.borrow_mut().named.insert(round)),
+            None => {}
+        }
+    }
+}
+
+/// The server that a reason names as guilty.
+fn named_by(reason: &AbortReason) -> Option<ServerId> {
+    match reason {
+        AbortReason::BadMessage(server)
+        | AbortReason::BadProof(server)
+        | AbortReason::Equivocation(server)
+        | AbortReason::Convicted(server) => Some(*server),
+        AbortReason::Deadline(_) | AbortReason::LayerDidNotOpen | AbortReason::ActedBefore | AbortReason::Storage => {
+            None
+        }
+    }
+}
+
+/// What a server does at most once, and what it did.
+fn act_of(message: &Message) -> Option<(Act, Digest)> {
+    let staged = |kind: u8, stage: Stage, other: u16| (kind, stage.layer, stage.chain.0, other);
+    let bytes = |bytes: &[u8]| Hasher::new("act").bytes(bytes).finish();
+    Some(match message {
+        Message::DescriptorSignature(said) => ((0, Layer(0), 0, 0), bytes(&said.signature.0)),
+        Message::Noise(said) => (staged(1, said.stage, 0), bytes(&said.submissions)),
+        Message::InputOffer(said) => (staged(2, said.input.stage, 0), said.input.entries),
+        Message::InputSignature(said) => (staged(3, said.stage, 0), bytes(&said.signature.0)),
+        Message::Confirmation(said) => ((4, said.layer, 0, 0), said.vector),
+        Message::Batch(said) => {
+            (staged(5, said.batch.place.stage, said.batch.place.position.0.into()), said.batch.root)
+        }
+        Message::Parcel(said) => (staged(6, said.source, said.destination.0), said.root),
+        Message::ReturnBatch(said) => (staged(7, said.place.stage, said.place.position.0.into()), said.root),
+        Message::ReturnParcel(said) => (staged(8, said.source, said.destination.0), said.root),
+        _ => return None,
+    })
+}

@@ -1,0 +1,13 @@
+//! What is run: a network, people who talk, faults and cheats for a while, and quiet afterwards, in which everything
+//! must come right again.
+
+mod invariants;
+mod list;
+mod run;
+mod trouble;
+
+pub use self::{
+    list::{Kind, Scenario, all, named},
+    run::{Outcome, run},
+    trouble::Trouble,
+};

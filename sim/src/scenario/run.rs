@@ -1,0 +1,342 @@
+//! One run of a scenario, and what came of it.
+
+use std::{cell::RefCell, collections::BTreeSet, rc::Rc};
+
+use hippodrome_core::{
+    ids::Round,
+    params::{NetworkParams, Verification},
+    submission::{Access, Composer, Submission},
+};
+use hippodrome_crypto::{hash::Digest, permutation::below};
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+
+use super::{
+    invariants::{Findings, Invariants},
+    list::{Kind, Scenario},
+    trouble::Trouble,
+};
+use crate::{
+    Behaviour, Network,
+    adversary::{
+        Mounted, Plot, Plotter,
+        cheat::{Answer, By, CHEATS, Cheat, Names},
+        forge::Forge,
+    },
+    client::Sight,
+    network::{Fault, Node},
+    person::{Diary, Person, check_pair, text_of},
+    small_params,
+};
+
+/// What came of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// Rounds that were announced and ended, in whatever way.
+    pub rounds: u64,
+    /// Rounds in which a cheat changed something.
+    pub mounted: u64,
+    /// Those of them that ended, or in which something was publicly refused or replaced.
+    pub detected: u64,
+    /// Those of them in which the cheat was named.
+    pub named: u64,
+    /// What must never happen, and did.
+    pub violations: Vec<String>,
+    /// A digest of who sent what and when, where one was asked for.
+    pub digest: Option<Digest>,
+}
+
+/// Rounds before the trouble begins.
+const WARM_UP_ROUNDS: usize = 2;
+/// Periods of trouble.
+const TROUBLE_PERIODS: u64 = 4;
+/// Periods after the trouble within which everything must have come right again.
+const RECOVERY_PERIODS: u64 = 60;
+/// Rounds that must complete after the trouble.
+const ROUNDS_AFTER: usize = 3;
+
+/// Runs a scenario; everything follows from `seed`. A digest of all messages is made if `with_digest`.
+pub fn run(scenario: &Scenario, seed: u64, with_digest: bool) -> Outcome {
+    match &scenario.kind {
+        Kind::Observed(troubles) => {
+            let [talking, silent] = [true, false].map(|talks| {
+                let mut stage = Stage::new(seed, troubles.clone(), Vec::new(), talks, with_digest);
+                stage.play_for_a_fixed_time();
+                stage
+            });
+            compare(talking, silent)
+        }
+        kind => {
+            let mut rng = ChaCha20Rng::seed_from_u64(seed ^ 0x5ce0_a210);
+            let (troubles, cheats) = cast(kind, &mut rng);
+            let mut stage = Stage::new(seed, troubles, cheats, true, with_digest);
+            stage.play();
+            stage.outcome()
+        }
+    }
+}
+
+/// The faults and cheats of a run.
+fn cast(kind: &Kind, rng: &mut ChaCha20Rng) -> (Vec<Trouble>, Vec<&'static Cheat>) {
+    let mut pick = |count: u32, of: usize| -> Vec<usize> {
+        (0..1 + below(count, rng)).map(|_| below(of as u32, rng) as usize).collect()
+    };
+    let mut troubles = |count| pick(count, Trouble::ALL.len()).into_iter().map(|index| Trouble::ALL[index]).collect();
+    match kind {
+        Kind::Calm | Kind::Observed(_) => (Vec::new(), Vec::new()),
+        Kind::Faults(troubles) => (troubles.clone(), Vec::new()),
+        Kind::Cheat(cheat) => (Vec::new(), vec![cheat]),
+        Kind::MixedFaults => (troubles(4), Vec::new()),
+        Kind::MixedCheats => (Vec::new(), mixable(&pick(3, usize::from(u16::MAX)))),
+        Kind::Mixed => (troubles(3), mixable(&pick(2, usize::from(u16::MAX)))),
+    }
+}
+
+/// Cheats of servers and the coordinator, by chance.
+fn mixable(chosen: &[usize]) -> Vec<&'static Cheat> {
+    let able: Vec<_> = CHEATS.iter().filter(|cheat| matches!(cheat.by, By::Server(_) | By::Coordinator)).collect();
+    let mut seen = BTreeSet::new();
+    let cheats = chosen.iter().map(|index| able[index % able.len()]);
+    cheats.filter(|cheat| seen.insert(cheat.name)).collect()
+}
+
+/// Sizes that are small enough for many rounds, drawn from the seed.
+fn draw_params(rng: &mut ChaCha20Rng, cheats: &[&Cheat]) -> (NetworkParams, usize) {
+    // Layers, chains, length of a chain, servers.
+    const SHAPES: [(u8, u16, u8, usize); 5] = [(2, 2, 2, 4), (2, 2, 3, 5), (2, 1, 3, 4), (2, 3, 2, 6), (3, 2, 2, 4)];
+    let (layers, chains, chain_len, servers) = SHAPES[below(SHAPES.len() as u32, rng) as usize];
+    let verification = match below(6, rng) {
+        0 => Verification::Aggregate,
+        1 if cheats.is_empty() => Verification::None,
+        _ => Verification::Full,
+    };
+    let slots = 1 + u16::from(below(4, rng) == 0);
+    let params = NetworkParams { layers, chains, chain_len, verification, slots, noise_per_chain: 2, ..small_params() };
+    (params, servers)
+}
+
+/// A network with its people, and what watches them.
+struct Stage {
+    network: Network,
+    diaries: Vec<Diary>,
+    clients: usize,
+    troubles: Vec<Trouble>,
+    cheats: Vec<&'static Cheat>,
+    mounted: Rc<RefCell<Mounted>>,
+    findings: Rc<RefCell<Findings>>,
+    violations: Vec<String>,
+    rng: ChaCha20Rng,
+}
+
+impl Stage {
+    fn new(seed: u64, troubles: Vec<Trouble>, cheats: Vec<&'static Cheat>, talks: bool, with_digest: bool) -> Self {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        let (params, servers) = draw_params(&mut rng, &cheats);
+        let (mut people, diaries) = people(&params, talks, seed, &mut rng);
+        let rounds = Round(4)..=Round(4 + u64::from(below(2, &mut rng)));
+        for cheat in &cheats {
+            let forges: Vec<Forge> = match cheat.by {
+                By::Client(forge) => vec![forge],
+                By::Clients(forge) => vec![forge; 6],
+                By::Server(_) | By::Coordinator => Vec::new(),
+            };
+            let cheating = forges.into_iter().map(|forge| {
+                Box::new(Cheating { params: params.clone(), forge, rounds: rounds.clone() }) as Box<dyn Behaviour>
+            });
+            people.extend(cheating);
+        }
+        let clients = people.len();
+        let mut network = Network::new(params, servers, people, seed);
+        network.keep_no_record();
+        let (plotter, mounted) = Plotter::new(&network, Plot { cheats: cheats.clone(), rounds, seed });
+        network.set_adversary(plotter);
+        let (invariants, findings) = Invariants::new(servers, Rc::clone(&mounted), with_digest);
+        network.set_watcher(invariants);
+        Self { network, diaries, clients, troubles, cheats, mounted, findings, violations: Vec::new(), rng }
+    }
+
+    fn period_ms(&self) -> u64 {
+        self.network.directory().params().period_ms
+    }
+
+    /// Runs step by step until something holds, but not for longer than some periods.
+    fn run_until(&mut self, periods: u64, holds: impl Fn(&Self) -> bool) -> bool {
+        let end = self.network.now_ms() + periods * self.period_ms();
+        while self.network.now_ms() < end {
+            if holds(self) {
+                return true;
+            }
+            self.network.run_for(self.period_ms() / 4);
+        }
+        holds(self)
+    }
+
+    fn completed(&self) -> usize {
+        self.network.completed().len()
+    }
+
+    /// Warm-up, trouble, quiet, end.
+    fn play(&mut self) {
+        if !self.run_until(RECOVERY_PERIODS, |stage| stage.completed() >= WARM_UP_ROUNDS) {
+            return self.violations.push("the first rounds do not complete".into());
+        }
+        self.make_trouble();
+        let over = self.newest_round() + TROUBLE_PERIODS;
+        self.run_until(2 * TROUBLE_PERIODS, |stage| stage.newest_round() >= over);
+        if !self.findings.borrow().named.is_empty() {
+            // A convicted server is out for its epoch; the next one begins with the coordinator.
+            self.network.apply(Fault::Restart(Node::Coordinator));
+        }
+        let before = self.completed();
+        let came_right = |stage: &Self| stage.completed() >= before + ROUNDS_AFTER && stage.all_arrived().is_ok();
+        if !self.run_until(RECOVERY_PERIODS, came_right) {
+            self.violations.push(format!(
+                "no recovery: {} rounds completed after the trouble; {:?}; last failure: {:?}",
+                self.completed() - before,
+                self.all_arrived(),
+                self.network.failed().last_key_value(),
+            ));
+        }
+    }
+
+    /// As many periods as it takes to talk, whatever happens in them.
+    fn play_for_a_fixed_time(&mut self) {
+        self.network.run_for(6 * self.period_ms());
+        self.make_trouble();
+        self.network.run_for((TROUBLE_PERIODS + 8) * self.period_ms());
+    }
+
+    fn make_trouble(&mut self) {
+        let span_ms = TROUBLE_PERIODS * self.period_ms();
+        for trouble in self.troubles.clone() {
+            trouble.schedule(&mut self.network, self.clients, span_ms, &mut self.rng);
+        }
+    }
+
+    fn newest_round(&self) -> u64 {
+        self.network.coordinator().status().round
+    }
+
+    /// Whether every text has arrived.
+    fn all_arrived(&self) -> Result<(), String> {
+        self.check_people(true)
+    }
+
+    fn check_people(&self, all: bool) -> Result<(), String> {
+        self.diaries.chunks_exact(2).try_for_each(|pair| check_pair(&pair[0].borrow(), &pair[1].borrow(), all))
+    }
+
+    fn outcome(mut self) -> Outcome {
+        if let Err(broken) = self.check_people(false) {
+            self.violations.push(broken);
+        }
+        let mut outcome = Outcome::default();
+        self.judge_cheats(&mut outcome);
+        let findings = self.findings.borrow();
+        outcome.rounds = (self.network.completed().len() + self.network.failed().len()) as u64;
+        outcome.violations = self.violations;
+        outcome.violations.extend(findings.violations.iter().cloned());
+        outcome.digest = findings.digest;
+        outcome
+    }
+
+    /// Compares what was mounted with what must come of it.
+    fn judge_cheats(&mut self, outcome: &mut Outcome) {
+        let findings = self.findings.borrow();
+        let mounted = self.mounted.borrow();
+        let clients_cheat = |cheat: &&Cheat| matches!(cheat.by, By::Client(_) | By::Clients(_));
+        let by_clients = self.cheats.iter().find(|cheat| clients_cheat(cheat)).into_iter();
+        let rounds = by_clients.flat_map(|cheat| [(cheat.name, Round(4))]);
+        for (name, round) in mounted.acts.iter().copied().chain(rounds) {
+            let Some(cheat) = Cheat::named(name) else { continue };
+            let detected = findings.signs.contains(&round) || !self.network.completed().contains(&round);
+            let named = findings.named.contains(&round);
+            outcome.mounted += 1;
+            outcome.detected += u64::from(detected);
+            outcome.named += u64::from(named);
+            // Where several things happen at once, one may keep another from being noticed.
+            if !self.troubles.is_empty() || self.cheats.len() > 1 {
+                continue;
+            }
+            match cheat.answer {
+                Answer::Detected if !detected => self.violations.push(format!("{name} in {round} went undetected")),
+                Answer::Harmless if detected => self.violations.push(format!("{name} in {round} did harm")),
+                _ => {}
+            }
+            if cheat.names == Names::Culprit && !named {
+                self.violations.push(format!("{name} in {round}: nobody was named"));
+            }
+        }
+    }
+
+    fn sights(&self) -> Vec<Vec<Sight>> {
+        (0..self.clients).map(|client| self.network.sights(client).to_vec()).collect()
+    }
+}
+
+/// Nothing on any client's line may tell the two worlds apart.
+fn compare(talking: Stage, silent: Stage) -> Outcome {
+    let differ = talking.sights().iter().zip(silent.sights().iter()).position(|(one, other)| one != other);
+    let silent_rounds = silent.outcome();
+    let mut outcome = talking.outcome();
+    outcome.rounds += silent_rounds.rounds;
+    outcome.violations.extend(silent_rounds.violations);
+    if let Some(client) = differ {
+        outcome.violations.push(format!("the line of client {client} shows whether people talk"));
+    }
+    outcome
+}
+
+/// Two pairs and one person without a contact.
+fn people(
+    params: &NetworkParams,
+    talks: bool,
+    seed: u64,
+    rng: &mut ChaCha20Rng,
+) -> (Vec<Box<dyn Behaviour>>, Vec<Diary>) {
+    let mut people: Vec<Box<dyn Behaviour>> = Vec::new();
+    let mut diaries = Vec::new();
+    for pair in 0..2 {
+        let mut texts = || {
+            let mut number = 0;
+            let mut text = |round| {
+                number += 1;
+                (Round(round), text_of(1 + below(3, rng) as usize, seed.wrapping_add(number)))
+            };
+            let count = 1 + pair;
+            (0..count).map(|index| text(1 + 3 * index)).collect::<Vec<_>>()
+        };
+        let texts = [texts(), texts()];
+        let seed = seed.wrapping_mul(1 << 20).wrapping_add(1 + 2 * pair);
+        let both: Vec<(Person, Diary)> = match talks {
+            true => Person::pair(params.slots, texts, seed).into(),
+            false => (0..2).map(|side| Person::idle(params.slots, seed + side)).collect(),
+        };
+        for (person, diary) in both {
+            people.push(Box::new(person));
+            diaries.push(diary);
+        }
+    }
+    people.push(Box::new(Person::idle(params.slots, seed ^ 0xff).0));
+    (people, diaries)
+}
+
+/// A client that submits forgeries for some rounds.
+struct Cheating {
+    params: NetworkParams,
+    forge: Forge,
+    rounds: std::ops::RangeInclusive<Round>,
+}
+
+impl Behaviour for Cheating {
+    fn accesses(&mut self, round: Round, _: Round) -> Vec<Access> {
+        let access = |slot: u16| Access { mailbox: [round.0 as u8 ^ slot as u8; 16], content: [0; 256] };
+        (0..self.params.slots).map(access).collect()
+    }
+
+    fn forge(&mut self, composer: &Composer<'_>, rng: &mut ChaCha20Rng) -> Option<Submission> {
+        let now = self.rounds.contains(&composer.view.round());
+        now.then(|| (self.forge)(composer, &self.params, rng))
+    }
+
+    fn replies(&mut self, _: Round, _: Option<Vec<hippodrome_core::participant::SlotReply>>) {}
+}

@@ -1,0 +1,68 @@
+//! Every scenario once, with its invariants; and that a seed says everything about a run.
+
+use std::collections::BTreeSet;
+
+use hippodrome_sim::{
+    adversary::cheat::{By, CHEATS},
+    scenario::{Kind, Outcome, Scenario, all, named, run},
+};
+
+/// Seeds of the runs of tests.
+const SEED: u64 = 20;
+
+fn assert_holds(scenario: &Scenario, outcome: &Outcome) {
+    assert_eq!(outcome.violations, [""; 0], "again with: --scenario {} --seed {SEED}", scenario.name);
+}
+
+fn run_those(is_it: impl Fn(&Kind) -> bool) {
+    let chosen: Vec<_> = all().into_iter().filter(|scenario| is_it(&scenario.kind)).collect();
+    assert!(!chosen.is_empty());
+    for scenario in chosen {
+        let outcome = run(&scenario, SEED, false);
+        assert!(outcome.rounds > 0, "{}", scenario.name);
+        assert_holds(&scenario, &outcome);
+    }
+}
+
+#[test]
+fn a_seed_gives_the_same_run_down_to_the_last_byte() {
+    for name in ["calm", "loss", "client-crash", "mixed"] {
+        let scenario = named(name).expect("a scenario");
+        let [first, second] = [(); 2].map(|()| run(&scenario, SEED, true).digest.expect("one was asked for"));
+        assert_eq!(first, second, "{name}");
+        let other = run(&scenario, SEED + 1, true).digest.expect("one was asked for");
+        assert_ne!(first, other, "{name}");
+    }
+}
+
+#[test]
+fn texts_arrive_whole_once_and_in_order_through_every_fault() {
+    run_those(|kind| matches!(kind, Kind::Calm | Kind::Faults(_)));
+}
+
+#[test]
+fn every_cheat_of_a_server_is_detected_and_named_as_its_table_says() {
+    run_those(|kind| matches!(kind, Kind::Cheat(cheat) if matches!(cheat.by, By::Server(_))));
+}
+
+#[test]
+fn cheats_of_coordinator_and_clients_do_what_their_table_says_and_no_more() {
+    run_those(|kind| matches!(kind, Kind::Cheat(cheat) if !matches!(cheat.by, By::Server(_))));
+}
+
+#[test]
+fn mixtures_of_faults_and_cheats_lose_no_text_and_frame_nobody() {
+    run_those(|kind| matches!(kind, Kind::MixedFaults | Kind::MixedCheats | Kind::Mixed));
+}
+
+#[test]
+fn nobody_sees_on_a_clients_line_whether_it_talks() {
+    run_those(|kind| matches!(kind, Kind::Observed(_)));
+}
+
+#[test]
+fn names_of_scenarios_differ() {
+    let names: BTreeSet<_> = all().into_iter().map(|scenario| scenario.name).collect();
+    assert_eq!(names.len(), all().len());
+    assert!(CHEATS.iter().all(|cheat| names.contains(cheat.name)));
+}
