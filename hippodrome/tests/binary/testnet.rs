@@ -124,6 +124,7 @@ fn two_people_talk_while_one_of_them_is_killed_and_the_network_restarted() {
     alice.type_line("and now?");
     alice.wait_for_words("text 4 delivered");
     alice.type_line("quit");
+    assert!(alice.ends_well());
 
     bob.wait_for("the last text", |line| line == "< and now?");
     assert_eq!(history(&mut bob), ["hello bob", "are you still there?", "bob?", "and now?"]);
