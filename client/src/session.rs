@@ -12,10 +12,10 @@ use std::{
 use hippodrome_core::{
     descriptor::RoundView,
     directory::Directory,
-    epoch::Epoch,
     ids::{ClientId, Round},
     marks::{Act, Marks, Refused, StoreError},
     participant::{CLOCK_TOLERANCE_MS, Participant, Pending, check_window},
+    roster::Roster,
 };
 use hippodrome_crypto::{
     hash::{Hasher, hex},
@@ -110,9 +110,9 @@ impl Session {
     }
 
     async fn take_part<V: Voice>(self, voice: &mut V) -> Result<(), SessionError> {
-        let epoch = wait_for_epoch(&self.uplink, voice).await?;
-        let seat = Seat::new(&self, epoch)?;
-        voice.notice(Notice::Joined(Arc::clone(&seat.epoch)));
+        let roster = wait_for_roster(&self.uplink, voice).await?;
+        let seat = Arc::new(Seat::new(&self, roster)?);
+        voice.notice(Notice::Joined(Arc::clone(seat.roster.epoch())));
         let (recent, heard) = self.uplink.listen(seat.participant.chain());
         let errands = JoinSet::new();
         let (due, in_flight) = (BTreeMap::new(), BTreeMap::new());
@@ -124,13 +124,13 @@ impl Session {
     }
 }
 
-/// Asks for an epoch until there is one.
-async fn wait_for_epoch<V: Voice>(uplink: &Uplink, voice: &mut V) -> Result<Arc<Epoch>, SessionError> {
+/// Asks for an epoch until there is one with an open chain.
+async fn wait_for_roster<V: Voice>(uplink: &Uplink, voice: &mut V) -> Result<Arc<Roster>, SessionError> {
     let mut backoff = Backoff::new();
     loop {
-        let waiting = match uplink.epoch().await {
-            Ok(Some(epoch)) => return Ok(epoch),
-            Ok(None) => uplink.status().await,
+        let waiting = match uplink.roster().await {
+            Ok(Some(roster)) if roster.is_usable() => return Ok(roster),
+            Ok(_) => uplink.status().await,
             Err(UplinkError::Gateway(error)) => Err(error),
             Err(error) => return Err(error.into()),
         };
@@ -145,20 +145,31 @@ async fn wait_for_epoch<V: Voice>(uplink: &Uplink, voice: &mut V) -> Result<Arc<
     }
 }
 
-/// A client's place in an epoch.
+/// A client's place in the rounds of a roster.
 struct Seat {
-    epoch: Arc<Epoch>,
+    roster: Arc<Roster>,
     participant: Participant,
 }
 
 impl Seat {
-    fn new(session: &Session, epoch: Arc<Epoch>) -> Result<Self, SessionError> {
+    /// Takes a seat; the roster is usable.
+    fn new(session: &Session, roster: Arc<Roster>) -> Result<Self, SessionError> {
         let key = SigningKey::from_seed(&session.key.expose_seed());
-        let participant = Participant::new(session.uplink.directory(), &epoch, key).map_err(|_| {
-            SessionError::NotRegistered { key: Box::new(session.key.public()), epoch: epoch.plan().number }
+        let participant = Participant::new(session.uplink.directory(), &roster, key).map_err(|_| {
+            SessionError::NotRegistered { key: Box::new(session.key.public()), epoch: roster.id().epoch }
         })?;
-        Ok(Self { epoch, participant })
+        Ok(Self { roster, participant })
     }
+
+    fn window_start_ms(&self, round: Round) -> u64 {
+        self.roster.epoch().window_start_ms(round)
+    }
+}
+
+/// A round that is to be submitted to.
+struct Due {
+    seat: Arc<Seat>,
+    view: Arc<RoundView>,
 }
 
 /// When a client submits: at an offset that follows from its key, in the second to fourth eighth of the collection.
@@ -173,9 +184,10 @@ fn offset_ms(key: &PublicKey, collect_ms: u64) -> u64 {
 struct Running<'a, V> {
     session: Session,
     voice: &'a mut V,
-    seat: Seat,
+    /// In the newest roster; rounds that were announced under another have their own.
+    seat: Arc<Seat>,
     heard: Receiver<Heard>,
-    due: BTreeMap<Round, Arc<RoundView>>,
+    due: BTreeMap<Round, Due>,
     in_flight: BTreeMap<Round, InFlight>,
     errands: JoinSet<Errand>,
 }
@@ -215,13 +227,9 @@ impl<V: Voice> Running<'_, V> {
 
     fn on_heard(&mut self, heard: Heard) -> Result<(), SessionError> {
         match heard {
-            Heard::Announced { epoch, view } => {
-                let number = epoch.plan().number;
-                self.enter(epoch)?;
-                // A view of an epoch that this seat has left opens nothing any more.
-                if number == self.seat.epoch.plan().number {
-                    self.plan(view);
-                }
+            Heard::Announced(view) => {
+                self.enter(view.roster())?;
+                self.plan(view)?;
             }
             Heard::Refused { round, reason } => self.voice.notice(Notice::SatOut { round, reason }),
             Heard::Delivered(round) => self.ask(round),
@@ -235,16 +243,17 @@ impl<V: Voice> Running<'_, V> {
         Ok(())
     }
 
-    /// Takes a seat in a newer epoch.
-    fn enter(&mut self, epoch: Arc<Epoch>) -> Result<(), SessionError> {
-        if epoch.plan().number <= self.seat.epoch.plan().number {
+    /// Takes a seat in a newer roster. Rounds announced before keep theirs.
+    fn enter(&mut self, roster: &Arc<Roster>) -> Result<(), SessionError> {
+        if roster.id() <= self.seat.roster.id() {
             return Ok(());
         }
-        let chain = self.seat.participant.chain();
-        self.seat = Seat::new(&self.session, epoch)?;
-        self.due.clear();
-        self.voice.notice(Notice::Joined(Arc::clone(&self.seat.epoch)));
-        if self.seat.participant.chain() != chain { self.listen_anew() } else { Ok(()) }
+        let left = Arc::clone(&self.seat);
+        self.seat = Arc::new(Seat::new(&self.session, Arc::clone(roster))?);
+        if left.roster.id().epoch != roster.id().epoch {
+            self.voice.notice(Notice::Joined(Arc::clone(roster.epoch())));
+        }
+        if self.seat.participant.chain() != left.participant.chain() { self.listen_anew() } else { Ok(()) }
     }
 
     fn listen_anew(&mut self) -> Result<(), SessionError> {
@@ -253,43 +262,47 @@ impl<V: Voice> Running<'_, V> {
         recent.into_iter().try_for_each(|heard| self.on_heard(heard))
     }
 
-    /// Notes a round for its time. Views of other chains are of no use for this seat.
-    fn plan(&mut self, view: Arc<RoundView>) {
+    /// Notes a round for its time. Views of other chains than the client's in that round are of no use.
+    fn plan(&mut self, view: Arc<RoundView>) -> Result<(), SessionError> {
+        let seat = if view.roster().id() == self.seat.roster.id() {
+            Arc::clone(&self.seat)
+        } else {
+            Arc::new(Seat::new(&self.session, Arc::clone(view.roster()))?)
+        };
         let params = self.session.uplink.directory().params();
-        let start = self.seat.epoch.window_start_ms(view.round());
+        let start = seat.window_start_ms(view.round());
         let is_near = start <= now_ms() + FURTHEST_PERIODS * params.period_ms + CLOCK_TOLERANCE_MS;
-        if view.chain() == self.seat.participant.chain() && is_near && now_ms() <= start + params.collect_ms {
-            self.due.entry(view.round()).or_insert(view);
+        if view.chain() == seat.participant.chain() && is_near && now_ms() <= start + params.collect_ms {
+            self.due.entry(view.round()).or_insert(Due { seat, view });
         }
+        Ok(())
     }
 
     /// When this client submits in a round.
-    fn submits_ms(&self, round: Round) -> u64 {
+    fn submits_ms(&self, seat: &Seat, round: Round) -> u64 {
         let collect_ms = self.session.uplink.directory().params().collect_ms;
-        self.seat.epoch.window_start_ms(round) + offset_ms(&self.session.key.public(), collect_ms)
+        seat.window_start_ms(round) + offset_ms(&self.session.key.public(), collect_ms)
     }
 
     /// When this client makes its submissions for a round.
-    fn prepares_ms(&self, round: Round) -> u64 {
-        self.submits_ms(round).saturating_sub(PREPARE_MS).max(self.seat.epoch.window_start_ms(round))
+    fn prepares_ms(&self, seat: &Seat, round: Round) -> u64 {
+        self.submits_ms(seat, round).saturating_sub(PREPARE_MS).max(seat.window_start_ms(round))
     }
 
     fn next_ms(&self) -> u64 {
-        let due = self.due.keys().next().map(|round| self.prepares_ms(*round));
+        let due = self.due.iter().next().map(|(round, due)| self.prepares_ms(&due.seat, *round));
         let deadline = self.in_flight.values().filter(|round| !round.asked).map(|round| round.deadline_ms).min();
         due.into_iter().chain(deadline).min().unwrap_or(u64::MAX).min(now_ms() + 1000)
     }
 
     fn on_clock(&mut self) -> Result<(), SessionError> {
         let now = now_ms();
-        while let Some(due) = self.due.first_entry() {
-            let round = *due.key();
-            if now < self.prepares_ms(round) {
+        while let Some((round, due)) = self.due.pop_first() {
+            if now < self.prepares_ms(&due.seat, round) {
+                self.due.insert(round, due);
                 break;
             }
-            if let Some((round, view)) = self.due.pop_first() {
-                self.submit(round, &view)?;
-            }
+            self.submit(round, &due)?;
         }
         let silent = self.in_flight.iter().filter(|(_, at)| !at.asked && now >= at.deadline_ms);
         let silent: Vec<Round> = silent.map(|(round, _)| *round).collect();
@@ -298,8 +311,8 @@ impl<V: Voice> Running<'_, V> {
     }
 
     /// Makes the submissions of a round, once ever, and has them sent at this client's time.
-    fn submit(&mut self, round: Round, view: &RoundView) -> Result<(), SessionError> {
-        let (directory, epoch) = (Arc::clone(self.session.uplink.directory()), Arc::clone(&self.seat.epoch));
+    fn submit(&mut self, round: Round, Due { seat, view }: &Due) -> Result<(), SessionError> {
+        let (directory, epoch) = (Arc::clone(self.session.uplink.directory()), Arc::clone(seat.roster.epoch()));
         if let Err(outside) = check_window(&directory, &epoch, round, now_ms()) {
             self.voice.notice(Notice::SatOut { round, reason: outside.to_string() });
             return Ok(());
@@ -314,7 +327,7 @@ impl<V: Voice> Running<'_, V> {
         };
         let clock = epoch.round_at(now_ms() + CLOCK_TOLERANCE_MS).unwrap_or(round);
         let accesses = self.voice.accesses(round, clock).map_err(SessionError::Voice)?;
-        let participant = &self.seat.participant;
+        let participant = &seat.participant;
         let (records, pending) = participant.compose(view, once, &accesses, &mut rand::rng());
         let params = directory.params();
         let start = epoch.window_start_ms(round);
@@ -323,7 +336,7 @@ impl<V: Voice> Running<'_, V> {
         self.in_flight.insert(round, in_flight);
         let request = SubmitRequest { round, chain: view.chain(), records };
         let gateway = self.session.uplink.gateway().clone();
-        let (at_ms, until_ms) = (self.submits_ms(round), start + params.collect_ms);
+        let (at_ms, until_ms) = (self.submits_ms(seat, round), start + params.collect_ms);
         self.errands.spawn(async move {
             sleep_until_ms(at_ms).await;
             Errand::Submitted(round, insist(until_ms, || gateway.submit(request.clone())).await)

@@ -1,4 +1,4 @@
-//! The connection to the coordinator: epoch and rounds, checked against the directory before anybody sees them.
+//! The connection to the coordinator: epochs, amendments and rounds, checked against the directory before anybody sees them.
 //!
 //! Sessions in one process share a connection, and those of one input chain share what they hear of its rounds.
 
@@ -11,10 +11,10 @@ use hippodrome_core::{
     descriptor::{ClientDescriptor, DescriptorError, RoundView},
     directory::Directory,
     epoch::{Epoch, EpochDraft, EpochError},
-    ids::{ChainId, Party, Round},
-    message::EpochStart,
+    ids::{ChainId, Party, RosterId, Round},
+    message::{AmendmentStart, EpochStart},
+    roster::{AmendmentError, Roster},
 };
-use hippodrome_crypto::hash::Digest;
 use hippodrome_proto::{
     gateway::{GatewayClient, GatewayError, NetworkStatus, RoundEvent, connect_gateway},
     tls::Fingerprint,
@@ -26,6 +26,8 @@ use crate::clock::Backoff;
 
 /// Announced rounds that are kept for sessions that begin later.
 const RECENT: usize = 8;
+/// Rosters that are kept.
+const KEPT_ROSTERS: usize = 4;
 /// What a session may fall behind; it only loses rounds by that.
 const HEARD: usize = 256;
 
@@ -38,6 +40,9 @@ pub enum UplinkError {
     /// It gives an epoch that this network's servers have not signed.
     #[error("the coordinator's epoch is refused: {0}")]
     Epoch(#[from] EpochError),
+    /// It gives an amendment that no quorum has signed, or that drops a strike.
+    #[error("the coordinator's amendment is refused: {0}")]
+    Amendment(#[from] AmendmentError),
     /// It gives an older epoch than before.
     #[error("the coordinator went back from epoch {known} to epoch {given}, which is refused")]
     Older {
@@ -55,7 +60,8 @@ pub struct Uplink(Arc<Shared>);
 struct Shared {
     directory: Arc<Directory>,
     gateway: GatewayClient,
-    epoch: Mutex<Option<Arc<Epoch>>>,
+    /// The newest, and some before it: rounds keep the roster that they were announced under.
+    rosters: Mutex<BTreeMap<RosterId, Arc<Roster>>>,
     feeds: Mutex<HashMap<ChainId, Feed>>,
 }
 
@@ -68,11 +74,8 @@ struct Feed {
 /// What a session hears.
 #[derive(Clone)]
 pub(crate) enum Heard {
-    /// A round with its keys, signed by all servers of its epoch.
-    Announced {
-        epoch: Arc<Epoch>,
-        view: Arc<RoundView>,
-    },
+    /// A round with its keys, signed by all its active servers.
+    Announced(Arc<RoundView>),
     /// A round whose keys are not.
     Refused {
         round: Round,
@@ -93,7 +96,7 @@ impl Uplink {
         let pinned = directory.certificate(Party::Coordinator).copied().map(Fingerprint::from);
         let no_pin = ConnectError::NoAddress { party: Party::Coordinator };
         let gateway = connect_gateway(address, pinned.ok_or(no_pin)?).await?;
-        Ok(Self(Arc::new(Shared { directory, gateway, epoch: Mutex::default(), feeds: Mutex::default() })))
+        Ok(Self(Arc::new(Shared { directory, gateway, rosters: Mutex::default(), feeds: Mutex::default() })))
     }
 
     /// The network's directory.
@@ -101,8 +104,13 @@ impl Uplink {
         &self.0.directory
     }
 
-    /// Asks for the epoch and checks the signatures of all servers; none if there is none yet.
+    /// Asks for the epoch and checks its signatures; none if there is none yet.
     pub async fn epoch(&self) -> Result<Option<Arc<Epoch>>, UplinkError> {
+        Ok(self.roster().await?.map(|roster| Arc::clone(roster.epoch())))
+    }
+
+    /// Asks for epoch and amendment and checks their signatures; none if there is no epoch yet.
+    pub async fn roster(&self) -> Result<Option<Arc<Roster>>, UplinkError> {
         self.0.refresh().await
     }
 
@@ -131,28 +139,49 @@ impl Shared {
         self.feeds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn known_epoch(&self) -> MutexGuard<'_, Option<Arc<Epoch>>> {
-        self.epoch.lock().unwrap_or_else(PoisonError::into_inner)
+    fn rosters(&self) -> MutexGuard<'_, BTreeMap<RosterId, Arc<Roster>>> {
+        self.rosters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn refresh(&self) -> Result<Option<Arc<Epoch>>, UplinkError> {
-        let start = self.gateway.network().await?.epoch;
-        let given = start.map(|start| self.verify(start)).transpose()?;
-        let mut known = self.known_epoch();
-        match (&*known, given) {
-            (_, None) => return Ok(known.clone()),
-            (Some(known), Some(given)) if given.plan().number < known.plan().number => {
-                return Err(UplinkError::Older { known: known.plan().number, given: given.plan().number });
-            }
-            (Some(known), Some(given)) if given.digest() == known.digest() => {}
-            (_, Some(given)) => *known = Some(Arc::new(given)),
+    fn newest(&self) -> Option<Arc<Roster>> {
+        self.rosters().last_key_value().map(|(_, roster)| Arc::clone(roster))
+    }
+
+    async fn refresh(&self) -> Result<Option<Arc<Roster>>, UplinkError> {
+        let info = self.gateway.network().await?;
+        let Some(start) = info.epoch else { return Ok(self.newest()) };
+        let (given, known) = (start.plan.number, self.newest());
+        if let Some(known) = known.as_ref().map(|known| known.id().epoch)
+            && given < known
+        {
+            return Err(UplinkError::Older { known, given });
         }
-        Ok(known.clone())
+        let roster = self.verify(start, info.amendment, known)?;
+        let mut rosters = self.rosters();
+        rosters.insert(roster.id(), Arc::clone(&roster));
+        while rosters.len() > KEPT_ROSTERS {
+            rosters.pop_first();
+        }
+        Ok(Some(roster))
     }
 
-    fn verify(&self, start: EpochStart) -> Result<Epoch, EpochError> {
+    /// The roster that is given, or the known one of the same epoch if that is as new.
+    fn verify(
+        &self,
+        start: EpochStart,
+        amendment: Option<AmendmentStart>,
+        known: Option<Arc<Roster>>,
+    ) -> Result<Arc<Roster>, UplinkError> {
         let EpochStart { plan, shares, signatures } = start;
-        EpochDraft::new(&self.directory, plan, &shares)?.verify(&self.directory, &signatures)
+        let epoch = EpochDraft::new(&self.directory, plan, &shares)?.verify(&self.directory, &signatures)?;
+        let base = match known.filter(|known| known.epoch().digest() == epoch.digest()) {
+            Some(known) => known,
+            None => Arc::new(Roster::new(&self.directory, Arc::new(epoch))),
+        };
+        match amendment.filter(|given| given.amendment.number > base.id().amendment) {
+            Some(amendment) => Ok(Arc::new(base.amend(&self.directory, &amendment)?)),
+            None => Ok(base),
+        }
     }
 
     /// Follows a chain's rounds as long as somebody listens, over as many connections as it takes.
@@ -191,15 +220,15 @@ impl Shared {
         None
     }
 
-    /// Checks a round's keys; if the epoch at hand does not fit, there may be a newer one.
+    /// Checks a round's keys; if no roster at hand fits, there may be a newer one.
     async fn check(&self, chain: ChainId, descriptor: &ClientDescriptor) -> Heard {
         let round = descriptor.round;
         match self.view(chain, descriptor) {
             Ok(announced) => announced,
             Err(first) => {
-                let before = self.epoch_digest();
+                let before = self.newest().map(|roster| *roster.digest());
                 let reason = match self.refresh().await {
-                    Ok(_) if self.epoch_digest() == before => first.to_string(),
+                    Ok(after) if after.as_ref().map(|roster| *roster.digest()) == before => first.to_string(),
                     Ok(_) => match self.view(chain, descriptor) {
                         Ok(announced) => return announced,
                         Err(second) => second.to_string(),
@@ -212,20 +241,17 @@ impl Shared {
     }
 
     fn view(&self, chain: ChainId, descriptor: &ClientDescriptor) -> Result<Heard, DescriptorError> {
-        let epoch = self.known_epoch().clone().ok_or(DescriptorError::Shape { expected: "an epoch before a round" })?;
-        let view = Arc::new(descriptor.clone().verify(&self.directory, &epoch, chain)?);
-        Ok(Heard::Announced { epoch, view })
-    }
-
-    fn epoch_digest(&self) -> Option<Digest> {
-        self.known_epoch().as_ref().map(|epoch| *epoch.digest())
+        let named = self.rosters().get(&descriptor.roster).cloned();
+        let unknown = DescriptorError::Shape { expected: "an epoch and an amendment that are known" };
+        let roster = named.ok_or(unknown)?;
+        Ok(Heard::Announced(Arc::new(descriptor.clone().verify(&self.directory, &roster, chain)?)))
     }
 
     /// Tells all sessions of a chain; if there is none any more, the feed ends.
     fn tell(&self, chain: ChainId, heard: Heard) -> bool {
         let mut feeds = self.feeds();
         let Some(feed) = feeds.get_mut(&chain) else { return false };
-        if let Heard::Announced { view, .. } = &heard {
+        if let Heard::Announced(view) = &heard {
             feed.recent.insert(view.round(), heard.clone());
             while feed.recent.len() > RECENT {
                 feed.recent.pop_first();

@@ -14,12 +14,13 @@ use hippodrome_client::{
 use hippodrome_core::{
     descriptor::{ClientDescriptor, Descriptor, hop_context},
     directory::{Directory, DirectoryDraft},
-    epoch::{Epoch, EpochDraft},
-    ids::{ChainId, ClientId, Place, Round, Stage},
+    epoch::EpochDraft,
+    ids::{ChainId, ClientId, Place, Round, ServerId, Stage},
     marks::{Marks, MemoryMarks},
-    message::{EpochPlan, EpochStart, ProvenHopKeys},
+    message::{EpochPlan, EpochStart, ProvenHopKeys, Standing},
     params::{NetworkParams, Verification},
     participant::SlotReply,
+    roster::Roster,
     submission::Access,
 };
 use hippodrome_crypto::{group::Element, hash::Digest, hop::HopSecret, signing::SigningKey};
@@ -55,6 +56,9 @@ fn params() -> NetworkParams {
         deadline_ms: 9000,
         max_batch: 1000,
         bad_servers: 1,
+        min_live: 2,
+        failure_bits: 0,
+        epoch_ms: 3000,
     }
 }
 
@@ -86,31 +90,33 @@ impl World {
     }
 
     /// An epoch in which round 1 begins now.
-    fn epoch(&self, number: u64) -> (Epoch, EpochStart) {
+    fn epoch(&self, number: u64) -> (Arc<Roster>, EpochStart) {
         let registry = vec![self.seat.public()];
-        let plan = EpochPlan { number, registry, first_round: Round(1), start_ms: now_ms() };
+        let (live, standings) = ([0, 1].map(ServerId).to_vec(), vec![Standing::default(); 2]);
+        let plan = EpochPlan { number, registry, first_round: Round(1), start_ms: now_ms(), live, standings };
         let shares = vec![[number as u8; 32]; 2];
         let draft = EpochDraft::new(&self.directory, plan.clone(), &shares).expect("a good plan");
-        let signatures: Vec<_> = self.servers.iter().map(|keys| draft.sign(&keys.signing_key())).collect();
-        let epoch = draft.verify(&self.directory, &signatures).expect("all have signed");
-        (epoch, EpochStart { plan, shares, signatures })
+        let signatures: Vec<_> =
+            (0..).map(ServerId).zip(self.servers.iter().map(|keys| draft.sign(&keys.signing_key()))).collect();
+        let epoch = Arc::new(draft.verify(&self.directory, &signatures).expect("all have signed"));
+        (Arc::new(Roster::new(&self.directory, epoch)), EpochStart { plan, shares, signatures })
     }
 
     /// A round's keys, signed by all.
-    fn descriptor(&self, epoch: &Epoch, round: u64) -> ClientDescriptor {
+    fn descriptor(&self, roster: &Arc<Roster>, round: u64) -> ClientDescriptor {
         let mut rng = ChaCha20Rng::seed_from_u64(round);
         let mut base = Element::base();
         let mut keys = Vec::new();
-        for (turn, server) in epoch.layout().turns() {
+        for (turn, server) in roster.epoch().layout().turns() {
             let stage = Stage { round: Round(round), layer: turn.layer, chain: turn.chain };
             let place = Place { stage, position: turn.position };
-            let context = hop_context(&self.directory, epoch, place, server);
+            let context = hop_context(&self.directory, roster.epoch(), place, server);
             let (_, public, proof) = HopSecret::generate(&base, &context, &mut rng);
             base = public.blinding;
             let (layer, chain, position) = (turn.layer, turn.chain, turn.position);
             keys.push(ProvenHopKeys { layer, chain, position, public, proof });
         }
-        let descriptor = Descriptor::new(&self.directory, epoch, Round(round), &keys).expect("one key pair a hop");
+        let descriptor = Descriptor::new(&self.directory, roster, Round(round), &keys).expect("one key pair a hop");
         let signatures: Vec<_> = self.servers.iter().map(|keys| descriptor.sign(&keys.signing_key())).collect();
         let signed = descriptor.verify(&self.directory, &signatures).expect("all have signed");
         signed.view(ChainId(0)).expect("there is chain 0")
@@ -131,7 +137,7 @@ struct Liar {
 impl Gateway for Liar {
     async fn network(&self) -> Result<Arc<NetworkInfo>, Refusal> {
         let epoch = self.epoch.lock().expect("no panic").clone();
-        Ok(Arc::new(NetworkInfo { directory: Vec::new(), signatures: Vec::new(), epoch }))
+        Ok(Arc::new(NetworkInfo { directory: Vec::new(), signatures: Vec::new(), epoch, amendment: None }))
     }
 
     async fn rounds(&self, _: ChainId) -> Result<mpsc::Receiver<RoundEvent>, Refusal> {
@@ -287,7 +293,7 @@ async fn only_descriptors_that_all_servers_signed_get_a_submission() {
     let first = stage.submissions.recv().await.expect("a submission");
     assert_eq!((first.round, first.chain), (Round(2), ChainId(0)));
     assert_eq!(first.records.len(), 2 * world.directory.params().sizes().submission);
-    assert!(now_ms() >= epoch.window_start_ms(Round(2)), "not before the round begins");
+    assert!(now_ms() >= epoch.epoch().window_start_ms(Round(2)), "not before the round begins");
     assert!(stage.submissions.try_recv().is_err(), "once, although it was announced twice");
 }
 

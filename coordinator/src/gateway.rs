@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hippodrome_core::{
     coordinator::SubmitRefusal,
-    ids::{ChainId, ClientId, Round},
+    ids::{ChainId, ClientId, RosterId, Round},
 };
 use hippodrome_proto::gateway::{Gateway, NetworkInfo, NetworkStatus, Refusal, RoundEvent, SubmitRequest, async_trait};
 use tokio::sync::{broadcast, mpsc, watch};
@@ -18,16 +18,18 @@ const QUEUE: usize = 16;
 pub(crate) struct Desk {
     shell: Arc<Shell>,
     document: Vec<u8>,
-    /// The answer of the epoch with this number, 0 before the first: a registry may be long.
-    network: Mutex<(u64, Arc<NetworkInfo>)>,
+    /// The answer for this roster, epoch 0 before the first: a registry may be long.
+    network: Mutex<(RosterId, Arc<NetworkInfo>)>,
     stopping: watch::Receiver<bool>,
 }
 
 impl Desk {
     /// `document` is the network file.
     pub(crate) fn new(shell: Arc<Shell>, document: Vec<u8>, stopping: watch::Receiver<bool>) -> Self {
-        let info = NetworkInfo { directory: document.clone(), signatures: Vec::new(), epoch: None };
-        Self { shell, document, network: Mutex::new((0, Arc::new(info))), stopping }
+        let (directory, signatures) = (document.clone(), Vec::new());
+        let info = NetworkInfo { directory, signatures, epoch: None, amendment: None };
+        let none = RosterId { epoch: 0, amendment: 0 };
+        Self { shell, document, network: Mutex::new((none, Arc::new(info))), stopping }
     }
 }
 
@@ -35,12 +37,17 @@ impl Desk {
 impl Gateway for Desk {
     async fn network(&self) -> Result<Arc<NetworkInfo>, Refusal> {
         let mut network = self.network.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((epoch, start)) = self.shell.machine().epoch()
-            && epoch.plan().number != network.0
+        let machine = self.shell.machine();
+        if let (Some((_, start)), Some(roster)) = (machine.epoch(), machine.roster())
+            && roster.id() != network.0
         {
-            let info =
-                NetworkInfo { directory: self.document.clone(), signatures: Vec::new(), epoch: Some(start.clone()) };
-            *network = (epoch.plan().number, Arc::new(info));
+            let info = NetworkInfo {
+                directory: self.document.clone(),
+                signatures: Vec::new(),
+                epoch: Some(start.clone()),
+                amendment: machine.amendment().cloned(),
+            };
+            *network = (roster.id(), Arc::new(info));
         }
         Ok(Arc::clone(&network.1))
     }

@@ -15,13 +15,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use hippodrome_core::ids::Party;
+use hippodrome_core::{coordinator::RestoreError, ids::Party};
 use hippodrome_proto::{
     tls::{Fingerprint, TlsError},
     transport::{BindError, ServeError},
 };
 use hippodrome_store::{
-    key_file::KeyFileError, marks::MarksError, network_file::NetworkFileError, registry_file::RegistryError,
+    epoch_file::EpochFileError, key_file::KeyFileError, marks::MarksError, network_file::NetworkFileError,
+    registry_file::RegistryError,
 };
 
 pub use self::{config::CoordinatorConfig, shell::run};
@@ -41,6 +42,17 @@ pub enum CoordinatorError {
     /// The state directory cannot be used.
     #[error(transparent)]
     Marks(#[from] MarksError),
+    /// The epoch that was kept cannot be read.
+    #[error(transparent)]
+    Epoch(#[from] EpochFileError),
+    /// The epoch that was kept is not of this network.
+    #[error("{}: {source}; does the state directory belong to this network?", path.display())]
+    Restore {
+        /// The state directory.
+        path: PathBuf,
+        /// What does not hold.
+        source: RestoreError,
+    },
     /// The key is another coordinator's.
     #[error("{} has certificate {got}, but the network file pins {pinned} for the coordinator", path.display())]
     NotPinned {

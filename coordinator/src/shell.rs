@@ -2,6 +2,7 @@
 
 use std::{
     future::{Future, pending},
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -18,7 +19,9 @@ use hippodrome_proto::{
     tls::{Fingerprint, Pins},
     transport::{Limits, Listener, Peers, bind},
 };
-use hippodrome_store::{key_file::CoordinatorKeys, marks::MarkFile, network_file::NetworkFile, registry_file};
+use hippodrome_store::{
+    epoch_file, file::WriteError, key_file::CoordinatorKeys, marks::MarkFile, network_file::NetworkFile, registry_file,
+};
 use tokio::{
     sync::{broadcast, mpsc, watch},
     time::sleep,
@@ -41,6 +44,13 @@ pub async fn run(config: CoordinatorConfig, shutdown: impl Future<Output = ()> +
     check_pinned(&config, &directory, &keys)?;
     let registry = registry_file::load(&config.registry)?.into_iter().map(|registrant| registrant.key).collect();
     let marks = Marks::new(Box::new(MarkFile::open(&config.state_dir)?));
+    let machine = match epoch_file::load(&config.state_dir)? {
+        Some(state) => {
+            let refused = |source| CoordinatorError::Restore { path: config.state_dir.clone(), source };
+            Coordinator::restore(Arc::clone(&directory), registry, marks, state).map_err(refused)?
+        }
+        None => Coordinator::new(Arc::clone(&directory), registry, marks),
+    };
     let tcp = bind(&config.listen).await?;
     if let Ok(address) = tcp.local_addr() {
         tracing::info!(network = %directory.id(), %address, "the coordinator listens");
@@ -52,7 +62,7 @@ pub async fn run(config: CoordinatorConfig, shutdown: impl Future<Output = ()> +
     let peers = Peers::new(&certificate, servers(&directory))?;
     let (messages, inbox) = mpsc::channel(INBOX);
     let (stop, stopping) = watch::channel(false);
-    let shell = Arc::new(Shell::new(Arc::clone(&directory), Coordinator::new(directory, registry, marks), peers));
+    let shell = Arc::new(Shell::new(directory, machine, peers, config.state_dir));
     let desk = Desk::new(Arc::clone(&shell), file.to_text().into_bytes(), stopping.clone());
     let limits = Limits { max_body_bytes: largest_body(&shell.directory), ..Limits::default() };
     let listener = Listener::new(tcp, certificate, pins, limits, messages).with_gateway(Arc::new(desk));
@@ -112,14 +122,15 @@ pub(crate) struct Shell {
     pub(crate) directory: Arc<Directory>,
     machine: Mutex<Coordinator>,
     peers: Peers,
+    state_dir: PathBuf,
     /// One for each input chain.
     events: Vec<broadcast::Sender<RoundEvent>>,
 }
 
 impl Shell {
-    fn new(directory: Arc<Directory>, machine: Coordinator, peers: Peers) -> Self {
+    fn new(directory: Arc<Directory>, machine: Coordinator, peers: Peers, state_dir: PathBuf) -> Self {
         let events = (0..directory.params().chains).map(|_| broadcast::Sender::new(EVENTS)).collect();
-        Self { directory, machine: Mutex::new(machine), peers, events }
+        Self { directory, machine: Mutex::new(machine), peers, state_dir, events }
     }
 
     /// The machine. It is held for moments only: signatures are checked and messages encoded without it.
@@ -153,7 +164,13 @@ impl Shell {
         // Clients that subscribe see either the machine before these events, and then them, or after.
         outputs.iter().for_each(|output| self.tell_clients(&machine, output));
         drop(machine);
-        outputs.into_iter().for_each(|output| self.carry_out(output));
+        for output in outputs {
+            if let Err(error) = self.carry_out(output) {
+                // What comes after depends on it, and is made again.
+                tracing::error!(%error, "the epoch cannot be kept: nothing of this step goes out");
+                return;
+            }
+        }
     }
 
     fn tell_clients(&self, machine: &Coordinator, output: &Output) {
@@ -169,8 +186,9 @@ impl Shell {
         }
     }
 
-    fn carry_out(&self, output: Output) {
+    fn carry_out(&self, output: Output) -> Result<(), WriteError> {
         match output {
+            Output::Keep(state) => epoch_file::save(&self.state_dir, &state)?,
             Output::Send { to, message, until_ms } => self.send(to, &message, until_ms),
             Output::Peers(addresses) => {
                 for (id, address) in self.directory.server_ids().zip(addresses) {
@@ -184,6 +202,7 @@ impl Shell {
             Output::Failed { round, reason } => tracing::warn!(round = round.0, reason, "failed"),
             Output::Notice(notice) => tracing::info!("{notice}"),
         }
+        Ok(())
     }
 
     fn send(&self, to: ServerId, message: &Arc<Message>, until_ms: u64) {

@@ -44,6 +44,9 @@ fn found() -> (TempDir, CoordinatorConfig, Directory) {
         deadline_ms: 2000,
         max_batch: 100,
         bad_servers: 0,
+        min_live: 1,
+        failure_bits: 0,
+        epoch_ms: 60_000,
     };
     let draft =
         DirectoryDraft { params, servers: vec![server.public_entry()], coordinator: coordinator.fingerprint().0 };

@@ -1,8 +1,10 @@
-//! The descriptor of a round: every public key of every hop, signed by all servers as one statement for the whole
-//! network, so that no two clients can be given different keys.
+//! The descriptor of a round: every public key of every hop of every open chain, signed by all active servers as one
+//! statement for the whole network, so that no two clients can be given different keys.
 //!
 //! A client takes the keys of its own input chain with a Merkle branch, and all keys of every later layer: what it
 //! fetches tells nothing about where its messages go.
+
+use std::sync::Arc;
 
 use hippodrome_crypto::{
     group::Element,
@@ -15,9 +17,10 @@ use hippodrome_crypto::{
 use crate::{
     directory::{Directory, MissingSignature},
     epoch::Epoch,
-    ids::{ChainId, Layer, Place, Position, Round, ServerId, Stage},
+    ids::{ChainId, Layer, Place, Position, RosterId, Round, ServerId, Stage},
     layout::Turn,
     message::ProvenHopKeys,
+    roster::Roster,
 };
 
 /// Why a descriptor, or keys for it, are refused.
@@ -41,6 +44,14 @@ pub enum DescriptorError {
         /// What does not hold.
         error: HopError,
     },
+    /// The descriptor is of another roster.
+    #[error("the round's descriptor is of {got}, not of {expected}")]
+    Roster {
+        /// The one that it names.
+        got: RosterId,
+        /// The one at hand.
+        expected: RosterId,
+    },
     /// The client's view has the wrong number of layers, chains or hops.
     #[error("the round's keys have the wrong shape: expected {expected}")]
     Shape {
@@ -50,7 +61,7 @@ pub enum DescriptorError {
     /// The branch of the client's input chain does not lead to the signed root.
     #[error("the keys of the input chain are not in the round's descriptor: {0}")]
     Branch(#[from] MerkleError),
-    /// Not all servers have signed.
+    /// Not all active servers have signed.
     #[error("the round's descriptor: {0}")]
     Signatures(#[from] MissingSignature),
 }
@@ -93,7 +104,7 @@ pub fn check_chain(
     Ok(base)
 }
 
-/// Keys of one chain, in order.
+/// Keys of one chain, in order; none of a chain that is closed.
 type ChainKeys = Vec<HopPublic>;
 
 fn chain_leaf(keys: &[HopPublic]) -> Digest {
@@ -108,15 +119,17 @@ fn layer_digest(chains: &[ChainKeys]) -> Digest {
 
 fn descriptor_digest(
     directory: &Directory,
-    epoch: &Epoch,
+    roster: &Roster,
     round: Round,
     entry_root: &Digest,
     later: &[Vec<ChainKeys>],
 ) -> Digest {
+    let epoch = roster.epoch();
     let hasher = Hasher::new("hippodrome v1 descriptor")
         .digest(directory.id())
         .digest(&directory.params().digest())
         .digest(epoch.digest())
+        .digest(roster.digest())
         .number(round.0)
         .number(epoch.window_start_ms(round))
         .digest(entry_root)
@@ -124,13 +137,19 @@ fn descriptor_digest(
     later.iter().fold(hasher, |hasher, chains| hasher.digest(&layer_digest(chains))).finish()
 }
 
-/// What all servers sign.
+fn check_usable(roster: &Roster) -> Result<(), DescriptorError> {
+    let expected = "an open chain in every layer";
+    if roster.is_usable() { Ok(()) } else { Err(DescriptorError::Shape { expected }) }
+}
+
+/// What all active servers sign.
 fn signed_digest(descriptor: &Digest) -> Digest {
     Hasher::new("hippodrome v1 descriptor signature").digest(descriptor).finish()
 }
 
 /// A descriptor as the servers know it: complete, not yet signed by all.
 pub struct Descriptor {
+    roster: Arc<Roster>,
     round: Round,
     digest: Digest,
     keys: Vec<Vec<ChainKeys>>,
@@ -138,18 +157,20 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
-    /// Arranges the keys of all hops, given in order of layer, chain and position. Proofs are checked by
+    /// Arranges the keys of all hops of open chains, given in order of layer, chain and position. Proofs are checked by
     /// [`check_chain`]: each server checks those of the chains that it is in.
     pub fn new(
         directory: &Directory,
-        epoch: &Epoch,
+        roster: &Arc<Roster>,
         round: Round,
         keys: &[ProvenHopKeys],
     ) -> Result<Self, DescriptorError> {
+        check_usable(roster)?;
         let mut given = keys.iter();
         let mut layers =
             vec![vec![ChainKeys::new(); directory.params().chains.into()]; directory.params().layers.into()];
-        for (turn, _) in epoch.layout().turns() {
+        let open = |(turn, _): &(Turn, ServerId)| roster.is_open(turn.layer, turn.chain);
+        for (turn, _) in roster.epoch().layout().turns().filter(open) {
             let out_of_place = DescriptorError::Keys { layer: turn.layer, chain: turn.chain, position: turn.position };
             match given.next() {
                 Some(hop) if (hop.layer, hop.chain, hop.position) == (turn.layer, turn.chain, turn.position) => {
@@ -159,11 +180,16 @@ impl Descriptor {
             }
         }
         if given.next().is_some() {
-            return Err(DescriptorError::Shape { expected: "one key pair for each hop" });
+            return Err(DescriptorError::Shape { expected: "one key pair for each hop of an open chain" });
         }
         let entry = Tree::new(layers[0].iter().map(|keys| chain_leaf(keys)).collect());
-        let digest = descriptor_digest(directory, epoch, round, entry.root(), &layers[1..]);
-        Ok(Self { round, digest, keys: layers, entry })
+        let digest = descriptor_digest(directory, roster, round, entry.root(), &layers[1..]);
+        Ok(Self { roster: Arc::clone(roster), round, digest, keys: layers, entry })
+    }
+
+    /// Who takes part in the round.
+    pub fn roster(&self) -> &Arc<Roster> {
+        &self.roster
     }
 
     /// The round.
@@ -176,7 +202,7 @@ impl Descriptor {
         &self.digest
     }
 
-    /// Keys of a chain in order; panics on a chain that the network does not have.
+    /// Keys of a chain in order, none if it is closed; panics on a chain that the network does not have.
     pub fn chain(&self, layer: Layer, chain: ChainId) -> &[HopPublic] {
         &self.keys[usize::from(layer.0)][usize::from(chain.0)]
     }
@@ -196,22 +222,22 @@ impl Descriptor {
 
     /// Checks one server's signature.
     pub fn verify_one(&self, directory: &Directory, server: ServerId, signature: &Signature) -> bool {
-        directory.server_key(server).is_some_and(|key| key.verify(&signed_digest(&self.digest), signature).is_ok())
+        directory.verify_one(&signed_digest(&self.digest), server, signature).is_ok()
     }
 
-    /// Whether all servers have signed it.
+    /// Whether all active servers have signed it, in their order.
     pub fn check(&self, directory: &Directory, signatures: &[Signature]) -> Result<(), DescriptorError> {
-        Ok(directory.verify_all(&signed_digest(&self.digest), signatures)?)
+        Ok(directory.verify_each(&signed_digest(&self.digest), self.roster.active(), signatures)?)
     }
 
-    /// The descriptor, if all servers have signed it.
+    /// The descriptor, if all active servers have signed it.
     pub fn verify(self, directory: &Directory, signatures: &[Signature]) -> Result<SignedDescriptor, DescriptorError> {
         self.check(directory, signatures)?;
         Ok(SignedDescriptor { descriptor: self, signatures: signatures.to_vec() })
     }
 }
 
-/// A descriptor that all servers have signed.
+/// A descriptor that all active servers have signed.
 pub struct SignedDescriptor {
     descriptor: Descriptor,
     signatures: Vec<Signature>,
@@ -226,11 +252,13 @@ impl std::ops::Deref for SignedDescriptor {
 }
 
 impl SignedDescriptor {
-    /// What a client of input chain `chain` is given, if there is such a chain.
+    /// What a client of input chain `chain` is given, if that chain is open.
     pub fn view(&self, chain: ChainId) -> Option<ClientDescriptor> {
+        self.roster.open_index(Layer(0), chain)?;
         let index = usize::from(chain.0);
         let keys = self.descriptor.keys[0].get(index)?.clone();
         Some(ClientDescriptor {
+            roster: self.roster.id(),
             round: self.descriptor.round,
             chain,
             entry: keys,
@@ -245,6 +273,8 @@ impl SignedDescriptor {
 /// A client's view of a round's descriptor, not yet checked.
 #[derive(Clone, Debug)]
 pub struct ClientDescriptor {
+    /// Who takes part in the round: the epoch and the amendment under which it was opened.
+    pub roster: RosterId,
     /// The round.
     pub round: Round,
     /// The client's input chain.
@@ -255,21 +285,30 @@ pub struct ClientDescriptor {
     pub entry_root: Digest,
     /// Branch from the chain's keys to the root.
     pub branch: InclusionProof,
-    /// Keys of every chain of every later layer.
+    /// Keys of every chain of every later layer; none of a closed chain.
     pub later: Vec<Vec<Vec<HopPublic>>>,
-    /// One signature a server, in the directory's order.
+    /// One signature an active server, in order.
     pub signatures: Vec<Signature>,
 }
 
 impl ClientDescriptor {
-    /// Checks shape, branch and the signatures of all servers.
-    pub fn verify(self, directory: &Directory, epoch: &Epoch, chain: ChainId) -> Result<RoundView, DescriptorError> {
+    /// Checks roster, shape, branch and the signatures of all active servers.
+    pub fn verify(
+        self,
+        directory: &Directory,
+        roster: &Arc<Roster>,
+        chain: ChainId,
+    ) -> Result<RoundView, DescriptorError> {
+        if self.roster != roster.id() {
+            return Err(DescriptorError::Roster { got: self.roster, expected: roster.id() });
+        }
+        check_usable(roster)?;
         let params = directory.params();
         let hops = usize::from(params.chain_len);
         if self.chain != chain {
             return Err(DescriptorError::Shape { expected: "the keys of the client's own input chain" });
         }
-        if self.entry.len() != hops || self.later.iter().flatten().any(|keys| keys.len() != hops) {
+        if self.entry.len() != hops {
             return Err(DescriptorError::Shape { expected: "the network's chain length" });
         }
         if self.later.len() + 1 != usize::from(params.layers) {
@@ -278,17 +317,25 @@ impl ClientDescriptor {
         if self.later.iter().any(|chains| chains.len() != usize::from(params.chains)) {
             return Err(DescriptorError::Shape { expected: "every chain of every later layer" });
         }
+        for (layer, chains) in (1..).map(Layer).zip(&self.later) {
+            let hops_of = |chain| if roster.is_open(layer, chain) { hops } else { 0 };
+            if (0..).map(ChainId).zip(chains).any(|(chain, keys)| keys.len() != hops_of(chain)) {
+                return Err(DescriptorError::Shape { expected: "the keys of every open chain, and of no other" });
+            }
+        }
         let leaf = chain_leaf(&self.entry);
         merkle::verify(&self.entry_root, params.chains.into(), chain.0.into(), &leaf, &self.branch)?;
-        let digest = descriptor_digest(directory, epoch, self.round, &self.entry_root, &self.later);
-        directory.verify_all(&signed_digest(&digest), &self.signatures)?;
-        Ok(RoundView { round: self.round, digest, chain, entry: self.entry, later: self.later })
+        let digest = descriptor_digest(directory, roster, self.round, &self.entry_root, &self.later);
+        directory.verify_each(&signed_digest(&digest), roster.active(), &self.signatures)?;
+        let (roster, entry) = (Arc::clone(roster), self.entry);
+        Ok(RoundView { roster, round: self.round, digest, chain, entry, later: self.later })
     }
 }
 
-/// A round's keys as a client uses them: checked against directory and epoch.
+/// A round's keys as a client uses them: checked against directory and roster.
 #[derive(Clone, Debug)]
 pub struct RoundView {
+    roster: Arc<Roster>,
     round: Round,
     digest: Digest,
     chain: ChainId,
@@ -297,6 +344,11 @@ pub struct RoundView {
 }
 
 impl RoundView {
+    /// Who takes part in the round.
+    pub fn roster(&self) -> &Arc<Roster> {
+        &self.roster
+    }
+
     /// The round.
     pub fn round(&self) -> Round {
         self.round
@@ -330,6 +382,7 @@ impl Descriptor {
     /// The view of a server that sends noise: every chain is known to it.
     pub fn own_view(&self, chain: ChainId) -> RoundView {
         RoundView {
+            roster: Arc::clone(&self.roster),
             round: self.round,
             digest: self.digest,
             chain,

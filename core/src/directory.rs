@@ -133,22 +133,48 @@ impl Directory {
         self.draft.servers.iter().position(|server| &server.key == key).map(|index| ServerId(index as u16))
     }
 
-    /// Checks one signature a server, in order, over one digest.
-    pub fn verify_all(&self, digest: &Digest, signatures: &[Signature]) -> Result<(), MissingSignature> {
-        if signatures.len() != self.servers().len() {
-            return Err(MissingSignature::Count { got: signatures.len(), expected: self.servers().len() });
+    /// How many servers must sign an epoch or an amendment.
+    pub fn quorum(&self) -> usize {
+        self.params().quorum(self.servers().len())
+    }
+
+    /// Checks one signature for each of `signers`, in order, over one digest.
+    pub fn verify_each(
+        &self,
+        digest: &Digest,
+        signers: &[ServerId],
+        signatures: &[Signature],
+    ) -> Result<(), MissingSignature> {
+        if signatures.len() != signers.len() {
+            return Err(MissingSignature::Count { got: signatures.len(), expected: signers.len() });
         }
-        for (id, (server, signature)) in self.server_ids().zip(self.servers().iter().zip(signatures)) {
-            server.key.verify(digest, signature).map_err(|_| MissingSignature::Bad(id))?;
+        signers.iter().zip(signatures).try_for_each(|(&signer, signature)| self.verify_one(digest, signer, signature))
+    }
+
+    /// Checks the signatures of a quorum over one digest, given by ascending servers.
+    pub fn verify_quorum(&self, digest: &Digest, signatures: &[(ServerId, Signature)]) -> Result<(), MissingSignature> {
+        let expected = self.quorum();
+        if signatures.len() < expected {
+            return Err(MissingSignature::Quorum { got: signatures.len(), expected });
         }
-        Ok(())
+        if let Some(pair) = signatures.windows(2).find(|pair| pair[0].0 >= pair[1].0) {
+            return Err(MissingSignature::Order(pair[1].0));
+        }
+        signatures.iter().try_for_each(|(signer, signature)| self.verify_one(digest, *signer, signature))
+    }
+
+    /// Checks one server's signature over a digest.
+    pub fn verify_one(&self, digest: &Digest, signer: ServerId, signature: &Signature) -> Result<(), MissingSignature> {
+        let bad = MissingSignature::Bad(signer);
+        let key = self.server_key(signer).ok_or(bad.clone())?;
+        key.verify(digest, signature).map_err(|_| bad)
     }
 }
 
-/// Why a statement is not signed by all servers.
+/// Why a statement is not signed by all who must sign it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MissingSignature {
-    /// There are more or fewer signatures than servers.
+    /// There are more or fewer signatures than servers that must sign.
     #[error("{got} signatures where all {expected} servers must sign")]
     Count {
         /// Signatures present.
@@ -156,6 +182,17 @@ pub enum MissingSignature {
         /// Servers.
         expected: usize,
     },
+    /// Too few servers have signed.
+    #[error("{got} signatures where a quorum of {expected} servers must sign")]
+    Quorum {
+        /// Signatures present.
+        got: usize,
+        /// The quorum.
+        expected: usize,
+    },
+    /// A signature is there twice, or out of order.
+    #[error("the signature of {0} is there twice or out of order")]
+    Order(ServerId),
     /// One signature does not hold.
     #[error("the signature of {0} does not hold")]
     Bad(ServerId),

@@ -1,5 +1,5 @@
-//! Epochs: a public seed that all servers make together by commit and reveal, the layout that follows from it, and the
-//! clients that may submit.
+//! Epochs: a public seed that all live servers make together by commit and reveal, the layout that follows from it, and
+//! the clients that may submit.
 
 use std::collections::HashMap;
 
@@ -13,6 +13,7 @@ use crate::{
     ids::{Author, ChainId, ClientId, Layer, Round, ServerId},
     layout::Layout,
     message::EpochPlan,
+    params::Odds,
 };
 
 /// Most clients that an epoch registers.
@@ -22,7 +23,7 @@ pub const MAX_CLIENTS: usize = 1 << 24;
 const MAX_NUMBER: u64 = 1 << 48;
 
 /// Why an epoch, or a step towards it, is refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum EpochError {
     /// The plan's numbers are not of this world.
     #[error("{first_round}, starting at {start_ms} ms: an epoch starts with a round from 1 to 2^48, before 2^48 ms")]
@@ -38,8 +39,35 @@ pub enum EpochError {
     /// The registry holds a key twice.
     #[error("the registry holds the key of {0} twice")]
     RepeatedClient(ClientId),
+    /// The list of live servers is not one.
+    #[error("the live servers are not servers of the directory in ascending order")]
+    LiveOrder,
+    /// Too few servers are live.
+    #[error("{got} live servers, but every epoch of this network has at least {expected}")]
+    TooFewLive {
+        /// Live servers.
+        got: usize,
+        /// The network's `min_live`.
+        expected: usize,
+    },
+    /// A live server was struck.
+    #[error("{server} is out until {out_until_ms} ms since 1970, and the epoch starts before")]
+    Out {
+        /// The server.
+        server: ServerId,
+        /// Until when it is out.
+        out_until_ms: u64,
+    },
+    /// So many draws have been made that one of them may well have failed.
+    #[error("draw {draws} is one too many: the chance that a chain of any of them is all bad is 2^-{bits:.1}")]
+    Odds {
+        /// The draws, this one included.
+        draws: u64,
+        /// Negative logarithm of the bound on the chance.
+        bits: f64,
+    },
     /// Not one entry for each server.
-    #[error("{got} entries where each of the {expected} servers has one")]
+    #[error("{got} entries where each of {expected} servers has one")]
     Count {
         /// Entries.
         got: usize,
@@ -55,31 +83,67 @@ pub enum EpochError {
     /// The list of commitments lacks the server's own.
     #[error("the commitments do not hold the one that this server made")]
     OwnCommitmentMissing,
-    /// Not all servers have signed.
+    /// No quorum of servers has signed.
     #[error("the epoch: {0}")]
     Signatures(#[from] MissingSignature),
 }
 
 impl EpochPlan {
-    /// Checks numbers and registry: bounded, no key twice.
-    pub fn check(&self) -> Result<(), EpochError> {
-        if self.first_round.0 == 0 || self.first_round.0 > MAX_NUMBER || self.start_ms > MAX_NUMBER {
+    /// Checks what can be checked without an earlier epoch: bounded numbers, no key twice, enough live servers that are
+    /// not out, and few enough draws.
+    pub fn check(&self, directory: &Directory) -> Result<(), EpochError> {
+        if self.number >= MAX_NUMBER
+            || self.first_round.0 == 0
+            || self.first_round.0 > MAX_NUMBER
+            || self.start_ms > MAX_NUMBER
+        {
             return Err(EpochError::Numbers { first_round: self.first_round, start_ms: self.start_ms });
         }
         if self.registry.len() > MAX_CLIENTS {
             return Err(EpochError::TooManyClients(self.registry.len()));
         }
+        self.check_live(directory)?;
+        let odds = directory.params().odds(self.number);
+        if !odds.is_below(directory.params().failure_bits) {
+            return Err(EpochError::Odds { draws: self.number, bits: odds.bits() });
+        }
         index(&self.registry).map(|_| ())
     }
 
-    /// Digest of network, number, registry and start.
+    fn check_live(&self, directory: &Directory) -> Result<(), EpochError> {
+        let (got, expected) = (self.standings.len(), directory.servers().len());
+        if got != expected {
+            return Err(EpochError::Count { got, expected });
+        }
+        let is_ascending = self.live.windows(2).all(|pair| pair[0] < pair[1]);
+        if !is_ascending || self.live.last().is_some_and(|last| usize::from(last.0) >= directory.servers().len()) {
+            return Err(EpochError::LiveOrder);
+        }
+        let (got, expected) = (self.live.len(), usize::from(directory.params().min_live));
+        if got < expected {
+            return Err(EpochError::TooFewLive { got, expected });
+        }
+        let out = self.live.iter().map(|&server| (server, self.standings[usize::from(server.0)].out_until_ms));
+        match out.into_iter().find(|(_, out_until_ms)| *out_until_ms > self.start_ms) {
+            Some((server, out_until_ms)) => Err(EpochError::Out { server, out_until_ms }),
+            None => Ok(()),
+        }
+    }
+
+    /// Digest of network, number, registry, start, live servers and standings.
     pub fn digest(&self, network: &Digest) -> Digest {
-        Hasher::new("hippodrome v1 epoch plan")
+        let hasher = Hasher::new("hippodrome v1 epoch plan")
             .digest(network)
             .number(self.number)
             .list(self.registry.iter().map(PublicKey::as_bytes))
             .number(self.first_round.0)
             .number(self.start_ms)
+            .number(self.live.len() as u64);
+        let hasher = self.live.iter().fold(hasher, |hasher, server| hasher.number(server.0.into()));
+        let hasher = hasher.number(self.standings.len() as u64);
+        self.standings
+            .iter()
+            .fold(hasher, |hasher, standing| hasher.number(standing.strikes.into()).number(standing.out_until_ms))
             .finish()
     }
 }
@@ -105,16 +169,17 @@ pub fn signed_commitment(plan: &Digest, commitment: &Digest) -> Digest {
     Hasher::new("hippodrome v1 seed commitment signature").digest(plan).digest(commitment).finish()
 }
 
-/// Checks that every server has signed its commitment to this plan.
+/// Checks that every live server has signed its commitment to this plan.
 pub fn check_commitments(
     directory: &Directory,
-    plan: &Digest,
+    plan: &EpochPlan,
     commitments: &[(Digest, Signature)],
 ) -> Result<(), EpochError> {
-    expect_each(directory, commitments.len())?;
-    for ((id, server), (commitment, signature)) in directory.server_ids().zip(directory.servers()).zip(commitments) {
-        let unsigned = |_| EpochError::UnsignedCommitment(id);
-        server.key.verify(&signed_commitment(plan, commitment), signature).map_err(unsigned)?;
+    expect_each(plan, commitments.len())?;
+    let digest = plan.digest(directory.id());
+    for (&server, (commitment, signature)) in plan.live.iter().zip(commitments) {
+        let unsigned = |_| EpochError::UnsignedCommitment(server);
+        directory.verify_one(&signed_commitment(&digest, commitment), server, signature).map_err(unsigned)?;
     }
     Ok(())
 }
@@ -122,26 +187,27 @@ pub fn check_commitments(
 /// Checks that every share is the one committed to. If one is missing or wrong, no seed comes of this attempt.
 pub fn check_shares(
     directory: &Directory,
-    plan: &Digest,
+    plan: &EpochPlan,
     commitments: &[(Digest, Signature)],
     shares: &[[u8; 32]],
 ) -> Result<(), EpochError> {
-    expect_each(directory, commitments.len())?;
-    expect_each(directory, shares.len())?;
-    for ((server, (commitment, _)), share) in directory.server_ids().zip(commitments).zip(shares) {
-        if commit(plan, server, share) != *commitment {
+    expect_each(plan, commitments.len())?;
+    expect_each(plan, shares.len())?;
+    let digest = plan.digest(directory.id());
+    for ((&server, (commitment, _)), share) in plan.live.iter().zip(commitments).zip(shares) {
+        if commit(&digest, server, share) != *commitment {
             return Err(EpochError::WrongShare(server));
         }
     }
     Ok(())
 }
 
-fn expect_each(directory: &Directory, got: usize) -> Result<(), EpochError> {
-    let expected = directory.servers().len();
+fn expect_each(plan: &EpochPlan, got: usize) -> Result<(), EpochError> {
+    let expected = plan.live.len();
     if got == expected { Ok(()) } else { Err(EpochError::Count { got, expected }) }
 }
 
-/// An epoch whose shares are all there, but which is not yet signed by all.
+/// An epoch whose shares are all there, but which no quorum has signed yet.
 #[derive(Clone, Debug)]
 pub struct EpochDraft {
     plan: EpochPlan,
@@ -153,8 +219,8 @@ pub struct EpochDraft {
 impl EpochDraft {
     /// Seed and digest of the epoch that `shares` make of `plan`.
     pub fn new(directory: &Directory, plan: EpochPlan, shares: &[[u8; 32]]) -> Result<Self, EpochError> {
-        plan.check()?;
-        expect_each(directory, shares.len())?;
+        plan.check(directory)?;
+        expect_each(&plan, shares.len())?;
         let plan_digest = plan.digest(directory.id());
         let seed = Hasher::new("hippodrome v1 epoch seed").digest(&plan_digest).list(shares.iter()).finish();
         let digest = Hasher::new("hippodrome v1 epoch").digest(&plan_digest).digest(&seed).finish();
@@ -172,27 +238,27 @@ impl EpochDraft {
     }
 
     /// Checks one server's signature.
-    pub fn verify_one(&self, key: &PublicKey, signature: &Signature) -> bool {
-        key.verify(&self.signed_digest(), signature).is_ok()
+    pub fn verify_one(&self, directory: &Directory, server: ServerId, signature: &Signature) -> bool {
+        directory.verify_one(&self.signed_digest(), server, signature).is_ok()
     }
 
-    /// The epoch, if all servers have signed it.
-    pub fn verify(self, directory: &Directory, signatures: &[Signature]) -> Result<Epoch, EpochError> {
-        directory.verify_all(&self.signed_digest(), signatures)?;
+    /// The epoch, if a quorum of the servers has signed it.
+    pub fn verify(self, directory: &Directory, signatures: &[(ServerId, Signature)]) -> Result<Epoch, EpochError> {
+        directory.verify_quorum(&self.signed_digest(), signatures)?;
         let params = directory.params();
-        let layout =
-            Layout::draw(&self.seed, directory.servers().len(), params.layers, params.chains, params.chain_len);
-        Ok(Epoch { draft: self, layout, period_ms: params.period_ms, chains: params.chains })
+        let layout = Layout::draw(&self.seed, &self.plan.live, params.layers, params.chains, params.chain_len);
+        let odds = params.odds(self.plan.number);
+        Ok(Epoch { draft: self, layout, period_ms: params.period_ms, odds })
     }
 }
 
-/// An epoch that all servers have signed.
+/// An epoch that a quorum of the servers has signed.
 #[derive(Clone, Debug)]
 pub struct Epoch {
     draft: EpochDraft,
     layout: Layout,
     period_ms: u64,
-    chains: u16,
+    odds: Odds,
 }
 
 impl Epoch {
@@ -204,6 +270,21 @@ impl Epoch {
     /// The epoch's plan.
     pub fn plan(&self) -> &EpochPlan {
         &self.draft.plan
+    }
+
+    /// The seed, once and for all.
+    pub(crate) fn seed(&self) -> &Digest {
+        &self.draft.seed
+    }
+
+    /// Draws made so far, this one and failed ones included: every attempt has a number of its own.
+    pub fn draws(&self) -> u64 {
+        self.draft.plan.number
+    }
+
+    /// Bound on the chance that a chain of any of these draws is all bad.
+    pub fn odds(&self) -> Odds {
+        self.odds
     }
 
     /// The chains.
@@ -236,27 +317,8 @@ impl Epoch {
         }
     }
 
-    /// The input chain of a client: the one with the highest hash of key, seed and chain, whatever the client met.
-    pub fn input_chain(&self, client: &PublicKey) -> ChainId {
-        let weight = |chain: &u16| {
-            Hasher::new("hippodrome v1 input chain")
-                .bytes(client.as_bytes())
-                .digest(&self.draft.seed)
-                .number((*chain).into())
-                .finish()
-        };
-        ChainId((0..self.chains).max_by_key(weight).unwrap_or(0))
-    }
-
     /// Members of a chain in order; panics on a chain that the network does not have.
     pub fn members(&self, layer: Layer, chain: ChainId) -> &[ServerId] {
         self.layout.members(layer, chain).expect("chains are checked when a message is taken in")
     }
-}
-
-/// The output chain of a mailbox: its hash modulo the number of open chains; a middle chain is drawn elsewhere.
-pub fn output_chain(mailbox: &[u8; crate::wire::MAILBOX_LEN], chains: u16) -> ChainId {
-    let digest = Hasher::new("hippodrome v1 output chain").bytes(mailbox).finish();
-    let number = u64::from_le_bytes(digest.0[..8].try_into().expect("8 bytes"));
-    ChainId((number % u64::from(chains)) as u16)
 }

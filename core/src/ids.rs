@@ -57,6 +57,21 @@ impl Round {
     }
 }
 
+/// Which servers and chains take part: an epoch and an amendment of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RosterId {
+    /// Number of the epoch.
+    pub epoch: u64,
+    /// Number of the amendment; 0 is none.
+    pub amendment: u32,
+}
+
+impl fmt::Display for RosterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "epoch {}, amendment {}", self.epoch, self.amendment)
+    }
+}
+
 /// A chain of one layer in one round: what batches belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stage {

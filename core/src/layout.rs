@@ -1,4 +1,6 @@
-//! Which servers form which chains: a function of the epoch's public seed.
+//! Which live servers form which chains: a function of the epoch's public seed.
+
+use std::collections::BTreeMap;
 
 use hippodrome_crypto::{
     hash::{Digest, Hasher},
@@ -31,13 +33,14 @@ impl Layout {
     /// server that a chain already has waits for the next chain; each chain is then turned to the order in which its
     /// members get the positions that they have had least.
     ///
-    /// The deal treats all servers alike, so each chain by itself is a uniformly random set of servers, which is what
+    /// `servers` are the live ones. The deal treats all of them alike, so each chain by itself is a uniformly random set of servers, which is what
     /// the failure odds of the topology count.
-    pub fn draw(seed: &Digest, servers: usize, layers: u8, chains: u16, chain_len: u8) -> Self {
-        assert!(usize::from(chain_len) <= servers, "checked with the network parameters");
+    pub fn draw(seed: &Digest, servers: &[ServerId], layers: u8, chains: u16, chain_len: u8) -> Self {
+        assert!(usize::from(chain_len) <= servers.len(), "checked with the network parameters");
         let mut rng = ChaCha20Rng::from_seed(Hasher::new("hippodrome v1 layout").digest(seed).finish().0);
-        let mut deck = Deck { servers: servers as u16, cards: Vec::new() };
-        let mut turns = vec![vec![0_u32; usize::from(chain_len)]; servers];
+        let mut deck = Deck { servers, cards: Vec::new() };
+        let mut turns: BTreeMap<ServerId, Vec<u32>> =
+            servers.iter().map(|&server| (server, vec![0; usize::from(chain_len)])).collect();
         let mut draw_chain = || {
             let mut members = Vec::with_capacity(usize::from(chain_len));
             (0..chain_len).for_each(|_| {
@@ -90,16 +93,16 @@ impl Layout {
 }
 
 /// A deck of servers, shuffled anew when it runs out.
-struct Deck {
-    servers: u16,
+struct Deck<'a> {
+    servers: &'a [ServerId],
     cards: Vec<ServerId>,
 }
 
-impl Deck {
+impl Deck<'_> {
     /// The next server that is not among `taken`; those passed over stay for the next chain.
     fn deal(&mut self, taken: &[ServerId], rng: &mut ChaCha20Rng) -> ServerId {
         if self.cards.iter().all(|card| taken.contains(card)) {
-            let mut fresh: Vec<_> = (0..self.servers).map(ServerId).collect();
+            let mut fresh = self.servers.to_vec();
             for last in (1..fresh.len()).rev() {
                 fresh.swap(last, below(last as u32 + 1, rng) as usize);
             }
@@ -111,18 +114,25 @@ impl Deck {
 }
 
 /// Rotates a chain to where its members have been least, and counts the places that they get.
-fn balance_positions(members: &mut [ServerId], turns: &mut [Vec<u32>]) {
+fn balance_positions(members: &mut [ServerId], turns: &mut BTreeMap<ServerId, Vec<u32>>) {
+    let had = |server: ServerId, position: usize| turns.get(&server).map_or(0, |turns| turns[position]);
     let cost = |shift: usize| -> u32 {
-        (0..members.len()).map(|p| turns[usize::from(members[(p + shift) % members.len()].0)][p]).sum()
+        (0..members.len()).map(|position| had(members[(position + shift) % members.len()], position)).sum()
     };
     let best = (0..members.len()).min_by_key(|&shift| cost(shift)).unwrap_or(0);
     members.rotate_left(best);
-    members.iter().enumerate().for_each(|(position, server)| turns[usize::from(server.0)][position] += 1);
+    for (position, server) in members.iter().enumerate() {
+        turns.entry(*server).and_modify(|turns| turns[position] += 1);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn ids(servers: u16) -> Vec<ServerId> {
+        (0..servers).map(ServerId).collect()
+    }
 
     fn seed(number: u64) -> Digest {
         Hasher::new("test seed").number(number).finish()
@@ -135,8 +145,8 @@ mod tests {
                 .into_iter()
                 .enumerate()
         {
-            let layout = Layout::draw(&seed(number as u64), servers, layers, chains, len);
-            let mut load = vec![0; servers];
+            let layout = Layout::draw(&seed(number as u64), &ids(servers), layers, chains, len);
+            let mut load = vec![0; usize::from(servers)];
             for (turn, server) in layout.turns() {
                 load[usize::from(server.0)] += 1;
                 assert_eq!(layout.position_of(turn.layer, turn.chain, server), Some(turn.position));
@@ -150,7 +160,7 @@ mod tests {
         // 4 servers, chains of 3, the last of four chains: where the deck has run out in the middle of chains.
         let mut left_out = [0_u32; 4];
         for number in 0..4000 {
-            let layout = Layout::draw(&seed(number), 4, 1, 4, 3);
+            let layout = Layout::draw(&seed(number), &ids(4), 1, 4, 3);
             let members = layout.members(Layer(0), ChainId(2)).expect("chain 2");
             (0..4).filter(|&id| !members.contains(&ServerId(id))).for_each(|id| left_out[usize::from(id)] += 1);
         }
@@ -158,8 +168,16 @@ mod tests {
     }
 
     #[test]
+    fn only_live_servers_are_drawn() {
+        let live = [1, 4, 5, 900].map(ServerId);
+        let layout = Layout::draw(&seed(3), &live, 2, 4, 3);
+        let drawn: std::collections::BTreeSet<_> = layout.turns().map(|(_, server)| server).collect();
+        assert!(drawn.into_iter().eq(live));
+    }
+
+    #[test]
     fn positions_are_spread() {
-        let layout = Layout::draw(&seed(9), 6, 2, 6, 3);
+        let layout = Layout::draw(&seed(9), &ids(6), 2, 6, 3);
         for server in (0..6).map(ServerId) {
             let mut positions: Vec<_> = layout.turns_of(server).map(|turn| turn.position).collect();
             positions.dedup();

@@ -15,6 +15,7 @@ pub mod message;
 pub mod mixer;
 pub mod params;
 pub mod participant;
+pub mod roster;
 pub mod statement;
 pub mod submission;
 pub mod wire;

@@ -24,6 +24,8 @@ pub enum Act {
     Return(Layer, ChainId),
     /// A client submits.
     Submit,
+    /// Sign an amendment of an epoch: the numbers of both take the place of the round.
+    Amend,
 }
 
 impl Act {
@@ -31,6 +33,7 @@ impl Act {
     pub fn key(self) -> u64 {
         let (kind, layer, chain) = match self {
             Self::Open => (0, Layer(0), ChainId(0)),
+            Self::Amend => (8, Layer(0), ChainId(0)),
             Self::Submit => (7, Layer(0), ChainId(0)),
             Self::Epoch => (6, Layer(0), ChainId(0)),
             Self::Descriptor => (1, Layer(0), ChainId(0)),
@@ -173,7 +176,8 @@ mod tests {
 
     #[test]
     fn every_act_layer_and_chain_has_its_own_key() {
-        let mut keys: Vec<u64> = vec![Act::Submit.key(), Act::Epoch.key(), Act::Open.key(), Act::Descriptor.key()];
+        let mut keys: Vec<u64> =
+            [Act::Submit, Act::Epoch, Act::Amend, Act::Open, Act::Descriptor].map(Act::key).to_vec();
         for layer in (0..3).map(Layer) {
             keys.push(Act::Confirm(layer).key());
             for chain in [0, 1, 0xffff].map(ChainId) {

@@ -11,7 +11,7 @@ use hippodrome_crypto::{
     signing::{PublicKey, Signature},
 };
 
-use crate::ids::{Layer, Place, Position, Round, ServerId, Stage};
+use crate::ids::{Layer, Place, Position, RosterId, Round, ServerId, Stage};
 
 /// Any message between servers and the coordinator.
 #[derive(Clone, Debug)]
@@ -26,6 +26,9 @@ pub enum Message {
     EpochProposal(EpochProposal),
     EpochSignature(EpochSignature),
     EpochStart(EpochStart),
+    AmendmentProposal(AmendmentProposal),
+    AmendmentSignature(AmendmentSignature),
+    AmendmentStart(AmendmentStart),
     KeysCall(KeysCall),
     Keys(Keys),
     DescriptorProposal(DescriptorProposal),
@@ -72,9 +75,22 @@ pub struct EpochPlan {
     pub first_round: Round,
     /// Start of that round's window, milliseconds since 1970.
     pub start_ms: u64,
+    /// The servers that make the seed and are drawn from, ascending; at least the network's `min_live`.
+    pub live: Vec<ServerId>,
+    /// One a server of the directory, in its order.
+    pub standings: Vec<Standing>,
 }
 
-/// Coordinator → servers: make a seed for this plan.
+/// How often a server was struck, and until when that keeps it out of epochs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// How often it was struck.
+    pub strikes: u16,
+    /// Epochs that start before this, milliseconds since 1970, do without it.
+    pub out_until_ms: u64,
+}
+
+/// Coordinator → live servers: make a seed for this plan.
 #[derive(Clone, Debug)]
 pub struct SeedCall {
     /// The epoch to be.
@@ -92,12 +108,12 @@ pub struct SeedCommitment {
     pub signature: Signature,
 }
 
-/// Coordinator → servers: everybody's commitments, in the directory's order.
+/// Coordinator → live servers: everybody's commitments, in the plan's order.
 #[derive(Clone, Debug)]
 pub struct SeedCommitments {
     /// Epoch number.
     pub epoch: u64,
-    /// One commitment and signature a server.
+    /// One commitment and signature a live server.
     pub commitments: Vec<(Digest, Signature)>,
 }
 
@@ -110,12 +126,12 @@ pub struct SeedReveal {
     pub share: [u8; 32],
 }
 
-/// Coordinator → servers: everybody's shares, in the directory's order; the epoch follows from them.
+/// Coordinator → live servers: everybody's shares, in the plan's order; the epoch follows from them.
 #[derive(Clone, Debug)]
 pub struct EpochProposal {
     /// Epoch number.
     pub epoch: u64,
-    /// One share a server.
+    /// One share a live server.
     pub shares: Vec<[u8; 32]>,
 }
 
@@ -128,15 +144,74 @@ pub struct EpochSignature {
     pub signature: Signature,
 }
 
-/// Coordinator → servers: the whole epoch with everybody's signatures, so that a restarted server can take it in too.
+/// Coordinator → servers: the whole epoch with a quorum's signatures, so that a restarted server can take it in too.
 #[derive(Clone, Debug)]
 pub struct EpochStart {
-    /// Number, registry and start.
+    /// Number, registry, start and servers.
     pub plan: EpochPlan,
-    /// Everybody's shares of the seed, in the directory's order.
+    /// The live servers' shares of the seed, in the plan's order.
     pub shares: Vec<[u8; 32]>,
-    /// One signature a server, in the directory's order.
-    pub signatures: Vec<Signature>,
+    /// Signatures of a quorum of the directory's servers, ascending.
+    pub signatures: Vec<(ServerId, Signature)>,
+}
+
+/// Servers that are out of an epoch from some round on, and every chain with them. Amendments only ever add.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Amendment {
+    /// Number of the epoch.
+    pub epoch: u64,
+    /// Number of the amendment, from 1; 0 is that of an epoch that nobody was struck in.
+    pub number: u32,
+    /// The servers struck so far in the epoch, ascending.
+    pub struck: Vec<Strike>,
+}
+
+/// A server that is struck, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Strike {
+    /// The server.
+    pub server: ServerId,
+    /// What for.
+    pub ground: Ground,
+}
+
+/// Why a server is struck. Nobody has to prove it: safety does not depend on who is struck, only on how many are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Ground {
+    /// It did not answer, or one who waited for it said so.
+    #[error("it was silent")]
+    Silent,
+    /// It ended a round without evidence against anybody.
+    #[error("it ended a round without evidence")]
+    Aborted,
+    /// There is evidence against it.
+    #[error("there is evidence against it")]
+    Convicted,
+}
+
+/// Coordinator → servers: sign this amendment.
+#[derive(Clone, Debug)]
+pub struct AmendmentProposal {
+    /// The amendment.
+    pub amendment: Amendment,
+}
+
+/// Server → coordinator: signature on an amendment.
+#[derive(Clone, Debug)]
+pub struct AmendmentSignature {
+    /// The amendment's epoch and number.
+    pub roster: RosterId,
+    /// Over the amendment's digest.
+    pub signature: Signature,
+}
+
+/// Coordinator → servers: the amendment with a quorum's signatures. It holds for rounds announced from now on.
+#[derive(Clone, Debug)]
+pub struct AmendmentStart {
+    /// The amendment.
+    pub amendment: Amendment,
+    /// Signatures of a quorum of the directory's servers, ascending.
+    pub signatures: Vec<(ServerId, Signature)>,
 }
 
 /// The keys of one hop with the proof that their owner knows the secrets.
@@ -159,9 +234,11 @@ pub struct ProvenHopKeys {
 pub struct KeysCall {
     /// The round.
     pub round: Round,
-    /// The position whose keys are wanted, in every chain in which the server has it.
+    /// Which servers and chains take part; a server that does not know it yet refuses, and is called again.
+    pub roster: RosterId,
+    /// The position whose keys are wanted, in every open chain in which the server has it.
     pub position: Position,
-    /// All keys of the positions before, in those chains.
+    /// All keys of the positions before, in those chains that are open.
     pub upstream: Vec<ProvenHopKeys>,
 }
 
@@ -172,7 +249,7 @@ pub struct Keys {
     pub round: Round,
     /// The position.
     pub position: Position,
-    /// Keys for each chain in which the server has that position.
+    /// Keys for each open chain in which the server has that position.
     pub keys: Vec<ProvenHopKeys>,
 }
 
@@ -181,7 +258,9 @@ pub struct Keys {
 pub struct DescriptorProposal {
     /// The round.
     pub round: Round,
-    /// Every hop of every chain of every layer, in order (layer, chain, position).
+    /// Which servers and chains take part.
+    pub roster: RosterId,
+    /// Every hop of every open chain of every layer, in order (layer, chain, position).
     pub keys: Vec<ProvenHopKeys>,
 }
 
@@ -199,7 +278,7 @@ pub struct DescriptorSignature {
 pub struct Announcement {
     /// The round.
     pub round: Round,
-    /// One signature a server, in the directory's order.
+    /// One signature an active server, ascending.
     pub signatures: Vec<Signature>,
 }
 
@@ -256,7 +335,7 @@ pub struct InputSignature {
     pub signature: Signature,
 }
 
-/// First server → all servers: the chain's input, signed by all its members.
+/// First server → all active servers: the chain's input, signed by all its members.
 #[derive(Clone, Debug)]
 pub struct InputRoot {
     /// What was signed.
@@ -265,7 +344,7 @@ pub struct InputRoot {
     pub signatures: Vec<Signature>,
 }
 
-/// Server → all servers: "this is the vector of input roots of the layer that I have seen".
+/// Server → all active servers: "this is the vector of input roots of the layer that I have seen".
 #[derive(Clone, Debug)]
 pub struct Confirmation {
     /// The round.
@@ -438,13 +517,19 @@ pub enum Awaited {
     Replies,
 }
 
+impl EpochPlan {
+    fn body_len(&self) -> usize {
+        self.registry.len() * 32 + std::mem::size_of_val(&*self.standings)
+    }
+}
+
 impl Message {
     /// Bytes of the message's body: what it holds besides fields of fixed size.
     pub fn body_len(&self) -> usize {
         let hop_keys = |keys: &[ProvenHopKeys]| std::mem::size_of_val(keys);
         match self {
-            Self::SeedCall(message) => message.plan.registry.len() * 32,
-            Self::EpochStart(message) => message.plan.registry.len() * 32,
+            Self::SeedCall(message) => message.plan.body_len(),
+            Self::EpochStart(message) => message.plan.body_len(),
             Self::KeysCall(message) => hop_keys(&message.upstream),
             Self::Keys(message) => hop_keys(&message.keys),
             Self::DescriptorProposal(message) => hop_keys(&message.keys),
@@ -472,7 +557,10 @@ impl Message {
             | Self::SeedReveal(_)
             | Self::EpochProposal(_)
             | Self::EpochSignature(_)
-            | Self::EpochStart(_) => None,
+            | Self::EpochStart(_)
+            | Self::AmendmentProposal(_)
+            | Self::AmendmentSignature(_)
+            | Self::AmendmentStart(_) => None,
             Self::KeysCall(message) => Some(message.round),
             Self::Keys(message) => Some(message.round),
             Self::DescriptorProposal(message) => Some(message.round),

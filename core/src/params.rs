@@ -44,7 +44,7 @@ pub struct NetworkParams {
     pub verification: Verification,
     /// Messages that each client sends in each round.
     pub slots: u16,
-    /// Noise records that each server sends into each input chain in each round; times `chains` it is even.
+    /// Noise records that each server sends into each input chain in each round; even, whichever chains are open.
     pub noise_per_chain: u32,
     /// Milliseconds from the start of one round's window to the next.
     pub period_ms: u64,
@@ -56,10 +56,40 @@ pub struct NetworkParams {
     pub max_batch: u32,
     /// Servers assumed to be bad at most, for the topology's failure odds and the quorum.
     pub bad_servers: u16,
+    /// Fewest servers that an epoch, less those struck in it, may have: noise and failure odds are computed for them.
+    pub min_live: u16,
+    /// The chance that any chain of any draw ever made is all bad stays below 2^-`failure_bits`; 0 claims nothing.
+    pub failure_bits: u16,
+    /// Least milliseconds from the start of one epoch to the start of the next.
+    pub epoch_ms: u64,
 }
 
 /// Most rounds that a deadline may keep under way at a time.
 pub const MAX_ROUNDS_IN_FLIGHT: u64 = 128;
+
+/// Most bits that a network can claim: far from the resolution of [`Odds`].
+pub const MAX_FAILURE_BITS: u16 = 64;
+
+/// Longest least length of an epoch: 34 years, so that no doubling of it overflows.
+const MAX_EPOCH_MS: u64 = 1 << 40;
+
+/// A bound on a chance, in units of 2^-110 and rounded up, so that everybody computes the same one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Odds(u128);
+
+impl Odds {
+    const ONE_BITS: u16 = 110;
+
+    /// Whether the chance is less than 2^-`bits`; any chance is for 0 bits, which claim nothing.
+    pub fn is_below(self, bits: u16) -> bool {
+        bits == 0 || bits < Self::ONE_BITS && self.0 < 1 << (Self::ONE_BITS - bits)
+    }
+
+    /// The bound's negative logarithm to base 2, for people: at least 0, infinite where nothing can go wrong.
+    pub fn bits(self) -> f64 {
+        (f64::from(Self::ONE_BITS) - (self.0 as f64).log2()).max(0.0)
+    }
+}
 
 /// A parameter that no network can have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -106,8 +136,12 @@ impl NetworkParams {
                 "at most 65536, since slots are numbered by 16 bits",
             );
         }
-        if !(u64::from(self.noise_per_chain) * u64::from(self.chains)).is_multiple_of(2) {
-            return refuse("noise_per_chain", self.noise_per_chain.into(), "times `chains` it must be even");
+        if !self.noise_per_chain.is_multiple_of(2) {
+            return refuse(
+                "noise_per_chain",
+                self.noise_per_chain.into(),
+                "it must be even, since any chain may close",
+            );
         }
         if self.period_ms < 100 {
             return refuse("period_ms", self.period_ms, "at least 100 milliseconds");
@@ -132,7 +166,50 @@ impl NetworkParams {
         if usize::from(self.bad_servers) >= servers {
             return refuse("bad_servers", self.bad_servers.into(), "fewer than there are servers");
         }
+        self.check_epochs(servers)
+    }
+
+    fn check_epochs(&self, servers: usize) -> Result<(), BadParameter> {
+        let refuse = |field, value: u64, expected| Err(BadParameter { field, value: value.to_string(), expected });
+        let min_live = usize::from(self.min_live);
+        if min_live < self.quorum(servers) || min_live > servers {
+            let expected = "at least the quorum (all servers, if a third of them may be bad), at most all servers";
+            return refuse("min_live", self.min_live.into(), expected);
+        }
+        if self.min_live < self.chain_len.into() {
+            return refuse("min_live", self.min_live.into(), "at least `chain_len`");
+        }
+        if self.failure_bits > MAX_FAILURE_BITS {
+            return refuse("failure_bits", self.failure_bits.into(), "0 (nothing is claimed) to 64");
+        }
+        if !self.odds(1).is_below(self.failure_bits) {
+            let expected = "less: a first draw already fails too often with these chains, `bad_servers` and `min_live`";
+            return refuse("failure_bits", self.failure_bits.into(), expected);
+        }
+        if self.epoch_ms < self.period_ms || self.epoch_ms > MAX_EPOCH_MS {
+            return refuse("epoch_ms", self.epoch_ms, "at least one period, at most 2^40 milliseconds");
+        }
         Ok(())
+    }
+
+    /// How many of `servers` servers must sign an epoch or an amendment: any two quorums share an honest server, and
+    /// the honest ones make one by themselves. If a third or more may be bad there is no such number, and all must.
+    pub fn quorum(&self, servers: usize) -> usize {
+        let bad = usize::from(self.bad_servers);
+        if 3 * bad < servers { (servers + bad) / 2 + 1 } else { servers }
+    }
+
+    /// Bound on the chance that any chain of the first `draws` draws is all bad: `draws · layers · chains` times that
+    /// of one chain among the fewest servers that an epoch may have. The bound is the same whoever is live or struck.
+    pub fn odds(&self, draws: u64) -> Odds {
+        let mut chain = 1_u128 << Odds::ONE_BITS;
+        for taken in 0..u16::from(self.chain_len) {
+            let bad = u128::from(self.bad_servers.saturating_sub(taken));
+            let all = u128::from(self.min_live.saturating_sub(taken).max(1));
+            chain = (chain * bad).div_ceil(all);
+        }
+        let chains = u128::from(self.layers) * u128::from(self.chains) * u128::from(draws);
+        Odds(chain.saturating_mul(chains))
     }
 
     /// Digest of all parameters and of the sizes that follow from them.
@@ -150,6 +227,9 @@ impl NetworkParams {
             .number(self.deadline_ms)
             .number(self.max_batch.into())
             .number(self.bad_servers.into())
+            .number(self.min_live.into())
+            .number(self.failure_bits.into())
+            .number(self.epoch_ms)
             .number(wire::FRAME_LEN as u64)
             .number(self.sizes().submission as u64)
             .finish()
@@ -169,5 +249,73 @@ impl NetworkParams {
                 u64::from(self.layers) * u64::from(self.chains) * (len * (len - 1) / 2)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn params() -> NetworkParams {
+        NetworkParams {
+            name: "checked".into(),
+            chains: 3,
+            chain_len: 3,
+            layers: 2,
+            verification: Verification::Full,
+            slots: 1,
+            noise_per_chain: 4,
+            period_ms: 1000,
+            collect_ms: 500,
+            deadline_ms: 3000,
+            max_batch: 4096,
+            bad_servers: 1,
+            min_live: 4,
+            failure_bits: 0,
+            epoch_ms: 1000,
+        }
+    }
+
+    #[test]
+    fn two_quorums_share_an_honest_server_and_the_honest_ones_are_one() {
+        for servers in 1..60 {
+            for bad in 0..servers {
+                let quorum = NetworkParams { bad_servers: bad as u16, ..params() }.quorum(servers);
+                if 3 * bad < servers {
+                    assert!(2 * quorum > servers + bad && quorum <= servers - bad, "{servers} {bad}");
+                    assert!(2 * (quorum - 1) <= servers + bad, "the least such number");
+                } else {
+                    assert_eq!(quorum, servers, "any-trust");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_no_network_can_have_is_refused_by_name() {
+        assert_eq!(params().check(6), Ok(()));
+        let field = |change: NetworkParams| change.check(6).expect_err("refused").field;
+        assert_eq!(field(NetworkParams { min_live: 3, ..params() }), "min_live");
+        assert_eq!(field(NetworkParams { min_live: 7, ..params() }), "min_live");
+        assert_eq!(field(NetworkParams { chain_len: 5, ..params() }), "min_live");
+        assert_eq!(field(NetworkParams { bad_servers: 2, ..params() }), "min_live");
+        assert_eq!(field(NetworkParams { noise_per_chain: 3, chains: 2, ..params() }), "noise_per_chain");
+        assert_eq!(field(NetworkParams { failure_bits: 65, ..params() }), "failure_bits");
+        assert_eq!(field(NetworkParams { failure_bits: 2, bad_servers: 3, min_live: 6, ..params() }), "failure_bits");
+        assert_eq!(field(NetworkParams { epoch_ms: 999, ..params() }), "epoch_ms");
+        assert_eq!(field(NetworkParams { epoch_ms: u64::MAX, ..params() }), "epoch_ms");
+    }
+
+    #[test]
+    fn odds_count_every_chain_of_every_draw() {
+        // One chain of 3 among 10 with 3 bad: 1/120; 6 chains a draw.
+        let params = NetworkParams { bad_servers: 3, min_live: 10, ..params() };
+        let one = params.odds(1);
+        assert!((one.bits() - 20_f64.log2()).abs() < 1e-9, "{}", one.bits());
+        assert!(one.is_below(4) && !one.is_below(5) && one.is_below(0));
+        assert!(params.odds(2) > one && params.odds(u64::MAX) > params.odds(2));
+        // Fewer bad servers than a chain has members: no chain is ever all bad.
+        let safe = NetworkParams { bad_servers: 2, ..params };
+        assert!(safe.odds(u64::MAX).is_below(MAX_FAILURE_BITS) && safe.odds(1).bits().is_infinite());
     }
 }

@@ -9,25 +9,31 @@ use crate::{
     epoch::Epoch,
     ids::{Author, ChainId, ClientId, Round},
     marks::{Act, Once},
+    roster::Roster,
     submission::{Access, Composer, ReplyBroken, ReplyRoute},
     wire::{FRAME_LEN, Sizes},
 };
 
-/// A client of an epoch.
+/// A client of an epoch, in the rounds of one roster.
 #[derive(Debug)]
 pub struct Participant {
     key: SigningKey,
     client: ClientId,
     chain: ChainId,
-    chains: u16,
     slots: u16,
     sizes: Sizes,
 }
 
-/// The key is not registered.
+/// Why a client takes part in no round of a roster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this client's key is not registered in the epoch: clients are registered before an epoch begins")]
-pub struct NotRegistered;
+pub enum NoSeat {
+    /// The key is not registered.
+    #[error("this client's key is not registered in the epoch: clients are registered before an epoch begins")]
+    NotRegistered,
+    /// No input chain is open: there are no rounds before the next epoch.
+    #[error("every input chain holds a struck server: there are no rounds before the next epoch")]
+    NoOpenChain,
+}
 
 /// Why a client does not take part in a round.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,18 +74,12 @@ pub const CLOCK_TOLERANCE_MS: u64 = 500;
 
 impl Participant {
     /// The client with `key`, if the epoch registers it.
-    pub fn new(directory: &Directory, epoch: &Epoch, key: SigningKey) -> Result<Self, NotRegistered> {
+    pub fn new(directory: &Directory, roster: &Roster, key: SigningKey) -> Result<Self, NoSeat> {
         let public = key.public();
-        let client = epoch.client_of(&public).ok_or(NotRegistered)?;
+        let client = roster.epoch().client_of(&public).ok_or(NoSeat::NotRegistered)?;
+        let chain = roster.input_chain(&public).ok_or(NoSeat::NoOpenChain)?;
         let params = directory.params();
-        Ok(Self {
-            chain: epoch.input_chain(&public),
-            key,
-            client,
-            chains: params.chains,
-            slots: params.slots,
-            sizes: params.sizes(),
-        })
+        Ok(Self { chain, key, client, slots: params.slots, sizes: params.sizes() })
     }
 
     /// The client's place in the registry.
@@ -109,7 +109,7 @@ impl Participant {
     ) -> (Vec<u8>, Pending) {
         assert!(once.is_for(Act::Submit, view.round()), "the mark is for this act");
         assert_eq!(accesses.len(), self.slots(), "one access for each slot, busy or idle");
-        let composer = Composer { view, chains: self.chains, author: Author::Client(self.client), key: &self.key };
+        let composer = Composer { view, author: Author::Client(self.client), key: &self.key };
         let mut records = Vec::with_capacity(self.sizes.submission * accesses.len());
         let mut routes = Vec::with_capacity(accesses.len());
         for (slot, access) in accesses.iter().enumerate() {

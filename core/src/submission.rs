@@ -15,8 +15,8 @@ use rand_core::CryptoRng;
 use crate::{
     descriptor::RoundView,
     directory::Directory,
-    epoch::{Epoch, output_chain},
     ids::{Author, ChainId, ClientId, Layer, ServerId},
+    roster::Roster,
     wire::{AUTHOR_LEN, CHAIN_LEN, FRAME_LEN, MAILBOX_LEN, SIGNATURE_LEN, SLOT_LEN, Sizes},
 };
 
@@ -60,8 +60,8 @@ pub enum SubmissionError {
     /// The author is neither a client nor a server.
     #[error("the author of a submission is a client (0) or a server (1), not {0}")]
     AuthorKind(u8),
-    /// There is no such author.
-    #[error("{0} is not registered in this epoch")]
+    /// There is no such author, or it is struck.
+    #[error("{0} does not take part in this round")]
     UnknownAuthor(Author),
     /// The slot does not exist.
     #[error("slot {0} is outside what this author may send in a round")]
@@ -115,12 +115,12 @@ impl Submission {
     pub fn check_author(
         &self,
         directory: &Directory,
-        epoch: &Epoch,
+        roster: &Roster,
         descriptor: &Digest,
         chain: ChainId,
     ) -> Result<(), SubmissionError> {
         let origin = Origin { author: self.author, slot: self.slot };
-        let key = origin.check(directory, epoch, chain)?;
+        let key = origin.check(directory, roster, chain)?;
         let statement = origin.signed(descriptor, chain, key, &self.key, &body_hash(&self.body), &self.knowledge);
         key.verify(&statement, &self.signature).map_err(|_| SubmissionError::Signature)
     }
@@ -134,14 +134,20 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// The author's key, if it exists, has that slot and submits to that chain.
+    /// The author's key, if it exists, takes part, has that slot and submits to that chain.
     pub(crate) fn check<'a>(
         &self,
         directory: &'a Directory,
-        epoch: &'a Epoch,
+        roster: &'a Roster,
         chain: ChainId,
     ) -> Result<&'a PublicKey, SubmissionError> {
-        let key = epoch.author_key(directory, self.author).ok_or(SubmissionError::UnknownAuthor(self.author))?;
+        let unknown = SubmissionError::UnknownAuthor(self.author);
+        let key = roster.epoch().author_key(directory, self.author).ok_or(unknown.clone())?;
+        if let Author::Server(server) = self.author
+            && !roster.is_active(server)
+        {
+            return Err(unknown);
+        }
         let params = directory.params();
         let slots = match self.author {
             Author::Client(_) => u32::from(params.slots),
@@ -151,7 +157,7 @@ impl Origin {
             return Err(SubmissionError::Slot(self.slot));
         }
         if let Author::Client(_) = self.author {
-            let expected = epoch.input_chain(key);
+            let expected = roster.input_chain(key).ok_or(unknown)?;
             if expected != chain {
                 return Err(SubmissionError::WrongChain { expected, got: chain });
             }
@@ -290,8 +296,6 @@ impl ReplyRoute {
 pub struct Composer<'a> {
     /// The round's keys.
     pub view: &'a RoundView,
-    /// Chains in each layer.
-    pub chains: u16,
     /// The author.
     pub author: Author,
     /// The author's key.
@@ -317,15 +321,15 @@ impl Composer<'_> {
         (submission, ReplyRoute(replies))
     }
 
-    /// The chain of each layer: the own input chain, middle chains at random, the mailbox's output chain.
+    /// The chain of each layer: the own input chain, open middle chains at random, the mailbox's output chain.
     fn path<R: CryptoRng>(&self, mailbox: &[u8; MAILBOX_LEN], rng: &mut R) -> Vec<ChainId> {
-        let layers = self.view.layers();
-        let middle = |rng: &mut R| ChainId(below(self.chains.into(), rng) as u16);
+        let (roster, layers) = (self.view.roster(), self.view.layers());
+        let middle = |open: &[ChainId], rng: &mut R| open[below(open.len() as u32, rng) as usize];
         (0..layers)
             .map(|layer| match layer {
                 0 => self.view.chain(),
-                _ if layer + 1 == layers => output_chain(mailbox, self.chains),
-                _ => middle(rng),
+                _ if layer + 1 == layers => roster.output_chain(mailbox).expect("a signed round has open chains"),
+                _ => middle(roster.open(Layer(layer)), rng),
             })
             .collect()
     }

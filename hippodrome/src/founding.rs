@@ -26,6 +26,9 @@ const LEAST_DEADLINE: Duration = Duration::from_secs(10);
 /// Periods after which a round is given up.
 const DEADLINE_PERIODS: u32 = 8;
 
+/// Periods that an epoch lasts at least.
+const EPOCH_PERIODS: u32 = 10;
+
 /// The shape of a network, as asked for.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Network")]
@@ -79,7 +82,13 @@ impl Shape {
             deadline_ms: millis(deadline),
             max_batch: noise_per_chain.saturating_mul(self.servers().into()).saturating_add(ROOM_FOR_CLIENTS),
             bad_servers: self.servers() / 4,
+            min_live: 0,
+            failure_bits: 0,
+            epoch_ms: millis(EPOCH_PERIODS * period),
         };
+        // As few as can still sign an epoch, and fill a chain.
+        let min_live = params.quorum(self.servers().into()).max(params.chain_len.into());
+        let params = NetworkParams { min_live: min_live as u16, ..params };
         params.check(self.servers().into())?;
         Ok(params)
     }

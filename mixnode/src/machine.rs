@@ -187,7 +187,7 @@ impl Driver {
 /// Nothing in a notice is about a user.
 fn log(notice: &Notice) {
     match notice {
-        Notice::Epoch { .. } => tracing::info!("{notice}"),
+        Notice::Epoch { .. } | Notice::Amended { .. } => tracing::info!("{notice}"),
         Notice::Announced(_) | Notice::RoundOver(_) | Notice::Ignored { .. } => tracing::debug!("{notice}"),
         Notice::Aborted { .. } | Notice::AbortedBy { .. } | Notice::RepliesReplaced { .. } | Notice::Refused { .. } => {
             tracing::warn!("{notice}")

@@ -13,7 +13,7 @@ use hippodrome_core::{
     directory::DirectoryDraft,
     epoch::{commit, signed_commitment},
     ids::{Party, Round, ServerId},
-    message::{EpochPlan, Message, SeedCall, SeedCommitment},
+    message::{EpochPlan, Message, SeedCall, SeedCommitment, Standing},
     params::{NetworkParams, Verification},
 };
 use hippodrome_mixnode::{MixnodeConfig, MixnodeError, run};
@@ -51,6 +51,9 @@ fn params() -> NetworkParams {
         deadline_ms: 3_000,
         max_batch: 1_000,
         bad_servers: 1,
+        min_live: 3,
+        failure_bits: 0,
+        epoch_ms: 60_000,
     }
 }
 
@@ -247,7 +250,14 @@ fn answers_the_coordinator_with_what_its_machine_says() {
         let me = Party::Server(ServerId(1));
         let links = Peers::new(&network.coordinator, [(me, network.certificate_of(ServerId(1)))]).expect("links");
         links.set_address(me, coordinator.hello().await);
-        let plan = EpochPlan { number: 1, registry: Vec::new(), start_ms: in_a_minute_ms(), first_round: Round(1) };
+        let plan = EpochPlan {
+            number: 1,
+            registry: Vec::new(),
+            start_ms: in_a_minute_ms(),
+            first_round: Round(1),
+            live: [0, 1, 2].map(ServerId).to_vec(),
+            standings: vec![Standing::default(); 3],
+        };
         let call = Arc::new(Message::SeedCall(SeedCall { plan: plan.clone() }));
         links.send(me, &call, Instant::now() + PATIENCE).expect("queued");
         let answer = timeout(PATIENCE, coordinator.commitment()).await.expect("in time");

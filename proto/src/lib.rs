@@ -9,6 +9,7 @@
 
 pub mod convert;
 pub mod gateway;
+pub mod kept;
 #[cfg(test)]
 mod samples;
 pub mod tls;

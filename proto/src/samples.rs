@@ -1,12 +1,13 @@
 //! One message of every kind, with different contents in every field, for tests.
 
 use hippodrome_core::{
-    ids::{ChainId, Layer, Place, Position, Round, ServerId, Stage},
+    ids::{ChainId, Layer, Place, Position, RosterId, Round, ServerId, Stage},
     message::{
-        Abort, AbortReason, Announcement, Awaited, Batch, BatchCommitment, Confirmation, DescriptorProposal,
-        DescriptorSignature, EpochPlan, EpochProposal, EpochSignature, EpochStart, Hello, InputCommitment, InputOffer,
-        InputRoot, InputSignature, Keys, KeysCall, Message, Noise, Parcel, Peers, Proof, ProvenHopKeys, Replies,
-        Report, ReturnBatch, ReturnParcel, SeedCall, SeedCommitment, SeedCommitments, SeedReveal, Submissions,
+        Abort, AbortReason, Amendment, AmendmentProposal, AmendmentSignature, AmendmentStart, Announcement, Awaited,
+        Batch, BatchCommitment, Confirmation, DescriptorProposal, DescriptorSignature, EpochPlan, EpochProposal,
+        EpochSignature, EpochStart, Ground, Hello, InputCommitment, InputOffer, InputRoot, InputSignature, Keys,
+        KeysCall, Message, Noise, Parcel, Peers, Proof, ProvenHopKeys, Replies, Report, ReturnBatch, ReturnParcel,
+        SeedCall, SeedCommitment, SeedCommitments, SeedReveal, Standing, Strike, Submissions,
     },
 };
 use hippodrome_crypto::{
@@ -108,18 +109,49 @@ impl Sampler {
         Message::Abort(Abort { stage: self.stage(), reason, signature: self.signature() })
     }
 
+    fn signed_by(&mut self, count: u16) -> Vec<(ServerId, Signature)> {
+        (0..count).map(|server| (ServerId(3 * server + 1), self.signature())).collect()
+    }
+
+    fn plan(&mut self, number: u64, registry: Vec<PublicKey>) -> EpochPlan {
+        let standing = |strikes| Standing { strikes, out_until_ms: 1_800_000_000_000 + self.0.next_u64() % 1000 };
+        EpochPlan {
+            number,
+            registry,
+            first_round: Round(10 + number),
+            start_ms: 1_800_000_000_000 + number,
+            live: vec![ServerId(1), ServerId(0x203)],
+            standings: [0, 1, 0x405].map(standing).to_vec(),
+        }
+    }
+
     /// An epoch with `clients` clients, all with the same key.
     pub(crate) fn epoch_start(&mut self, clients: usize) -> EpochStart {
+        let registry = vec![self.public_key(); clients];
         EpochStart {
-            plan: EpochPlan {
-                number: 9,
-                registry: vec![self.public_key(); clients],
-                first_round: Round(19),
-                start_ms: 1_900_000_000_000,
-            },
+            plan: self.plan(9, registry),
             shares: vec![self.array(), self.array()],
-            signatures: self.signatures(3),
+            signatures: self.signed_by(3),
         }
+    }
+
+    fn amendment() -> Amendment {
+        let grounds = [Ground::Silent, Ground::Aborted, Ground::Convicted];
+        let strike = |(server, ground)| Strike { server: ServerId(server), ground };
+        Amendment { epoch: 5, number: 6, struck: [2, 0x304, 0x506].into_iter().zip(grounds).map(strike).collect() }
+    }
+
+    pub(crate) fn amendment_start(&mut self) -> AmendmentStart {
+        AmendmentStart { amendment: Self::amendment(), signatures: self.signed_by(2) }
+    }
+
+    fn amendment_messages(&mut self) -> Vec<Message> {
+        let roster = RosterId { epoch: 7, amendment: 8 };
+        vec![
+            Message::AmendmentProposal(AmendmentProposal { amendment: Self::amendment() }),
+            Message::AmendmentSignature(AmendmentSignature { roster, signature: self.signature() }),
+            Message::AmendmentStart(self.amendment_start()),
+        ]
     }
 
     fn epoch_messages(&mut self) -> Vec<Message> {
@@ -128,9 +160,7 @@ impl Sampler {
         vec![
             Message::Hello(Hello { address: "mix1.example.org:7001".to_owned() }),
             Message::Peers(Peers { addresses: vec!["127.0.0.1:1".to_owned(), "[::1]:65535".to_owned()] }),
-            Message::SeedCall(SeedCall {
-                plan: EpochPlan { number: 3, registry, first_round: Round(18), start_ms: 1_800_000_000_000 },
-            }),
+            Message::SeedCall(SeedCall { plan: self.plan(3, registry) }),
             Message::SeedCommitment(SeedCommitment {
                 epoch: 4,
                 commitment: self.digest(),
@@ -146,10 +176,11 @@ impl Sampler {
 
     fn key_messages(&mut self) -> Vec<Message> {
         let upstream = vec![self.proven(), self.proven()];
+        let roster = RosterId { epoch: 3, amendment: 4 };
         vec![
-            Message::KeysCall(KeysCall { round: Round(10), position: Position(2), upstream }),
+            Message::KeysCall(KeysCall { round: Round(10), roster, position: Position(2), upstream }),
             Message::Keys(Keys { round: Round(11), position: Position(3), keys: vec![self.proven()] }),
-            Message::DescriptorProposal(DescriptorProposal { round: Round(12), keys: vec![self.proven()] }),
+            Message::DescriptorProposal(DescriptorProposal { round: Round(12), roster, keys: vec![self.proven()] }),
             Message::DescriptorSignature(DescriptorSignature { round: Round(13), signature: self.signature() }),
             Message::Announcement(Announcement { round: Round(14), signatures: self.signatures(2) }),
         ]
@@ -212,6 +243,7 @@ impl Sampler {
         messages.extend(self.input_messages());
         messages.extend(self.mixing_messages());
         messages.extend(abort_reasons().map(|reason| self.abort(reason)));
+        messages.extend(self.amendment_messages());
         messages
     }
 }

@@ -37,5 +37,8 @@ pub fn small_params() -> NetworkParams {
         deadline_ms: 3000,
         max_batch: 4096,
         bad_servers: 1,
+        min_live: 4,
+        failure_bits: 0,
+        epoch_ms: 5000,
     }
 }

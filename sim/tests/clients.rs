@@ -3,13 +3,14 @@
 use std::{cell::RefCell, rc::Rc};
 
 use hippodrome_core::{
-    ids::{Layer, Party, Round},
+    ids::{ChainId, Layer, Party, Round},
     message::{AbortReason, Message},
     mixer::Notice,
     params::{NetworkParams, Verification},
     participant::SlotReply,
     submission::{Access, Composer, Submission},
 };
+use hippodrome_crypto::signing::PublicKey;
 use hippodrome_sim::{
     Behaviour, Network,
     adversary::forge::{self, Forge},
@@ -130,8 +131,9 @@ fn one_key_of_two_clients_is_left_out_and_the_others_are_served() {
         })
         .sum();
     let lone = |chain: u16| {
-        let (epoch, _) = network.coordinator().epoch().expect("an epoch");
-        let there = epoch.plan().registry.iter().skip(3).filter(|key| epoch.input_chain(key).0 == chain).count();
+        let roster = network.coordinator().roster().expect("an epoch");
+        let submits_there = |key: &&PublicKey| roster.input_chain(key) == Some(ChainId(chain));
+        let there = roster.epoch().plan().registry.iter().skip(3).filter(submits_there).count();
         usize::from(there == 1)
     };
     let lone: usize = (0..3).map(lone).sum();

@@ -6,16 +6,17 @@ use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
 use hippodrome_core::{
     directory::{Directory, DirectoryDraft, ServerEntry},
     epoch::{Epoch, EpochDraft},
-    ids::{Author, ChainId, ClientId, Layer, Party, Place, Position, Round, ServerId, Stage},
+    ids::{Author, ChainId, ClientId, Layer, Party, Place, Position, RosterId, Round, ServerId, Stage},
     marks::{Marks, MemoryMarks},
     message::{
         Abort, AbortReason, Announcement, Confirmation, DescriptorProposal, DescriptorSignature, EpochPlan,
         EpochProposal, EpochSignature, EpochStart, Keys, KeysCall, Message, Parcel, ProvenHopKeys, Replies, SeedCall,
-        SeedCommitment, SeedCommitments, SeedReveal, Submissions,
+        SeedCommitment, SeedCommitments, SeedReveal, Standing, Submissions,
     },
     mixer::{Input, Mixer, Notice, Output},
     params::{NetworkParams, Verification},
     participant::{CLOCK_TOLERANCE_MS, SlotReply, check_window},
+    roster::output_chain,
     statement,
     submission::{Access, Composer, ReplyRecord, Submission},
 };
@@ -45,6 +46,9 @@ struct Rig {
 }
 
 const SERVERS: usize = 6;
+
+/// The first epoch as it was drawn.
+const UNAMENDED: RosterId = RosterId { epoch: 1, amendment: 0 };
 
 fn copy_key(key: &SigningKey) -> SigningKey {
     SigningKey::from_seed(&key.expose_seed())
@@ -97,7 +101,11 @@ impl Rig {
     }
 
     fn plan(&self, number: u64, first_round: u64) -> EpochPlan {
-        EpochPlan { number, registry: Vec::new(), first_round: Round(first_round), start_ms: self.now_ms + 2000 }
+        let live = self.directory.server_ids().collect();
+        let standings = vec![Standing::default(); SERVERS];
+        // Round 1 starts two seconds after the rig does, and the others on the grid that follows.
+        let start_ms = 10_002_000 + (first_round - 1) * self.directory.params().period_ms;
+        EpochPlan { number, registry: Vec::new(), first_round: Round(first_round), start_ms, live, standings }
     }
 
     /// Commit and reveal at all servers; none if one of them refuses.
@@ -119,25 +127,25 @@ impl Rig {
             shares.push(share);
         }
         let mut signatures = Vec::new();
-        for index in 0..SERVERS {
+        for (index, id) in self.directory.clone().server_ids().enumerate() {
             let message = Message::EpochProposal(EpochProposal { epoch, shares: shares.clone() });
             let Some(Message::EpochSignature(EpochSignature { signature, .. })) = self.ask(index, message) else {
                 return None;
             };
-            signatures.push(signature);
+            signatures.push((id, signature));
         }
         Some(EpochStart { plan: plan.clone(), shares, signatures })
     }
 
-    fn begin(&mut self, start: &EpochStart) -> Epoch {
+    fn begin(&mut self, start: &EpochStart) -> Arc<Epoch> {
         for index in 0..SERVERS {
             self.ask(index, Message::EpochStart(start.clone()));
         }
         let draft = EpochDraft::new(&self.directory, start.plan.clone(), &start.shares).expect("a founded epoch");
-        draft.verify(&self.directory, &start.signatures).expect("all servers sign")
+        Arc::new(draft.verify(&self.directory, &start.signatures).expect("all servers sign"))
     }
 
-    fn epoch(&mut self, number: u64, first_round: u64) -> Epoch {
+    fn epoch(&mut self, number: u64, first_round: u64) -> Arc<Epoch> {
         let plan = self.plan(number, first_round);
         let start = self.found(&plan).expect("an honest plan");
         self.begin(&start)
@@ -162,7 +170,7 @@ impl Rig {
                     (0..position.0).map(|at| all[&(*layer, *chain, Position(at))].clone()).collect::<Vec<_>>()
                 };
                 let upstream = mine.iter().flat_map(before).collect();
-                let call = Message::KeysCall(KeysCall { round, position, upstream });
+                let call = Message::KeysCall(KeysCall { round, roster: UNAMENDED, position, upstream });
                 let Some(Message::Keys(Keys { keys, .. })) = self.ask(index, call) else {
                     panic!("{:?}", self.notices)
                 };
@@ -174,7 +182,8 @@ impl Rig {
 
     fn descriptor_signatures(&mut self, round: Round, keys: &[ProvenHopKeys]) -> Vec<Signature> {
         let signed = (0..SERVERS).map(|index| {
-            let proposal = Message::DescriptorProposal(DescriptorProposal { round, keys: keys.to_vec() });
+            let proposal =
+                Message::DescriptorProposal(DescriptorProposal { round, roster: UNAMENDED, keys: keys.to_vec() });
             match self.ask(index, proposal) {
                 Some(Message::DescriptorSignature(DescriptorSignature { signature, .. })) => signature,
                 other => panic!("{other:?} {:?}", self.notices),
@@ -255,7 +264,7 @@ fn numbers_that_would_use_up_those_of_honest_epochs_are_refused_and_nothing_over
     for round in [Round(u64::MAX), Round(u64::MAX - 1), Round(1 << 63)] {
         assert!(check_window(&rig.directory, &epoch, round, rig.now_ms).is_err());
         assert!(check_window(&rig.directory, &epoch, round, u64::MAX).is_ok(), "the window at the end of time");
-        let call = KeysCall { round, position: Position(0), upstream: Vec::new() };
+        let call = KeysCall { round, roster: UNAMENDED, position: Position(0), upstream: Vec::new() };
         assert!(rig.ask(0, Message::KeysCall(call)).is_none());
     }
     let start = epoch.window_start_ms(Round(1));
@@ -270,7 +279,7 @@ fn calls_that_bring_more_than_is_needed_are_refused_and_not_kept() {
     let before = rig.refusals().len();
     for position in [0, 1, 2, 3, 200, 255].map(Position) {
         let flood = keys.iter().cycle().take(500).cloned().collect();
-        let call = KeysCall { round: Round(1), position, upstream: flood };
+        let call = KeysCall { round: Round(1), roster: UNAMENDED, position, upstream: flood };
         assert!(rig.ask(0, Message::KeysCall(call)).is_none());
     }
     assert_eq!(rig.refusals().len(), before + 6);
@@ -305,7 +314,7 @@ fn keys_are_never_kept_when_a_predecessor_changes() {
         turns.iter().map(of_turn).collect()
     };
     let mut call = |change| {
-        let call = KeysCall { round: Round(1), position: Position(1), upstream: upstream(change) };
+        let call = KeysCall { round: Round(1), roster: UNAMENDED, position: Position(1), upstream: upstream(change) };
         match rig.ask(second, Message::KeysCall(call)) {
             Some(Message::Keys(keys)) => keys.keys,
             other => panic!("{other:?}"),
@@ -317,7 +326,8 @@ fn keys_are_never_kept_when_a_predecessor_changes() {
         assert!(one.iter().all(|hop| other.iter().all(|other| other.public != hop.public)), "a key was used twice");
     }
     // And the descriptor with the keys of the first call is no longer signed.
-    let proposal = Message::DescriptorProposal(DescriptorProposal { round: Round(1), keys: keys.clone() });
+    let proposal =
+        Message::DescriptorProposal(DescriptorProposal { round: Round(1), roster: UNAMENDED, keys: keys.clone() });
     assert!(rig.ask(second, proposal).is_none());
 }
 
@@ -379,7 +389,8 @@ fn epochs_begun_one_behind_another_open_a_bounded_number_of_rounds() {
         let Some(start) = rig.found(&rig.plan(number, number * 10)) else { panic!("{:?}", rig.refusals()) };
         rig.begin(&start);
         for round in (number * 10..number * 10 + 8).map(Round) {
-            let call = KeysCall { round, position: Position(0), upstream: Vec::new() };
+            let roster = RosterId { epoch: number, amendment: 0 };
+            let call = KeysCall { round, roster, position: Position(0), upstream: Vec::new() };
             opened += usize::from(rig.ask(0, Message::KeysCall(call)).is_some());
         }
     }
@@ -445,7 +456,7 @@ struct Scene {
 /// A mailbox of the pair, in the output chain of the pair's number where there are three.
 fn mailbox_of(pair: usize) -> u8 {
     let chain = ChainId(pair as u16 % 3);
-    let fits = |byte: &u8| hippodrome_core::epoch::output_chain(&[*byte; 16], 3) == chain;
+    let fits = |byte: &u8| output_chain(&[*byte; 16], &[0, 1, 2].map(ChainId)) == Some(chain);
     (0..=255).filter(fits).nth(pair / 3).expect("256 mailboxes for three chains")
 }
 
@@ -664,8 +675,9 @@ fn the_first_server_of_another_chain_has_no_say_in_a_clients_replies() {
         _ => vec![message.clone()],
     });
     scene.network.run(1, 30_000);
-    let epoch = scene.epoch();
-    let chains: Vec<_> = epoch.plan().registry.iter().map(|client| epoch.input_chain(client)).collect();
+    let roster = scene.network.coordinator().roster().expect("an epoch");
+    let registry = &roster.epoch().plan().registry;
+    let chains: Vec<_> = registry.iter().map(|client| roster.input_chain(client)).collect();
     assert!(chains.iter().any(|chain| *chain != chains[0]), "choose another seed for this test");
     assert!((0..6).all(|client| scene.met(client)));
 }

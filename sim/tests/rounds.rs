@@ -74,6 +74,8 @@ fn contents_swap_in_every_topology_and_every_verification_mode() {
         for verification in [Verification::Full, Verification::Aggregate, Verification::None] {
             let bad_servers = u16::from(servers > 1);
             let params = NetworkParams { layers, chains, chain_len, verification, bad_servers, ..small_params() };
+            let min_live = params.quorum(servers).max(chain_len.into()) as u16;
+            let params = NetworkParams { min_live, ..params };
             let per_round = params.hops_verified_per_round();
             let (network, logs) = run(params, servers, 2);
             let status = network.coordinator().status();

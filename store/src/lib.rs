@@ -4,10 +4,12 @@
 //! * [`network_file`]: parameters and parties of a network, signed by its servers.
 //! * [`registry_file`]: keys of the clients that an epoch registers.
 //! * [`marks`]: what makes *once* survive a crash.
+//! * [`epoch_file`]: the epoch that a coordinator goes on with.
 //! * [`config`]: settings of a node.
 //! * [`mod@file`]: how all of them are read and written.
 
 pub mod config;
+pub mod epoch_file;
 pub mod file;
 mod hex;
 pub mod key_file;

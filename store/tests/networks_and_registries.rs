@@ -35,6 +35,9 @@ fn params() -> NetworkParams {
         deadline_ms: 3_000,
         max_batch: 1_000,
         bad_servers: 1,
+        min_live: 3,
+        failure_bits: 0,
+        epoch_ms: 60_000,
     }
 }
 
@@ -96,7 +99,7 @@ fn a_network_is_founded_by_hand_from_texts_and_signatures() {
     let founders = Founders::new();
     let params = "[params]\nname = \"test\"\nchains = 1\nchain_len = 3\nlayers = 1\nverification = \"full\"\nslots = 1\n\
                   noise_per_chain = 2\nperiod_ms = 1000\ncollect_ms = 500\ndeadline_ms = 3000\nmax_batch = 1000\n\
-                  bad_servers = 1\n\n";
+                  bad_servers = 1\nmin_live = 3\nfailure_bits = 0\nepoch_ms = 60000\n\n";
     let mut text = params.to_owned() + &coordinator_text(founders.coordinator.fingerprint(), None);
     founders.servers.iter().for_each(|keys| text += &server_text(&keys.public_entry()));
     let read = |text: &str| NetworkFile::parse(Path::new("draft.toml"), text).expect("a draft");

@@ -5,8 +5,8 @@ use std::fs;
 use hippodrome_core::{
     directory::DirectoryDraft,
     epoch::EpochDraft,
-    ids::{Layer, Round},
-    message::EpochPlan,
+    ids::{Layer, Round, ServerId},
+    message::{EpochPlan, Standing},
     params::{NetworkParams, Verification},
     participant::SlotReply,
     submission::{Access, ReplyBroken},
@@ -42,14 +42,24 @@ impl World {
             deadline_ms: 2000,
             max_batch: 100,
             bad_servers: 0,
+            min_live: 1,
+            failure_bits: 0,
+            epoch_ms: 60_000,
         };
         let coordinator = CoordinatorKeys::generate().expect("keys").fingerprint().0;
         let draft = DirectoryDraft { params, servers: vec![server.public_entry()], coordinator };
         let signatures = [draft.sign(&server.signing_key())];
         let directory = Arc::new(draft.verify(&signatures).expect("a good directory"));
-        let plan = EpochPlan { number: 1, registry: Vec::new(), first_round: Round(1), start_ms: now_ms() };
+        let plan = EpochPlan {
+            number: 1,
+            registry: Vec::new(),
+            first_round: Round(1),
+            start_ms: now_ms(),
+            live: vec![ServerId(0)],
+            standings: vec![Standing::default()],
+        };
         let draft = EpochDraft::new(&directory, plan, &[[1; 32]]).expect("a good plan");
-        let signatures = [draft.sign(&server.signing_key())];
+        let signatures = [(ServerId(0), draft.sign(&server.signing_key()))];
         let epoch = Arc::new(draft.verify(&directory, &signatures).expect("all have signed"));
         Self { root: tempfile::tempdir().expect("a directory"), directory, epoch }
     }

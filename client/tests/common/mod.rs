@@ -40,6 +40,9 @@ pub(crate) fn params() -> NetworkParams {
         deadline_ms: 4000,
         max_batch: 1000,
         bad_servers: 1,
+        min_live: 3,
+        failure_bits: 0,
+        epoch_ms: 60_000,
     }
 }
 

@@ -8,9 +8,9 @@ use super::{Output, RepliesByClient};
 use crate::{
     descriptor::SignedDescriptor,
     directory::Directory,
-    epoch::Epoch,
     ids::{Author, ChainId, ClientId, Layer, Round, ServerId, Stage},
     message::{Abort, Message, Noise, Replies, Report, Submissions},
+    roster::Roster,
     submission::{ReplyRecord, Submission, SubmissionError},
 };
 
@@ -23,8 +23,8 @@ pub enum SubmitRefusal {
     /// Collection has ended.
     #[error("the collection of {0} has ended")]
     Closed(Round),
-    /// There is no such chain.
-    #[error("this network has no input {0}")]
+    /// There is no such chain, or it is closed.
+    #[error("this round has no input {0}: there is no such chain, or it is closed")]
     NoSuchChain(ChainId),
     /// The chain is full.
     #[error("{0} takes no more submissions in this round")]
@@ -49,7 +49,7 @@ pub struct AdmittedSubmission {
 #[derive(Clone)]
 pub struct Gatekeeper {
     directory: Arc<Directory>,
-    epoch: Arc<Epoch>,
+    roster: Arc<Roster>,
     descriptor: Digest,
     chain: ChainId,
 }
@@ -73,7 +73,7 @@ impl Gatekeeper {
         if let Author::Server(_) = submission.author {
             return Err(SubmissionError::UnknownAuthor(submission.author).into());
         }
-        submission.check_author(&self.directory, &self.epoch, &self.descriptor, self.chain)?;
+        submission.check_author(&self.directory, &self.roster, &self.descriptor, self.chain)?;
         let Submission { author, slot, .. } = submission;
         Ok(AdmittedSubmission { chain: self.chain, author, slot, record: record.to_vec() })
     }
@@ -94,9 +94,11 @@ pub(super) struct Totals {
 /// A round that is announced.
 pub(super) struct Collecting {
     directory: Arc<Directory>,
-    epoch: Arc<Epoch>,
+    roster: Arc<Roster>,
     descriptor: SignedDescriptor,
+    /// One for each open input chain, in order.
     submissions: Vec<BTreeMap<(Author, u16), Vec<u8>>>,
+    /// One for each open input chain, in order.
     noise: Vec<BTreeMap<ServerId, Vec<u8>>>,
     closed: bool,
     replies: BTreeMap<ChainId, RepliesByClient>,
@@ -107,14 +109,15 @@ pub(super) struct Collecting {
 }
 
 impl Collecting {
-    pub(super) fn new(directory: &Arc<Directory>, epoch: &Arc<Epoch>, descriptor: SignedDescriptor) -> Self {
-        let chains = usize::from(directory.params().chains);
+    pub(super) fn new(directory: &Arc<Directory>, descriptor: SignedDescriptor) -> Self {
+        let roster = Arc::clone(descriptor.roster());
+        let inputs = roster.open(Layer(0)).len();
         Self {
             directory: Arc::clone(directory),
-            epoch: Arc::clone(epoch),
+            roster,
             descriptor,
-            submissions: vec![BTreeMap::new(); chains],
-            noise: vec![BTreeMap::new(); chains],
+            submissions: vec![BTreeMap::new(); inputs],
+            noise: vec![BTreeMap::new(); inputs],
             closed: false,
             replies: BTreeMap::new(),
             reports: BTreeMap::new(),
@@ -128,12 +131,17 @@ impl Collecting {
         &self.descriptor
     }
 
+    /// The place of an input chain among the open ones.
+    fn input_index(&self, chain: ChainId) -> Option<usize> {
+        self.roster.open_index(Layer(0), chain)
+    }
+
     fn round(&self) -> Round {
         self.descriptor.round()
     }
 
     fn collected_ms(&self) -> u64 {
-        self.epoch.window_start_ms(self.round()) + self.directory.params().collect_ms
+        self.roster.epoch().window_start_ms(self.round()) + self.directory.params().collect_ms
     }
 
     /// When late noise is no longer waited for.
@@ -143,7 +151,7 @@ impl Collecting {
     }
 
     fn deadline_ms(&self) -> u64 {
-        self.epoch.window_start_ms(self.round()) + self.directory.params().deadline_ms
+        self.roster.epoch().window_start_ms(self.round()) + self.directory.params().deadline_ms
     }
 
     pub(super) fn takes_submissions(&self, now_ms: u64) -> bool {
@@ -160,12 +168,10 @@ impl Collecting {
     }
 
     pub(super) fn gatekeeper(&self, chain: ChainId) -> Result<Gatekeeper, SubmitRefusal> {
-        if chain.0 >= self.directory.params().chains {
-            return Err(SubmitRefusal::NoSuchChain(chain));
-        }
+        self.input_index(chain).ok_or(SubmitRefusal::NoSuchChain(chain))?;
         Ok(Gatekeeper {
             directory: Arc::clone(&self.directory),
-            epoch: Arc::clone(&self.epoch),
+            roster: Arc::clone(&self.roster),
             descriptor: *self.descriptor.digest(),
             chain,
         })
@@ -176,11 +182,12 @@ impl Collecting {
             return Err(SubmitRefusal::Closed(self.round()));
         }
         let params = self.directory.params();
-        let noise = params.noise_per_chain as usize * self.directory.servers().len();
+        let noise = params.noise_per_chain as usize * self.roster.active().len();
         let limit = params.max_batch as usize - noise;
         for submission in submissions {
             let AdmittedSubmission { chain, author, slot, record } = submission;
-            let taken = &mut self.submissions[usize::from(chain.0)];
+            let index = self.input_index(chain).ok_or(SubmitRefusal::NoSuchChain(chain))?;
+            let taken = &mut self.submissions[index];
             match taken.get(&(author, slot)) {
                 Some(earlier) if *earlier == record => {}
                 Some(_) => return Err(SubmitRefusal::SlotTaken),
@@ -194,16 +201,17 @@ impl Collecting {
     pub(super) fn on_noise(&mut self, from: ServerId, noise: &Noise, out: &mut Vec<Output>) {
         let params = self.directory.params();
         let expected = params.noise_per_chain as usize * params.sizes().submission;
-        let chain = usize::from(noise.stage.chain.0);
-        if self.closed || chain >= self.noise.len() || noise.submissions.len() != expected {
+        let is_active = self.roster.is_active(from);
+        let index = self.input_index(noise.stage.chain).filter(|_| is_active && !self.closed);
+        let Some(index) = index.filter(|_| noise.submissions.len() == expected) else {
             out.push(Output::Notice(format!("{}: noise of {from} came late or has the wrong size", self.round())));
             return;
-        }
-        self.noise[chain].entry(from).or_insert_with(|| noise.submissions.clone());
+        };
+        self.noise[index].entry(from).or_insert_with(|| noise.submissions.clone());
     }
 
     pub(super) fn on_clock(&mut self, now_ms: u64, out: &mut Vec<Output>) {
-        let noise_complete = self.noise.iter().all(|noise| noise.len() == self.directory.servers().len());
+        let noise_complete = self.noise.iter().all(|noise| noise.len() == self.roster.active().len());
         let due = now_ms >= self.collected_ms() && (noise_complete || now_ms >= self.noise_due_ms());
         if !self.closed && due {
             self.closed = true;
@@ -214,10 +222,11 @@ impl Collecting {
     /// Sends every input chain's submissions to its first server.
     fn hand_over(&mut self, out: &mut Vec<Output>) {
         let (submissions, noise) = (std::mem::take(&mut self.submissions), std::mem::take(&mut self.noise));
-        for (index, (submissions, noise)) in submissions.into_iter().zip(noise).enumerate() {
-            let stage = Stage { round: self.round(), layer: Layer(0), chain: ChainId(index as u16) };
+        for (&chain, (submissions, noise)) in self.roster.open(Layer(0)).iter().zip(submissions.into_iter().zip(noise))
+        {
+            let stage = Stage { round: self.round(), layer: Layer(0), chain };
             let submissions = submissions.into_values().chain(noise.into_values()).flatten().collect();
-            let to = self.epoch.members(stage.layer, stage.chain)[0];
+            let to = self.roster.members(stage.layer, stage.chain)[0];
             let message = Arc::new(Message::Submissions(Submissions { stage, submissions }));
             out.push(Output::Send { to, message, until_ms: self.deadline_ms() });
         }
@@ -225,8 +234,8 @@ impl Collecting {
 
     pub(super) fn on_replies(&mut self, from: ServerId, replies: &Replies, out: &mut Vec<Output>) {
         let (sizes, stage) = (self.directory.params().sizes(), replies.stage);
-        let chains = self.directory.params().chains;
-        let is_first = stage.chain.0 < chains && self.epoch.members(Layer(0), stage.chain)[0] == from;
+        let is_open = self.input_index(stage.chain).is_some();
+        let is_first = is_open && self.roster.members(Layer(0), stage.chain)[0] == from;
         let records = Records::from_bytes(sizes.reply_record, replies.replies.clone());
         let (true, Ok(records), false) = (is_first, records, self.ended) else {
             out.push(Output::Notice(format!("{}: replies of {from} came late or are not whole", self.round())));
@@ -242,6 +251,9 @@ impl Collecting {
     }
 
     pub(super) fn on_report(&mut self, from: ServerId, report: &Report) {
+        if !self.roster.is_active(from) {
+            return;
+        }
         self.reports.entry(from).or_insert_with(|| report.clone());
     }
 
@@ -252,9 +264,9 @@ impl Collecting {
 
     /// How the round ended, said once: with replies when all are there, or none more can come.
     pub(super) fn outcome(&mut self, now_ms: u64) -> Option<Outcome> {
-        let complete = self.replies.len() == usize::from(self.directory.params().chains);
+        let complete = self.replies.len() == self.roster.open(Layer(0)).len();
         // Reports may overtake replies: only after an abort do they mean that no more replies come.
-        let all_reported = self.reports.len() == self.directory.servers().len();
+        let all_reported = self.reports.len() == self.roster.active().len();
         let hopeless = now_ms >= self.deadline_ms() || self.failure.is_some() && all_reported;
         if self.ended || !(complete || hopeless) {
             return None;
@@ -270,7 +282,7 @@ impl Collecting {
 
     /// What the servers reported, said once, when all have or the deadline has passed.
     pub(super) fn totals(&mut self, now_ms: u64) -> Option<Totals> {
-        let complete = self.reports.len() == self.directory.servers().len() || now_ms >= self.deadline_ms();
+        let complete = self.reports.len() == self.roster.active().len() || now_ms >= self.deadline_ms();
         if self.counted || !self.ended || !complete {
             return None;
         }
@@ -289,7 +301,7 @@ impl Collecting {
             return None;
         }
         // From its own chain only: another chain's first server has no say in it.
-        let chain = self.epoch.input_chain(self.epoch.plan().registry.get(client.0 as usize)?);
+        let chain = self.roster.input_chain(self.roster.epoch().plan().registry.get(client.0 as usize)?)?;
         self.replies.get(&chain)?.get(&client).cloned()
     }
 }

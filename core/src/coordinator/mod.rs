@@ -7,6 +7,7 @@
 mod collecting;
 mod founding;
 mod opening;
+mod state;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -15,15 +16,19 @@ use std::{
 
 use hippodrome_crypto::{hash::Digest, signing::PublicKey};
 
-pub use self::collecting::{AdmittedSubmission, Gatekeeper, SubmitRefusal};
-use self::{collecting::Collecting, founding::Founding, opening::Opening};
+use self::{collecting::Collecting, founding::Founding, opening::Opening, state::Current};
+pub use self::{
+    collecting::{AdmittedSubmission, Gatekeeper, SubmitRefusal},
+    state::{CoordinatorState, RestoreError},
+};
 use crate::{
     descriptor::ClientDescriptor,
     directory::Directory,
     epoch::Epoch,
     ids::{ChainId, ClientId, Round, ServerId},
     marks::{Act, Marks},
-    message::{EpochPlan, EpochStart, Message, Peers},
+    message::{AbortReason, AmendmentStart, EpochPlan, EpochStart, Message, Peers, Standing},
+    roster::Roster,
     statement,
 };
 
@@ -53,6 +58,8 @@ pub enum Output {
         /// When it is no longer of use, milliseconds since 1970.
         until_ms: u64,
     },
+    /// Keep this durably in place of what was kept before, before anything after it goes out.
+    Keep(Box<CoordinatorState>),
     /// Servers are reached at these addresses, in the directory's order.
     Peers(Vec<String>),
     /// A round is announced: clients may take their views and submit.
@@ -100,17 +107,15 @@ pub struct Coordinator {
     registry: Vec<PublicKey>,
     addresses: Vec<Option<String>>,
     founding: Option<Founding>,
+    /// The epoch before the current one, while rounds of it are still to be opened.
+    ending: Option<Current>,
     epoch: Option<Current>,
+    /// A server refuses to work with another for the rest of the epoch.
+    unsettled: bool,
     next_round: Round,
     opening: BTreeMap<Round, Opening>,
     collecting: BTreeMap<Round, Collecting>,
     status: Status,
-}
-
-/// The epoch under way.
-struct Current {
-    epoch: Arc<Epoch>,
-    start: EpochStart,
 }
 
 /// Bytes of the longest address: a host name and a port. What a server says here goes out to all.
@@ -129,12 +134,27 @@ impl Coordinator {
             registry,
             addresses: vec![None; servers],
             founding: None,
+            ending: None,
             epoch: None,
+            unsettled: false,
             next_round: Round(1),
             opening: BTreeMap::new(),
             collecting: BTreeMap::new(),
             status: Status { servers_up: vec![false; servers], ..Status::default() },
         }
+    }
+
+    /// A coordinator that goes on from what an earlier one kept.
+    pub fn restore(
+        directory: Arc<Directory>,
+        registry: Vec<PublicKey>,
+        marks: Marks,
+        state: CoordinatorState,
+    ) -> Result<Self, RestoreError> {
+        let current = Current::restore(&directory, state)?;
+        let mut coordinator = Self::new(directory, registry, marks);
+        coordinator.enter(current);
+        Ok(coordinator)
     }
 
     /// Takes an input in at `now_ms` (milliseconds since 1970) and says what is to be done.
@@ -151,7 +171,9 @@ impl Coordinator {
     /// When [`Input::Tick`] is due next, milliseconds since 1970.
     pub fn next_tick_ms(&self, now_ms: u64) -> u64 {
         let founding = self.founding.as_ref().map(Founding::deadline_ms);
-        let opening = self.epoch.as_ref().map(|current| self.opens_at_ms(&current.epoch, self.next_round));
+        let held = self.founding.as_ref().is_some_and(|founding| self.next_round >= founding.first_round());
+        let next = self.roster_for(self.next_round).filter(|_| !held);
+        let opening = next.map(|roster| self.opens_at_ms(roster.epoch(), self.next_round));
         let rounds = self.collecting.values().map(|round| round.next_tick_ms(now_ms));
         let unopened = self.opening.values().map(Opening::next_tick_ms);
         founding.into_iter().chain(opening).chain(rounds).chain(unopened).min().unwrap_or(now_ms + 1000)
@@ -159,7 +181,22 @@ impl Coordinator {
 
     /// The epoch under way, with what proves it.
     pub fn epoch(&self) -> Option<(&Arc<Epoch>, &EpochStart)> {
-        self.epoch.as_ref().map(|current| (&current.epoch, &current.start))
+        self.epoch.as_ref().map(|current| (current.epoch(), &current.start))
+    }
+
+    /// Who takes part in rounds from now on.
+    pub fn roster(&self) -> Option<&Arc<Roster>> {
+        self.epoch.as_ref().map(|current| &current.roster)
+    }
+
+    /// The amendment that holds, with what proves it; none if nobody was struck in the epoch.
+    pub fn amendment(&self) -> Option<&AmendmentStart> {
+        self.epoch.as_ref()?.amendment.as_ref()
+    }
+
+    /// Who takes part in an announced round.
+    pub fn roster_of(&self, round: Round) -> Option<&Arc<Roster>> {
+        self.collecting.get(&round).map(|collecting| collecting.descriptor().roster())
     }
 
     /// How the network is doing.
@@ -206,7 +243,7 @@ impl Coordinator {
         match message {
             Message::Hello(hello) => self.on_hello(now_ms, from, hello.address, out),
             Message::SeedCommitment(_) | Message::SeedReveal(_) | Message::EpochSignature(_) => {
-                self.on_founding(from, message, out);
+                self.on_founding(now_ms, from, message, out);
             }
             Message::Keys(_) | Message::DescriptorSignature(_) => self.on_opening(from, message, out),
             Message::Noise(_) | Message::Replies(_) | Message::Report(_) | Message::Abort(_) => {
@@ -242,10 +279,7 @@ impl Coordinator {
         }
         match &self.epoch {
             // A server that restarted takes the epoch in again.
-            Some(current) => {
-                let message = Arc::new(Message::EpochStart(current.start.clone()));
-                out.push(Output::Send { to: from, message, until_ms });
-            }
+            Some(_) => self.send_epoch(now_ms, from, out),
             None if self.founding.is_none() => self.found(now_ms, out),
             None => {}
         }
@@ -254,8 +288,8 @@ impl Coordinator {
     /// Begins an attempt at an epoch, under a number that was never used before.
     fn found(&mut self, now_ms: u64, out: &mut Vec<Output>) {
         let last = |act| self.marks.highest(act).map(|mark| mark.map_or(0, |round: Round| round.0));
-        let (number, first_round) = match (last(Act::Epoch), last(Act::Open)) {
-            (Ok(epoch), Ok(round)) => (epoch + 1, Round(round + 1)),
+        let (number, opened) = match (last(Act::Epoch), last(Act::Open)) {
+            (Ok(epoch), Ok(round)) => (epoch + 1, Round(round)),
             (Err(error), _) | (_, Err(error)) => {
                 out.push(Output::Notice(format!("no epoch can begin: {error}")));
                 return;
@@ -265,23 +299,72 @@ impl Coordinator {
             out.push(Output::Notice(format!("no epoch can begin: {error}")));
             return;
         }
-        let start_ms = now_ms + founding::LEAD_MS;
-        let plan = EpochPlan { number, registry: self.registry.clone(), first_round, start_ms };
-        self.founding = Some(Founding::begin(&self.directory, plan, now_ms, out));
+        let registry = self.registry.clone();
+        let plan = match &self.epoch {
+            Some(current) => founding::plan_after(&self.directory, &current.roster, registry, number, opened, now_ms),
+            None => EpochPlan {
+                number,
+                registry,
+                first_round: opened.next(),
+                start_ms: now_ms + founding::LEAD_MS,
+                live: self.directory.server_ids().collect(),
+                standings: vec![Standing::default(); self.directory.servers().len()],
+            },
+        };
+        self.founding = Some(Founding::begin(plan, now_ms, out));
     }
 
-    fn on_founding(&mut self, from: ServerId, message: Message, out: &mut Vec<Output>) {
+    fn on_founding(&mut self, now_ms: u64, from: ServerId, message: Message, out: &mut Vec<Output>) {
         let Some(founding) = &mut self.founding else { return };
         match founding.on_message(&self.directory, from, message, out) {
             Ok(Some((epoch, start))) => {
-                self.status.epoch = epoch.plan().number;
-                self.status.clients = epoch.plan().registry.len();
-                self.next_round = epoch.plan().first_round;
-                self.epoch = Some(Current { epoch, start });
-                self.founding = None;
+                let roster = Arc::new(Roster::new(&self.directory, epoch));
+                self.enter(Current { roster, start, amendment: None });
+                self.keep(out);
+                self.directory.server_ids().for_each(|to| self.send_epoch(now_ms, to, out));
             }
             Ok(None) => {}
             Err(error) => out.push(Output::Notice(format!("{from} ends this attempt at an epoch: {error}"))),
+        }
+    }
+
+    /// Goes on in an epoch; rounds before its first are still held in the one before.
+    fn enter(&mut self, current: Current) {
+        self.status.epoch = current.epoch().plan().number;
+        self.status.clients = current.epoch().plan().registry.len();
+        self.ending = self.epoch.replace(current);
+        self.founding = None;
+        self.unsettled = false;
+    }
+
+    fn keep(&self, out: &mut Vec<Output>) {
+        out.extend(self.epoch.as_ref().map(|current| Output::Keep(Box::new(current.state()))));
+    }
+
+    /// Hands epoch and amendment to a server, which may have forgotten them.
+    fn send_epoch(&self, now_ms: u64, to: ServerId, out: &mut Vec<Output>) {
+        let until_ms = now_ms + self.directory.params().deadline_ms;
+        for current in self.ending.iter().chain(&self.epoch) {
+            let start = Message::EpochStart(current.start.clone());
+            let amendment = current.amendment.clone().map(Message::AmendmentStart);
+            let messages = [Some(start), amendment].into_iter().flatten();
+            out.extend(messages.map(|message| Output::Send { to, message: Arc::new(message), until_ms }));
+        }
+    }
+
+    /// Whether the epoch should give way to another: clients wait to be registered, or servers refuse each other.
+    fn wants_epoch(&self, current: &Current) -> bool {
+        self.unsettled || current.start.plan.registry != self.registry
+    }
+
+    /// Begins the next epoch when there is cause, and its least length allows.
+    fn found_next(&mut self, now_ms: u64, out: &mut Vec<Output>) {
+        let Some(current) = self.epoch.as_ref().filter(|_| self.founding.is_none()) else { return };
+        let plan = &current.start.plan;
+        let ripe_ms = plan.start_ms.saturating_add(self.directory.params().epoch_ms);
+        let lead_ms = founding::LEAD_MS + self.directory.params().period_ms;
+        if now_ms.saturating_add(lead_ms) >= ripe_ms && self.wants_epoch(current) {
+            self.found(now_ms, out);
         }
     }
 
@@ -291,8 +374,7 @@ impl Coordinator {
         match opening.on_message(from, message, out) {
             Ok(Some(descriptor)) => {
                 self.opening.remove(&round);
-                let Some(current) = &self.epoch else { return };
-                let collecting = Collecting::new(&self.directory, &current.epoch, descriptor);
+                let collecting = Collecting::new(&self.directory, descriptor);
                 self.collecting.insert(round, collecting);
                 self.status.round = self.status.round.max(round.0);
                 out.push(Output::Announced(round));
@@ -312,6 +394,7 @@ impl Coordinator {
                 let signed = statement::abort(collecting.descriptor().digest(), abort.stage, &abort.reason);
                 let key = self.directory.server_key(from);
                 if key.is_some_and(|key| key.verify(&signed, &abort.signature).is_ok()) {
+                    self.unsettled |= matches!(abort.reason, AbortReason::Convicted(_));
                     collecting.on_abort(from, &abort);
                 }
             }
@@ -324,8 +407,11 @@ impl Coordinator {
         if self.founding.as_ref().is_some_and(|founding| now_ms >= founding.deadline_ms()) {
             out.push(Output::Notice("an attempt at an epoch failed: not every server answered in time".into()));
             self.founding = None;
-            self.found(now_ms, out);
+            if self.epoch.is_none() {
+                self.found(now_ms, out);
+            }
         }
+        self.found_next(now_ms, out);
         self.open_due_rounds(now_ms, out);
         self.opening.values_mut().for_each(|opening| opening.on_clock(now_ms, out));
         self.opening.retain(|round, opening| {
@@ -347,22 +433,35 @@ impl Coordinator {
         epoch.window_start_ms(round).saturating_sub(self.directory.params().period_ms)
     }
 
+    /// Who holds a round: the current epoch from its first round on, the one before until then.
+    fn roster_for(&self, round: Round) -> Option<&Arc<Roster>> {
+        let begun = |current: &&Current| current.epoch().plan().first_round <= round;
+        self.epoch.iter().chain(&self.ending).find(begun).map(|current| &current.roster)
+    }
+
     fn open_due_rounds(&mut self, now_ms: u64, out: &mut Vec<Output>) {
-        let Some(epoch) = self.epoch.as_ref().map(|current| Arc::clone(&current.epoch)) else { return };
+        let Some(first) = self.ending.as_ref().or(self.epoch.as_ref()).map(|current| current.epoch()) else { return };
         // Rounds that were slept through are never announced.
-        if let Some(current) = epoch.round_at(now_ms) {
-            self.next_round = self.next_round.max(current);
-        }
-        while now_ms >= self.opens_at_ms(&epoch, self.next_round) {
+        let current = first.round_at(now_ms).unwrap_or(first.plan().first_round);
+        self.next_round = self.next_round.max(current);
+        // Rounds of an epoch that is being founded wait for it.
+        let end = self.founding.as_ref().map_or(Round(u64::MAX), Founding::first_round);
+        while let Some(roster) = self.roster_for(self.next_round).cloned()
+            && self.next_round < end
+            && now_ms >= self.opens_at_ms(roster.epoch(), self.next_round)
+        {
             let round = self.next_round;
             self.next_round = round.next();
             match self.marks.claim(Act::Open, round) {
                 Ok(_once) => {
-                    let opening = Opening::begin(&self.directory, &epoch, round, now_ms, out);
+                    let opening = Opening::begin(&self.directory, &roster, round, now_ms, out);
                     self.opening.insert(round, opening);
                 }
                 Err(error) => out.push(Output::Notice(format!("{round} is not opened: {error}"))),
             }
+        }
+        if self.epoch.as_ref().is_some_and(|current| current.epoch().plan().first_round <= self.next_round) {
+            self.ending = None;
         }
     }
 

@@ -1,4 +1,4 @@
-//! Opening a round: keys position by position, then one descriptor that all servers sign.
+//! Opening a round: keys position by position, then one descriptor that all active servers sign.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,20 +11,21 @@ use super::{Output, founding::all};
 use crate::{
     descriptor::{Descriptor, DescriptorError, SignedDescriptor},
     directory::Directory,
-    epoch::Epoch,
     ids::{Position, Round, ServerId},
     layout::Turn,
     message::{Announcement, DescriptorProposal, KeysCall, Message, ProvenHopKeys},
+    roster::Roster,
 };
 
 /// A round whose keys are being made.
 pub(super) struct Opening {
     directory: Arc<Directory>,
-    epoch: Arc<Epoch>,
+    roster: Arc<Roster>,
     round: Round,
     position: Position,
     waiting: BTreeSet<ServerId>,
     keys: BTreeMap<(u8, u16, u8), ProvenHopKeys>,
+    /// One for each active server, in order.
     signatures: Vec<Option<Signature>>,
     called_ms: u64,
 }
@@ -36,19 +37,19 @@ impl Opening {
     /// Calls for the keys of the first position.
     pub(super) fn begin(
         directory: &Arc<Directory>,
-        epoch: &Arc<Epoch>,
+        roster: &Arc<Roster>,
         round: Round,
         now_ms: u64,
         out: &mut Vec<Output>,
     ) -> Self {
         let mut opening = Self {
             directory: Arc::clone(directory),
-            epoch: Arc::clone(epoch),
+            roster: Arc::clone(roster),
             round,
             position: Position(0),
             waiting: BTreeSet::new(),
             keys: BTreeMap::new(),
-            signatures: vec![None; directory.servers().len()],
+            signatures: vec![None; roster.active().len()],
             called_ms: now_ms,
         };
         opening.wait_for_position();
@@ -71,21 +72,28 @@ impl Opening {
 
     /// When the round is given up: at the end of its collection.
     pub(super) fn deadline_ms(&self) -> u64 {
-        self.epoch.window_start_ms(self.round).saturating_add(self.directory.params().collect_ms)
+        self.roster.epoch().window_start_ms(self.round).saturating_add(self.directory.params().collect_ms)
     }
 
     /// Whose part is missing, for people.
     pub(super) fn missing(&self) -> String {
-        let unsigned = self.directory.server_ids().filter(|id| self.signatures[usize::from(id.0)].is_none());
         let silent: Vec<String> = match self.waiting.is_empty() {
             false => self.waiting.iter().map(ToString::to_string).collect(),
-            true => unsigned.map(|id| id.to_string()).collect(),
+            true => self.unsigned().map(|id| id.to_string()).collect(),
         };
         format!("nothing came from {}", silent.join(", "))
     }
 
+    /// The active servers that have not signed.
+    fn unsigned(&self) -> impl Iterator<Item = ServerId> + '_ {
+        let signed = self.roster.active().iter().zip(&self.signatures);
+        signed.filter(|(_, signature)| signature.is_none()).map(|(id, _)| *id)
+    }
+
+    /// The turns at the current position in open chains.
     fn turns(&self) -> Vec<(Turn, ServerId)> {
-        self.epoch.layout().turns().filter(|(turn, _)| turn.position == self.position).collect()
+        let is_due = |turn: &Turn| turn.position == self.position && self.roster.is_open(turn.layer, turn.chain);
+        self.roster.epoch().layout().turns().filter(|(turn, _)| is_due(turn)).collect()
     }
 
     fn wait_for_position(&mut self) {
@@ -102,7 +110,8 @@ impl Opening {
                     .range((chain.0, chain.1, 0)..(chain.0, chain.1, self.position.0))
                     .map(|(_, keys)| keys.clone())
             });
-            let call = KeysCall { round: self.round, position: self.position, upstream: upstream.collect() };
+            let (round, roster, position) = (self.round, self.roster.id(), self.position);
+            let call = KeysCall { round, roster, position, upstream: upstream.collect() };
             out.push(self.send(to, Arc::new(Message::KeysCall(call))));
         }
     }
@@ -110,8 +119,12 @@ impl Opening {
     /// Proposes the descriptor to every server that has not signed it.
     fn propose(&self, out: &mut Vec<Output>) {
         let keys = self.keys.values().cloned().collect();
-        let proposal = Arc::new(Message::DescriptorProposal(DescriptorProposal { round: self.round, keys }));
-        for to in self.directory.server_ids().filter(|id| self.signatures[usize::from(id.0)].is_none()) {
+        let proposal = Arc::new(Message::DescriptorProposal(DescriptorProposal {
+            round: self.round,
+            roster: self.roster.id(),
+            keys,
+        }));
+        for to in self.unsigned() {
             out.push(self.send(to, Arc::clone(&proposal)));
         }
     }
@@ -122,10 +135,10 @@ impl Opening {
 
     fn to_all(&self, message: Message, out: &mut Vec<Output>) {
         let message = Arc::new(message);
-        self.directory.server_ids().for_each(|to| out.push(self.send(to, Arc::clone(&message))));
+        self.roster.active().iter().for_each(|&to| out.push(self.send(to, Arc::clone(&message))));
     }
 
-    /// Takes a server's keys or signature; gives the descriptor when all have signed it.
+    /// Takes a server's keys or signature; gives the descriptor when all active servers have signed it.
     pub(super) fn on_message(
         &mut self,
         from: ServerId,
@@ -141,8 +154,11 @@ impl Opening {
                 Ok(None)
             }
             Message::DescriptorSignature(message) if self.is_complete() => {
-                self.signatures[usize::from(from.0)] = Some(message.signature);
-                self.announce(out)
+                let signer = self.roster.active().binary_search(&from);
+                signer.map_or(Ok(None), |index| {
+                    self.signatures[index] = Some(message.signature);
+                    self.announce(out)
+                })
             }
             _ => Ok(None),
         }
@@ -151,7 +167,7 @@ impl Opening {
     /// Whether the keys are exactly those that the server has at this position.
     fn take_keys(&mut self, from: ServerId, keys: Vec<ProvenHopKeys>) -> bool {
         let expected: Vec<Turn> =
-            self.epoch.layout().turns_of(from).filter(|turn| turn.position == self.position).collect();
+            self.turns().into_iter().filter(|(_, server)| *server == from).map(|(turn, _)| turn).collect();
         let given = keys.iter().map(|hop| Turn { layer: hop.layer, chain: hop.chain, position: hop.position });
         if !given.eq(expected.iter().copied()) {
             return false;
@@ -178,7 +194,7 @@ impl Opening {
     fn announce(&self, out: &mut Vec<Output>) -> Result<Option<SignedDescriptor>, DescriptorError> {
         let Some(signatures) = all(&self.signatures) else { return Ok(None) };
         let keys: Vec<ProvenHopKeys> = self.keys.values().cloned().collect();
-        let descriptor = Descriptor::new(&self.directory, &self.epoch, self.round, &keys)?;
+        let descriptor = Descriptor::new(&self.directory, &self.roster, self.round, &keys)?;
         let descriptor = descriptor.verify(&self.directory, &signatures)?;
         self.to_all(Message::Announcement(Announcement { round: self.round, signatures }), out);
         Ok(Some(descriptor))

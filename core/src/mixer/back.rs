@@ -13,7 +13,7 @@ use super::{
     random_records,
 };
 use crate::{
-    ids::{ChainId, Layer, Place, Position, ServerId, Stage},
+    ids::{Layer, Place, Position, ServerId, Stage},
     message::{AbortReason, BatchCommitment, Message, Replies, ReturnBatch, ReturnParcel},
     statement,
     submission::ReplyRecord,
@@ -120,7 +120,7 @@ impl Back {
             && source.layer.0 == here.layer.0 + 1
             && destination == here.chain
             && env.context.first_of(source) == from;
-        let index = usize::from(source.chain.0);
+        let index = env.context.roster.open_index(source.layer, source.chain).unwrap_or(usize::MAX);
         let Some(count) =
             self.parcels.get(index).filter(|parcel| fits && parcel.replies.is_none()).map(|p| p.places.len())
         else {
@@ -258,8 +258,8 @@ impl Back {
     /// The replies of each parcel in its order; random bytes where a record of it had been left out.
     fn send_parcels(&self, env: &mut Env<'_>, places: &[Vec<Option<u32>>], replies: &Records) {
         let source = self.stage();
-        for (index, places) in places.iter().enumerate() {
-            let destination = ChainId(index as u16);
+        let destinations = env.context.open(Layer(source.layer.0 - 1)).to_vec();
+        for (destination, places) in destinations.into_iter().zip(places) {
             let mut records = random_records(replies.width(), places.len(), env.rng);
             for (reply, place) in places.iter().enumerate() {
                 if let Some(place) = place {

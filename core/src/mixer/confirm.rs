@@ -1,4 +1,4 @@
-//! The vector of a layer's inputs, signed by every server: it closes all chains of the layer before any of them lets
+//! The vector of a layer's inputs, signed by every active server: it closes all chains of the layer before any of them lets
 //! anything out, so that nothing seen in one chain can still enter another.
 
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ pub(crate) struct Confirming {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Contradiction(pub(crate) ServerId);
 
-/// A layer whose vector of inputs all servers have signed. Only [`Confirming::confirmed`] makes it.
+/// A layer whose vector of inputs all active servers have signed. Only [`Confirming::confirmed`] makes it.
 #[derive(Clone, Debug)]
 pub(crate) struct ConfirmedLayer {
     layer: Layer,
@@ -34,8 +34,7 @@ pub(crate) struct ConfirmedLayer {
 impl ConfirmedLayer {
     /// Whether this layer's vector holds that input.
     pub(crate) fn holds(&self, input: &SignedInput) -> bool {
-        let input = input.commitment();
-        self.layer == input.stage.layer && self.inputs.get(usize::from(input.stage.chain.0)) == Some(input)
+        self.layer == input.commitment().stage.layer && self.inputs.contains(input.commitment())
     }
 }
 
@@ -58,13 +57,13 @@ impl Confirming {
         self.inputs.get(&chain)
     }
 
-    /// The vector to sign, once every chain's input has come.
+    /// The vector to sign, once every open chain's input has come.
     pub(crate) fn vector(&self, context: &RoundContext) -> Option<Digest> {
         self.complete(context).map(|inputs| statement::vector(context.digest(), self.layer, &inputs))
     }
 
     fn complete(&self, context: &RoundContext) -> Option<Vec<InputCommitment>> {
-        let all = self.inputs.len() == usize::from(context.params().chains);
+        let all = self.inputs.len() == context.open(self.layer).len();
         all.then(|| self.inputs.values().map(|input| *input.commitment()).collect())
     }
 
@@ -89,10 +88,10 @@ impl Confirming {
         context.signed_by(from, &statement::confirmation(context.digest(), self.layer, vector), signature)
     }
 
-    /// The layer, once all servers have confirmed the vector that we see ourselves.
+    /// The layer, once all active servers have confirmed the vector that we see ourselves.
     pub(crate) fn confirmed(&self, context: &RoundContext) -> Option<ConfirmedLayer> {
         let vector = self.vector(context)?;
-        let all = context.directory.server_ids().all(|server| self.vectors.get(&server) == Some(&vector));
+        let all = context.active().iter().all(|server| self.vectors.get(server) == Some(&vector));
         let inputs = self.complete(context)?;
         all.then_some(ConfirmedLayer { layer: self.layer, inputs })
     }

@@ -1,4 +1,4 @@
-//! What every step of a round looks up: directory, epoch, signed descriptor, and who we are.
+//! What every step of a round looks up: directory, roster, signed descriptor, and who we are.
 
 use std::sync::Arc;
 
@@ -14,11 +14,11 @@ use hippodrome_crypto::{
 use crate::{
     descriptor::SignedDescriptor,
     directory::Directory,
-    epoch::Epoch,
     ids::{ChainId, Layer, Place, Position, Round, ServerId, Stage},
     layout::Turn,
     message::BatchCommitment,
     params::{NetworkParams, Verification},
+    roster::Roster,
     statement,
     wire::Sizes,
 };
@@ -26,7 +26,7 @@ use crate::{
 /// A round as one server sees it, from its announcement on.
 pub(crate) struct RoundContext {
     pub(crate) directory: Arc<Directory>,
-    pub(crate) epoch: Arc<Epoch>,
+    pub(crate) roster: Arc<Roster>,
     pub(crate) descriptor: SignedDescriptor,
     pub(crate) me: ServerId,
     pub(crate) sizes: Sizes,
@@ -61,19 +61,34 @@ impl RoundContext {
         Stage { round: self.round(), layer, chain }
     }
 
-    /// Whether the network has such a stage in this round.
+    /// The servers that take part in the round, ascending.
+    pub(crate) fn active(&self) -> &[ServerId] {
+        self.roster.active()
+    }
+
+    /// The open chains of a layer, ascending.
+    pub(crate) fn open(&self, layer: Layer) -> &[ChainId] {
+        self.roster.open(layer)
+    }
+
+    /// The stage that stands for a whole layer: that of its first open chain.
+    pub(crate) fn whole(&self, layer: Layer) -> Option<Stage> {
+        self.open(layer).first().map(|&chain| self.stage(layer, chain))
+    }
+
+    /// Whether there is such a stage in this round: an open chain.
     pub(crate) fn has(&self, stage: Stage) -> bool {
-        stage.round == self.round() && stage.layer <= self.last_layer() && stage.chain.0 < self.params().chains
+        stage.round == self.round() && self.roster.is_open(stage.layer, stage.chain)
     }
 
     /// Members of a chain; panics on a stage that the network does not have.
     pub(crate) fn members(&self, stage: Stage) -> &[ServerId] {
-        self.epoch.members(stage.layer, stage.chain)
+        self.roster.members(stage.layer, stage.chain)
     }
 
     pub(crate) fn server_at(&self, place: Place) -> Option<ServerId> {
         let Place { stage, position } = place;
-        self.epoch.layout().server_at(Turn { layer: stage.layer, chain: stage.chain, position })
+        self.roster.epoch().layout().server_at(Turn { layer: stage.layer, chain: stage.chain, position })
     }
 
     pub(crate) fn first_of(&self, stage: Stage) -> ServerId {
@@ -119,7 +134,7 @@ impl RoundContext {
     }
 
     pub(crate) fn window_start_ms(&self) -> u64 {
-        self.epoch.window_start_ms(self.round())
+        self.roster.epoch().window_start_ms(self.round())
     }
 
     pub(crate) fn deadline_ms(&self) -> u64 {

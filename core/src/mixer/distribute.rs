@@ -19,7 +19,7 @@ use crate::{
 /// A chain's payloads, sorted by destination.
 #[derive(Debug)]
 pub(crate) struct Distribution {
-    /// One parcel for each chain of the next layer, in order.
+    /// One parcel for each open chain of the next layer, in order.
     pub(crate) parcels: Vec<OutgoingParcel>,
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn distribute(
 ) -> Option<Distribution> {
     let next = Layer(stage.layer.0 + 1);
     let forwarded: Vec<Forwarded> = payloads.iter().map(Forwarded::decode).collect::<Result<_, _>>().ok()?;
-    if forwarded.iter().any(|payload| payload.destination.0 >= context.params().chains) {
+    if forwarded.iter().any(|payload| !context.roster.is_open(next, payload.destination)) {
         return None;
     }
     let mut seen = HashSet::with_capacity(forwarded.len());
@@ -51,7 +51,7 @@ pub(crate) fn distribute(
     let claim = |payload: &Forwarded| payload.record.claim(context.digest(), next, stage.chain, payload.destination);
     let claims: Vec<Claim> = forwarded.iter().map(claim).collect();
     verify_batch(&Element::base(), &claims, rng).ok()?;
-    let parcels = (0..context.params().chains).map(ChainId).map(|chain| parcel(&forwarded, chain)).collect();
+    let parcels = context.open(next).iter().map(|&chain| parcel(&forwarded, chain)).collect();
     Some(Distribution { parcels })
 }
 

@@ -16,6 +16,7 @@ use crate::{
     message::{
         EpochPlan, EpochProposal, EpochSignature, EpochStart, SeedCall, SeedCommitment, SeedCommitments, SeedReveal,
     },
+    roster::{Roster, TransitionError, follows},
 };
 
 /// Where a server stands on the way to an epoch.
@@ -49,6 +50,12 @@ pub enum FoundingError {
         /// Its start.
         start_ms: u64,
     },
+    /// It does not follow on the epoch that this server knows.
+    #[error(transparent)]
+    Transition(#[from] TransitionError),
+    /// The plan does without this server.
+    #[error("the plan of epoch {0} does without this server")]
+    NotLive(u64),
     /// This server has signed that epoch number before.
     #[error(transparent)]
     Refused(#[from] Refused),
@@ -59,14 +66,18 @@ const MAX_SKIPPED_EPOCHS: u64 = 1 << 20;
 /// How long before its start an epoch is founded at most, milliseconds.
 const MAX_LEAD_MS: u64 = 3_600_000;
 
-/// Refuses a plan whose numbers would use up those of honest epochs for ever: marks and the keys of conversations never
-/// go back. One round a period since 1970 is more than any honest network has had.
+/// Refuses a plan that does not follow on the newest roster, or, where none is known, whose numbers would use up those
+/// of honest epochs for ever: marks and the keys of conversations never go back. One round a period since 1970 is more
+/// than any honest network has had.
 pub(crate) fn check_plausible(
     directory: &Directory,
     marks: &Marks,
+    newest: Option<&Roster>,
     now_ms: u64,
     plan: &EpochPlan,
 ) -> Result<(), FoundingError> {
+    plan.check(directory)?;
+    newest.map_or(Ok(()), |newest| follows(directory.params(), newest, plan))?;
     let &EpochPlan { number, first_round, start_ms, .. } = plan;
     let last = |act| marks.highest(act).map(|mark| mark.map_or(0, |mark| mark.0)).map_err(Refused::Store);
     let (last_epoch, last_round) = (last(Act::Epoch)?, last(Act::Open)?);
@@ -94,7 +105,9 @@ impl Founding {
             return Ok(commitment.clone());
         }
         let plan = call.plan;
-        plan.check()?;
+        if !plan.live.contains(&me) {
+            return Err(FoundingError::NotLive(plan.number));
+        }
         let mut share = [0; 32];
         rng.fill_bytes(&mut share);
         let digest = plan.digest(directory.id());
@@ -118,9 +131,9 @@ impl Founding {
         if plan.number != message.epoch {
             return Err(FoundingError::OutOfTurn);
         }
-        check_commitments(directory, &plan.digest(directory.id()), &message.commitments)?;
-        let own = message.commitments.get(usize::from(me.0)).map(|(value, _)| *value);
-        if own != Some(commitment.commitment) {
+        check_commitments(directory, plan, &message.commitments)?;
+        let mut entries = plan.live.iter().zip(&message.commitments);
+        if !entries.any(|(server, (value, _))| *server == me && *value == commitment.commitment) {
             return Err(EpochError::OwnCommitmentMissing.into());
         }
         let _once = marks.claim(Act::Epoch, Round(message.epoch))?;
@@ -140,14 +153,14 @@ impl Founding {
         if plan.number != message.epoch {
             return Err(FoundingError::OutOfTurn);
         }
-        check_shares(directory, &plan.digest(directory.id()), commitments, &message.shares)?;
+        check_shares(directory, plan, commitments, &message.shares)?;
         let draft = EpochDraft::new(directory, plan.clone(), &message.shares)?;
         *self = Self::Idle;
         Ok(EpochSignature { epoch: message.epoch, signature: draft.sign(key) })
     }
 }
 
-/// Takes an epoch that all servers have signed, this one included.
+/// Takes an epoch that a quorum of the servers has signed.
 pub(crate) fn start(directory: &Directory, message: EpochStart) -> Result<Arc<Epoch>, FoundingError> {
     let EpochStart { plan, shares, signatures } = message;
     Ok(Arc::new(EpochDraft::new(directory, plan, &shares)?.verify(directory, &signatures)?))

@@ -32,12 +32,12 @@ pub(crate) struct Convictions(BTreeSet<(u64, ServerId)>);
 
 impl Convictions {
     pub(crate) fn convict(&mut self, context: &RoundContext, server: ServerId) {
-        self.0.insert((context.epoch.plan().number, server));
+        self.0.insert((context.roster.id().epoch, server));
     }
 
     /// A member of the chain against whom there is evidence in the round's epoch.
     fn among(&self, context: &RoundContext, stage: Stage) -> Option<ServerId> {
-        let epoch = context.epoch.plan().number;
+        let epoch = context.roster.id().epoch;
         context.members(stage).iter().copied().find(|member| self.0.contains(&(epoch, *member)))
     }
 }

@@ -119,10 +119,11 @@ impl Hop {
     pub(crate) fn prepare(&self, env: &mut Env<'_>) {
         let params = env.context.params();
         if params.verification == Verification::Full && self.place.position != env.context.last_position() {
-            let noise = params.noise_per_chain as usize * env.context.directory.servers().len();
-            let clients = env.context.epoch.plan().registry.len() * usize::from(params.slots);
+            let noise = params.noise_per_chain as usize * env.context.active().len();
+            let clients = env.context.roster.epoch().plan().registry.len() * usize::from(params.slots);
             // The registry is the coordinator's, the limit is the network's.
-            let count = (noise + clients.div_ceil(params.chains.into())).min(params.max_batch as usize);
+            let count = (noise + clients.div_ceil(env.context.open(self.stage().layer).len().max(1)))
+                .min(params.max_batch as usize);
             env.run(Some(self.stage()), Work::Prepare(count));
         }
     }
@@ -169,9 +170,10 @@ impl Hop {
             let same = *earlier == parcel.root;
             return if same { Ok(()) } else { Err(env.convict(from, AbortReason::Equivocation(from))) };
         }
+        let parcel_layer = parcel.source.layer;
         self.entry.parcel_roots.insert(parcel.source.chain, parcel.root);
         self.entry.parcels.push(parcel);
-        if self.entry.parcels.len() == usize::from(env.context.params().chains) {
+        if self.entry.parcels.len() == env.context.open(parcel_layer).len() {
             let mut parcels = std::mem::take(&mut self.entry.parcels);
             parcels.sort_unstable_by_key(|parcel| parcel.source.chain);
             let total: usize = parcels.iter().map(|parcel| parcel.records.len() / width).sum();
@@ -498,8 +500,8 @@ impl Hop {
         let distribution = distribution.ok_or(AbortReason::LayerDidNotOpen)?;
         let source = self.stage();
         let width = env.context.sizes.parcel_record(usize::from(source.layer.0) + 1);
-        for (index, parcel) in distribution.parcels.iter().enumerate() {
-            let destination = ChainId(index as u16);
+        let destinations = env.context.open(Layer(source.layer.0 + 1)).to_vec();
+        for (destination, parcel) in destinations.into_iter().zip(&distribution.parcels) {
             let count = parcel.records.len() / width;
             let signed = statement::parcel(env.context.digest(), source, destination, count, &parcel.root);
             let signature = env.sign(&signed);

@@ -33,7 +33,7 @@ use crate::{
 pub(crate) enum Origins {
     /// Layer 0: author and slot of each record.
     Authors(Vec<Origin>),
-    /// Later layers: for each source chain, the place of each of its records in the input; none for a dropped one.
+    /// Later layers: for each open source chain, the place of each of its records in the input; none for a dropped one.
     Parcels(Vec<Vec<Option<u32>>>),
 }
 
@@ -126,7 +126,7 @@ fn well_signed(context: &RoundContext, chain: ChainId, submissions: &Records) ->
         .par_chunks(submissions.width())
         .filter_map(|record| {
             let submission = Submission::decode(&context.sizes, record).ok()?;
-            submission.check_author(&context.directory, &context.epoch, context.digest(), chain).ok()?;
+            submission.check_author(&context.directory, &context.roster, context.digest(), chain).ok()?;
             Some(submission)
         })
         .collect()
@@ -140,12 +140,13 @@ fn outer_claim(
     body: &Digest,
     knowledge: &Knowledge,
 ) -> Claim {
-    let author = context.epoch.author_key(&context.directory, origin.author).expect("the author was looked up before");
+    let author =
+        context.roster.epoch().author_key(&context.directory, origin.author).expect("the author was looked up before");
     let context = origin.context(context.digest(), chain, author, key, body);
     Claim { public: *key, context, proof: *knowledge }
 }
 
-/// Puts together the input of a chain of a later layer from the parcels of all chains before, in chain order.
+/// Puts together the input of a chain of a later layer from the parcels of all open chains before, in chain order.
 ///
 /// A parcel with a record that is malformed, whose signature of knowledge does not hold for this source and
 /// destination, or with a key twice, convicts its signed sender; nobody opens anything. A key in two parcels, each
@@ -156,20 +157,20 @@ pub(crate) fn assemble_parcels(
     parcels: &[Parcel],
     rng: &mut ChaCha20Rng,
 ) -> Result<Assembled, ServerId> {
-    let mut records: Vec<(ChainId, ParcelRecord)> = Vec::new();
-    for parcel in parcels {
+    let mut records: Vec<(usize, ChainId, ParcelRecord)> = Vec::new();
+    for (index, parcel) in parcels.iter().enumerate() {
         let sender = context.last_of(parcel.source);
         let received = check_parcel(context, stage, parcel, rng).ok_or(sender)?;
-        records.extend(received.into_iter().map(|record| (parcel.source.chain, record)));
+        records.extend(received.into_iter().map(|record| (index, parcel.source.chain, record)));
     }
-    let repeated = repeated_keys(records.iter().map(|(_, record)| record.key));
+    let repeated = repeated_keys(records.iter().map(|(_, _, record)| record.key));
     let mut next = 0_u32;
     let mut places: Vec<Vec<Option<u32>>> = vec![Vec::new(); parcels.len()];
     let mut bodies = Records::with_capacity(context.sizes.body(stage.layer.0.into(), 0), records.len());
     let mut entries = Vec::with_capacity(records.len());
-    for (index, (source, record)) in records.into_iter().enumerate() {
+    for (index, (parcel, source, record)) in records.into_iter().enumerate() {
         let place = (!repeated[index]).then_some(next);
-        places[usize::from(source.0)].push(place);
+        places[parcel].push(place);
         if place.is_some() {
             next += 1;
             bodies.push(&record.body);
@@ -328,7 +329,7 @@ impl OfferedEntry {
     fn claim(&self, context: &RoundContext, stage: Stage) -> Option<Claim> {
         match &self.origin {
             OfferedOrigin::Author(origin, signature) => {
-                let author = origin.check(&context.directory, &context.epoch, stage.chain).ok()?;
+                let author = origin.check(&context.directory, &context.roster, stage.chain).ok()?;
                 let signed =
                     origin.signed(context.digest(), stage.chain, author, &self.key, &self.body, &self.knowledge);
                 author.verify(&signed, signature).ok()?;

@@ -1,6 +1,6 @@
 //! The keys of a round at a server: published position by position, then signed as one descriptor for the network.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use hippodrome_crypto::{
     hop::{HopPublic, HopSecret},
@@ -12,14 +12,17 @@ use crate::{
     descriptor::{Descriptor, DescriptorError, SignedDescriptor, check_chain, hop_context},
     directory::Directory,
     epoch::Epoch,
-    ids::{ChainId, Layer, Place, Position, Round, ServerId, Stage},
+    ids::{ChainId, Layer, Place, Position, RosterId, Round, ServerId, Stage},
+    layout::Turn,
     marks::{Act, Marks, Refused},
     message::{DescriptorProposal, Keys, KeysCall, ProvenHopKeys},
+    roster::Roster,
 };
 
-/// A round whose keys are being made.
+/// A round whose keys are being made, under the roster with which that began.
 pub(crate) struct Keying {
     round: Round,
+    roster: Arc<Roster>,
     own: BTreeMap<(Layer, ChainId), OwnKeys>,
     answered: BTreeMap<Position, (Vec<ProvenHopKeys>, Keys)>,
     proposal: Option<Descriptor>,
@@ -60,12 +63,36 @@ pub enum KeyingError {
         /// Keys of all hops before this server's turns at that position; none where it has no turn.
         expected: usize,
     },
+    /// The call is for another roster than the one that the round was opened under, or may be opened under now.
+    #[error("a call for {got}, where this server opens {round} under {}", DisplayRoster(*expected))]
+    Roster {
+        /// The round.
+        round: Round,
+        /// The roster called for.
+        got: RosterId,
+        /// The one that this server has; none if it knows no epoch for the round.
+        expected: Option<RosterId>,
+    },
+    /// This server is not active.
+    #[error("this server takes no part under {0}")]
+    NotActive(RosterId),
     /// The keys of others are wrong.
     #[error(transparent)]
     Descriptor(#[from] DescriptorError),
     /// This was done before.
     #[error(transparent)]
     Refused(#[from] Refused),
+}
+
+struct DisplayRoster(Option<RosterId>);
+
+impl std::fmt::Display for DisplayRoster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(roster) => roster.fmt(f),
+            None => f.write_str("no epoch that it knows"),
+        }
+    }
 }
 
 /// How many rounds ahead of its clock a server makes keys and signs.
@@ -82,7 +109,6 @@ pub(crate) fn is_near(directory: &Directory, epoch: &Epoch, round: Round, now_ms
 /// What keying needs to know of its server.
 pub(crate) struct Keeper<'a> {
     pub(crate) directory: &'a Directory,
-    pub(crate) epoch: &'a Epoch,
     pub(crate) me: ServerId,
     pub(crate) key: &'a SigningKey,
     pub(crate) marks: &'a mut Marks,
@@ -92,17 +118,45 @@ pub(crate) struct Keeper<'a> {
 
 impl Keying {
     /// Opens a round, once: after a restart a round for which keys were published is refused.
-    pub(crate) fn open(keeper: &mut Keeper<'_>, round: Round) -> Result<Self, KeyingError> {
-        if !is_near(keeper.directory, keeper.epoch, round, keeper.now_ms) {
+    pub(crate) fn open(keeper: &mut Keeper<'_>, roster: &Arc<Roster>, round: Round) -> Result<Self, KeyingError> {
+        if !is_near(keeper.directory, roster.epoch(), round, keeper.now_ms) {
             return Err(KeyingError::Clock(round));
         }
+        if !roster.is_active(keeper.me) {
+            return Err(KeyingError::NotActive(roster.id()));
+        }
         let _once = keeper.marks.claim(Act::Open, round)?;
-        Ok(Self { round, own: BTreeMap::new(), answered: BTreeMap::new(), proposal: None })
+        let roster = Arc::clone(roster);
+        Ok(Self { round, roster, own: BTreeMap::new(), answered: BTreeMap::new(), proposal: None })
     }
 
-    /// Publishes keys at one position in every chain in which the server has it. A repeated call gets the same keys; if
+    /// Who takes part in the round.
+    pub(crate) fn roster(&self) -> &Arc<Roster> {
+        &self.roster
+    }
+
+    /// Whether this server has signed the round's descriptor.
+    pub(crate) fn is_signed(&self) -> bool {
+        self.proposal.is_some()
+    }
+
+    /// A round stays with the roster that it was opened under.
+    fn check_roster(&self, got: RosterId) -> Result<(), KeyingError> {
+        let expected = self.roster.id();
+        let other = KeyingError::Roster { round: self.round, got, expected: Some(expected) };
+        if got == expected { Ok(()) } else { Err(other) }
+    }
+
+    /// The server's turns in open chains.
+    fn turns_of(&self, server: ServerId) -> impl Iterator<Item = Turn> + '_ {
+        let is_open = |turn: &Turn| self.roster.is_open(turn.layer, turn.chain);
+        self.roster.epoch().layout().turns_of(server).filter(is_open)
+    }
+
+    /// Publishes keys at one position in every open chain in which the server has it. A repeated call gets the same keys; if
     /// any earlier key has changed both are drawn afresh, so that none is ever used under two predecessors.
     pub(crate) fn publish(&mut self, keeper: &mut Keeper<'_>, call: &KeysCall) -> Result<Keys, KeyingError> {
+        self.check_roster(call.roster)?;
         if self.proposal.is_some() {
             return Err(KeyingError::Signed(self.round));
         }
@@ -111,8 +165,8 @@ impl Keying {
         {
             return Ok(keys.clone());
         }
-        let turns: Vec<_> =
-            keeper.epoch.layout().turns_of(keeper.me).filter(|turn| turn.position == call.position).collect();
+        let turns: Vec<_> = self.turns_of(keeper.me).filter(|turn| turn.position == call.position).collect();
+        let epoch = Arc::clone(self.roster.epoch());
         let expected = turns.len() * usize::from(call.position.0);
         if turns.is_empty() || call.upstream.len() != expected {
             return Err(KeyingError::Call { position: call.position, got: call.upstream.len(), expected });
@@ -126,9 +180,9 @@ impl Keying {
                 let missing = Position(before.len() as u8);
                 return Err(DescriptorError::Keys { layer: turn.layer, chain: turn.chain, position: missing }.into());
             }
-            let base = check_chain(keeper.directory, keeper.epoch, stage, &before)?;
+            let base = check_chain(keeper.directory, &epoch, stage, &before)?;
             let place = Place { stage, position: turn.position };
-            let context = hop_context(keeper.directory, keeper.epoch, place, keeper.me);
+            let context = hop_context(keeper.directory, &epoch, place, keeper.me);
             let (secret, public, proof) = HopSecret::generate(&base, &context, keeper.rng);
             self.own.insert((turn.layer, turn.chain), OwnKeys { position: turn.position, secret, public });
             let (layer, chain, position) = (turn.layer, turn.chain, turn.position);
@@ -139,20 +193,22 @@ impl Keying {
         Ok(keys)
     }
 
-    /// Signs the round's descriptor, once, and the same one again when asked again: it holds this server's keys, and every proof in this server's chains holds.
+    /// Signs the round's descriptor, once, and the same one again when asked again: it holds this server's keys, and
+    /// every proof in this server's chains holds.
     pub(crate) fn sign(
         &mut self,
         keeper: &mut Keeper<'_>,
         proposal: &DescriptorProposal,
     ) -> Result<Signature, KeyingError> {
-        if !is_near(keeper.directory, keeper.epoch, self.round, keeper.now_ms) {
+        if !is_near(keeper.directory, self.roster.epoch(), self.round, keeper.now_ms) {
             return Err(KeyingError::Clock(self.round));
         }
-        let descriptor = Descriptor::new(keeper.directory, keeper.epoch, self.round, &proposal.keys)?;
+        self.check_roster(proposal.roster)?;
+        let descriptor = Descriptor::new(keeper.directory, &self.roster, self.round, &proposal.keys)?;
         if let Some(signed) = self.proposal.as_ref().filter(|signed| signed.digest() == descriptor.digest()) {
             return Ok(signed.sign(keeper.key));
         }
-        for turn in keeper.epoch.layout().turns_of(keeper.me) {
+        for turn in self.turns_of(keeper.me) {
             let published = self.own.get(&(turn.layer, turn.chain)).map(|own| own.public);
             let proposed = descriptor.chain(turn.layer, turn.chain)[usize::from(turn.position.0)];
             if published != Some(proposed) {
@@ -162,7 +218,7 @@ impl Keying {
             let stage = Stage { round: self.round, layer: turn.layer, chain: turn.chain };
             let hops: Vec<&ProvenHopKeys> =
                 proposal.keys.iter().filter(|hop| (hop.layer, hop.chain) == (turn.layer, turn.chain)).collect();
-            check_chain(keeper.directory, keeper.epoch, stage, &hops)?;
+            check_chain(keeper.directory, self.roster.epoch(), stage, &hops)?;
         }
         let _once = keeper.marks.claim(Act::Descriptor, self.round)?;
         let signature = descriptor.sign(keeper.key);
@@ -170,13 +226,13 @@ impl Keying {
         Ok(signature)
     }
 
-    /// Whether all servers have signed what this one has signed.
+    /// Whether all active servers have signed what this one has signed.
     pub(crate) fn check(&self, directory: &Directory, signatures: &[Signature]) -> Result<(), KeyingError> {
         let proposal = self.proposal.as_ref().ok_or(KeyingError::Clock(self.round))?;
         Ok(proposal.check(directory, signatures)?)
     }
 
-    /// The signed descriptor and this server's secrets, once all servers have signed what this one has signed.
+    /// The signed descriptor and this server's secrets, once all active servers have signed what this one has signed.
     pub(crate) fn announce(
         self,
         directory: &Directory,

@@ -47,11 +47,14 @@ pub use self::{
 };
 use crate::{
     directory::Directory,
-    epoch::Epoch,
-    ids::{Party, Place, Round, ServerId, Stage},
+    ids::{Party, Place, RosterId, Round, ServerId, Stage},
     marks::{Act, Marks, Once, Refused},
-    message::{AbortReason, DescriptorProposal, DescriptorSignature, KeysCall, Message},
+    message::{
+        AbortReason, Amendment, AmendmentSignature, AmendmentStart, Announcement, DescriptorProposal,
+        DescriptorSignature, EpochStart, KeysCall, Message,
+    },
     params::MAX_ROUNDS_IN_FLIGHT,
+    roster::{AmendmentError, Roster},
 };
 
 /// What happens to a mix server.
@@ -95,6 +98,8 @@ pub enum Output {
 pub enum Notice {
     #[error("epoch {number} has begun with {clients} registered clients")]
     Epoch { number: u64, clients: usize },
+    #[error("{roster}: {active} servers are active")]
+    Amended { roster: RosterId, active: usize },
     #[error("{0} is announced")]
     Announced(Round),
     #[error("{0} is over")]
@@ -119,7 +124,8 @@ pub struct Mixer {
     convictions: Convictions,
     rng: ChaCha20Rng,
     founding: Founding,
-    epoch: Option<Arc<Epoch>>,
+    /// By the number of the epoch: the newest, and the one before it, whose rounds may still be under way.
+    rosters: BTreeMap<u64, Arc<Roster>>,
     rounds: BTreeMap<Round, RoundState>,
 }
 
@@ -130,8 +136,8 @@ struct Identity {
 
 /// A round at a server.
 enum RoundState {
-    /// Keys are being made, under the epoch in which that began; what others send already is kept for later.
-    Keying { epoch: Arc<Epoch>, keying: Box<Keying>, early: Early },
+    /// Keys are being made; what others send already is kept for later.
+    Keying { keying: Box<Keying>, early: Early },
     /// Announced.
     Running(Box<Running>),
 }
@@ -156,6 +162,8 @@ impl Early {
     }
 }
 
+/// Epochs that a server knows at a time: the newest, and the one before it, whose last rounds are still opened.
+const KEPT_ROSTERS: usize = 2;
 /// Most rounds that a server keeps open at a time: all that a deadline may keep in flight, with those ahead of the
 /// clock; epochs begun one behind another do not add to them.
 const MAX_OPEN_ROUNDS: usize = MAX_ROUNDS_IN_FLIGHT as usize + 8;
@@ -185,7 +193,7 @@ impl Mixer {
             convictions: Convictions::default(),
             rng: ChaCha20Rng::from_seed(seed),
             founding: Founding::Idle,
-            epoch: None,
+            rosters: BTreeMap::new(),
             rounds: BTreeMap::new(),
         })
     }
@@ -229,7 +237,7 @@ impl Mixer {
     pub fn next_tick_ms(&self) -> Option<u64> {
         let ticks = self.rounds.iter().map(|(round, state)| match state {
             RoundState::Running(running) => running.next_tick_ms(),
-            RoundState::Keying { epoch, .. } => self.keying_ends_ms(epoch, *round),
+            RoundState::Keying { keying, .. } => self.keying_ends_ms(keying.roster(), *round),
         });
         ticks.min()
     }
@@ -250,14 +258,15 @@ impl Mixer {
 
     fn on_coordinator(&mut self, now_ms: u64, message: Message, out: &mut Outbox) -> Result<(), RefusedCall> {
         let until_ms = now_ms + self.directory.params().deadline_ms;
-        let Self { identity, directory, marks, rng, founding, .. } = self;
+        let Self { identity, directory, marks, rng, founding, rosters, .. } = self;
         let reply = match message {
             Message::Peers(message) => {
                 out.outputs.push(Output::Peers(message.addresses));
                 return Ok(());
             }
             Message::SeedCall(message) => {
-                founding::check_plausible(directory, marks, now_ms, &message.plan)?;
+                let newest = rosters.last_key_value().map(|(_, roster)| &**roster);
+                founding::check_plausible(directory, marks, newest, now_ms, &message.plan)?;
                 Message::SeedCommitment(founding.commit(directory, identity.me, &identity.key, message, rng)?)
             }
             Message::SeedCommitments(message) => {
@@ -267,6 +276,8 @@ impl Mixer {
                 Message::EpochSignature(founding.sign(directory, &identity.key, &message)?)
             }
             Message::EpochStart(message) => return self.on_epoch(message, out),
+            Message::AmendmentProposal(message) => self.on_amendment_proposal(&message.amendment)?,
+            Message::AmendmentStart(message) => return self.on_amendment(&message, out),
             Message::KeysCall(message) => self.on_keys_call(now_ms, &message)?,
             Message::DescriptorProposal(message) => self.on_descriptor(now_ms, &message)?,
             Message::Announcement(message) => return self.on_announcement(now_ms, message, out),
@@ -276,68 +287,110 @@ impl Mixer {
         Ok(())
     }
 
-    fn on_epoch(&mut self, message: crate::message::EpochStart, out: &mut Outbox) -> Result<(), RefusedCall> {
+    fn on_epoch(&mut self, message: EpochStart, out: &mut Outbox) -> Result<(), RefusedCall> {
         let epoch = founding::start(&self.directory, message)?;
-        if self.epoch.as_ref().is_some_and(|current| current.plan().number >= epoch.plan().number) {
+        let number = epoch.plan().number;
+        if self.rosters.last_key_value().is_some_and(|(newest, _)| *newest >= number) {
             return Ok(());
         }
-        let (number, clients) = (epoch.plan().number, epoch.plan().registry.len());
-        out.outputs.push(Output::Notice(Notice::Epoch { number, clients }));
-        self.epoch = Some(epoch);
+        out.outputs.push(Output::Notice(Notice::Epoch { number, clients: epoch.plan().registry.len() }));
+        self.rosters.insert(number, Arc::new(Roster::new(&self.directory, epoch)));
+        while self.rosters.len() > KEPT_ROSTERS {
+            self.rosters.pop_first();
+        }
+        Ok(())
+    }
+
+    /// Signs an amendment, one for each number: it could follow on what this server knows.
+    fn on_amendment_proposal(&mut self, amendment: &Amendment) -> Result<Message, RefusedCall> {
+        let roster = self.rosters.get(&amendment.epoch).ok_or(RefusedCall::NoEpoch)?;
+        roster.check(&self.directory, amendment)?;
+        let _once = self.marks.claim(Act::Amend, amendment.mark())?;
+        let signature = amendment.sign(roster.epoch(), &self.identity.key);
+        Ok(Message::AmendmentSignature(AmendmentSignature { roster: amendment.id(), signature }))
+    }
+
+    /// From here on rounds are opened without the struck. Those whose descriptor this server has signed already may
+    /// have been announced, and go on as they are.
+    fn on_amendment(&mut self, message: &AmendmentStart, out: &mut Outbox) -> Result<(), RefusedCall> {
+        let id = message.amendment.id();
+        let roster = self.rosters.get(&id.epoch).ok_or(RefusedCall::NoEpoch)?;
+        if roster.amendment() == &message.amendment {
+            return Ok(());
+        }
+        let amended = Arc::new(roster.amend(&self.directory, message)?);
+        out.outputs.push(Output::Notice(Notice::Amended { roster: id, active: amended.active().len() }));
+        self.rosters.insert(id.epoch, amended);
+        self.rounds.retain(|_, state| match state {
+            RoundState::Keying { keying, .. } => keying.is_signed() || keying.roster().id().epoch != id.epoch,
+            RoundState::Running(_) => true,
+        });
         Ok(())
     }
 
     fn on_keys_call(&mut self, now_ms: u64, call: &KeysCall) -> Result<Message, RefusedCall> {
-        let (keying, mut keeper) = self.keying(now_ms, call.round)?;
+        let (keying, mut keeper) = self.keying(now_ms, call.round, call.roster)?;
         Ok(Message::Keys(keying.publish(&mut keeper, call)?))
     }
 
     fn on_descriptor(&mut self, now_ms: u64, proposal: &DescriptorProposal) -> Result<Message, RefusedCall> {
         let round = proposal.round;
-        let (keying, mut keeper) = self.keying(now_ms, round)?;
+        let (keying, mut keeper) = self.keying(now_ms, round, proposal.roster)?;
         let signature = keying.sign(&mut keeper, proposal)?;
         Ok(Message::DescriptorSignature(DescriptorSignature { round, signature }))
     }
 
     /// The round whose keys are being made, with what its keeper needs; opened by the first call that names it, which
-    /// for a server without a turn in a small network is the descriptor. A round stays with the epoch that it began in.
-    fn keying(&mut self, now_ms: u64, round: Round) -> Result<(&mut Keying, Keeper<'_>), RefusedCall> {
-        let Self { identity, directory, marks, rng, rounds, epoch, .. } = self;
+    /// for a server without a turn in a small network is the descriptor. A round stays with the roster that it began
+    /// under: the newest of the epoch that it belongs to.
+    fn keying(
+        &mut self,
+        now_ms: u64,
+        round: Round,
+        called: RosterId,
+    ) -> Result<(&mut Keying, Keeper<'_>), RefusedCall> {
+        let roster = self.roster_of(round).cloned();
+        let Self { identity, directory, marks, rng, rounds, .. } = self;
         let Identity { me, key } = &*identity;
+        let mut keeper = Keeper { directory, me: *me, key, marks, rng, now_ms };
         if !rounds.contains_key(&round) {
             if rounds.len() >= MAX_OPEN_ROUNDS {
                 return Err(RefusedCall::TooManyRounds);
             }
-            let epoch = Arc::clone(epoch.as_ref().ok_or(RefusedCall::NoEpoch)?);
-            let mut keeper = Keeper { directory, epoch: &epoch, me: *me, key, marks, rng, now_ms };
-            let keying = Box::new(Keying::open(&mut keeper, round)?);
-            rounds.insert(round, RoundState::Keying { epoch, keying, early: Early::default() });
+            let roster = match roster {
+                Some(roster) if roster.id() == called => roster,
+                other => {
+                    let expected = other.map(|roster| roster.id());
+                    return Err(KeyingError::Roster { round, got: called, expected }.into());
+                }
+            };
+            let keying = Box::new(Keying::open(&mut keeper, &roster, round)?);
+            rounds.insert(round, RoundState::Keying { keying, early: Early::default() });
         }
         match rounds.get_mut(&round) {
-            Some(RoundState::Keying { epoch, keying, .. }) => {
-                Ok((keying, Keeper { directory, epoch, me: *me, key, marks, rng, now_ms }))
-            }
+            Some(RoundState::Keying { keying, .. }) => Ok((keying, keeper)),
             _ => Err(RefusedCall::Keying(KeyingError::Signed(round))),
         }
     }
 
-    fn on_announcement(
-        &mut self,
-        now_ms: u64,
-        message: crate::message::Announcement,
-        out: &mut Outbox,
-    ) -> Result<(), RefusedCall> {
+    /// The newest roster of the epoch that a round belongs to: of those known, the last that has begun by then.
+    fn roster_of(&self, round: Round) -> Option<&Arc<Roster>> {
+        self.rosters.values().rev().find(|roster| roster.epoch().plan().first_round <= round)
+    }
+
+    fn on_announcement(&mut self, now_ms: u64, message: Announcement, out: &mut Outbox) -> Result<(), RefusedCall> {
         let round = message.round;
         match self.rounds.get(&round) {
             Some(RoundState::Keying { keying, .. }) => keying.check(&self.directory, &message.signatures)?,
             Some(RoundState::Running(_)) => return Ok(()),
             None => return Err(RefusedCall::Keying(KeyingError::Clock(round))),
         }
-        let Some(RoundState::Keying { epoch, keying, early }) = self.rounds.remove(&round) else { return Ok(()) };
+        let Some(RoundState::Keying { keying, early }) = self.rounds.remove(&round) else { return Ok(()) };
         let (descriptor, secrets) = keying.announce(&self.directory, &message.signatures)?;
         let directory = Arc::clone(&self.directory);
         let sizes = directory.params().sizes();
-        let context = Arc::new(RoundContext { directory, epoch, descriptor, me: self.identity.me, sizes });
+        let roster = Arc::clone(descriptor.roster());
+        let context = Arc::new(RoundContext { directory, roster, descriptor, me: self.identity.me, sizes });
         out.outputs.push(Output::Notice(Notice::Announced(round)));
         let running = Running::begin(&mut self.env(now_ms, &context, out), secrets);
         self.rounds.insert(round, RoundState::Running(Box::new(running)));
@@ -371,7 +424,7 @@ impl Mixer {
         }
         // Rounds whose announcement never came go with their secrets.
         let unannounced = self.rounds.iter().filter(|(round, state)| match state {
-            RoundState::Keying { epoch, .. } => now_ms >= self.keying_ends_ms(epoch, **round),
+            RoundState::Keying { keying, .. } => now_ms >= self.keying_ends_ms(keying.roster(), **round),
             RoundState::Running(_) => false,
         });
         let over: Vec<Round> = unannounced.map(|(round, _)| *round).collect();
@@ -379,8 +432,8 @@ impl Mixer {
     }
 
     /// When a round that is not announced yet is given up.
-    fn keying_ends_ms(&self, epoch: &Epoch, round: Round) -> u64 {
-        epoch.window_start_ms(round).saturating_add(self.directory.params().collect_ms)
+    fn keying_ends_ms(&self, roster: &Roster, round: Round) -> u64 {
+        roster.epoch().window_start_ms(round).saturating_add(self.directory.params().collect_ms)
     }
 
     /// Does something with a running round, and lets it go with all its secrets when it is over.
@@ -421,7 +474,7 @@ impl Mixer {
 /// Why a call of the coordinator is refused.
 #[derive(Debug, thiserror::Error)]
 enum RefusedCall {
-    #[error("no epoch has begun")]
+    #[error("this server knows no such epoch")]
     NoEpoch,
     #[error("{MAX_OPEN_ROUNDS} rounds are open already")]
     TooManyRounds,
@@ -431,6 +484,10 @@ enum RefusedCall {
     Founding(#[from] FoundingError),
     #[error(transparent)]
     Keying(#[from] KeyingError),
+    #[error(transparent)]
+    Amendment(#[from] AmendmentError),
+    #[error(transparent)]
+    Refused(#[from] Refused),
 }
 
 /// What a machine gives out; what it sends to itself goes round without the network.
@@ -497,7 +554,7 @@ impl Env<'_> {
         self.out.outputs.push(Output::Send { to, message, until_ms: self.context.deadline_ms() });
     }
 
-    /// Sends to every server, this one included.
+    /// Sends to every active server, this one included.
     fn broadcast(&mut self, message: Message) {
         self.out.local.push_back(message.clone());
         self.broadcast_to_others(message);
@@ -505,7 +562,7 @@ impl Env<'_> {
 
     fn broadcast_to_others(&mut self, message: Message) {
         let message = Arc::new(message);
-        for server in self.context.directory.server_ids().filter(|server| *server != self.context.me) {
+        for &server in self.context.active().iter().filter(|server| **server != self.context.me) {
             self.send_shared(Party::Server(server), Arc::clone(&message));
         }
     }

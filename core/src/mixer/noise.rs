@@ -1,4 +1,4 @@
-//! Noise: every server sends a constant number of records through each input chain each round.
+//! Noise: every active server sends a constant number of records through each open input chain each round.
 //!
 //! The records are accesses in *slots* of two: both to one fresh mailbox, or each to one of its own. All records are
 //! dealt to the input chains by one uniform permutation, so that a record's input chain tells nothing of its slot.
@@ -9,24 +9,25 @@ use rand_core::Rng;
 
 use super::context::RoundContext;
 use crate::{
-    ids::{Author, ChainId},
+    ids::{Author, ChainId, Layer},
     submission::{Access, Composer},
     wire::{FRAME_LEN, MAILBOX_LEN},
 };
 
-/// Composes the submissions of one round, encoded, for each input chain. Half of the slots are shared.
+/// Composes the submissions of one round, encoded, for each open input chain. Half of the slots are shared.
 pub(crate) fn compose(context: &RoundContext, key: &SigningKey, rng: &mut ChaCha20Rng) -> Vec<(ChainId, Vec<u8>)> {
     let params = context.params();
     let per_chain = params.noise_per_chain as usize;
-    let slots = per_chain * usize::from(params.chains) / 2;
+    let chains = context.open(Layer(0));
+    let slots = per_chain * chains.len() / 2;
     let mut accesses = accesses(slots, slots / 2, rng);
     shuffle(&mut accesses, rng);
     let mut dealt = accesses.into_iter();
-    (0..params.chains)
-        .map(ChainId)
-        .map(|chain| {
+    chains
+        .iter()
+        .map(|&chain| {
             let view = context.descriptor.own_view(chain);
-            let composer = Composer { view: &view, chains: params.chains, author: Author::Server(context.me), key };
+            let composer = Composer { view: &view, author: Author::Server(context.me), key };
             let mut records = Vec::with_capacity(per_chain * context.sizes.submission);
             for (slot, access) in dealt.by_ref().take(per_chain).enumerate() {
                 // The replies are looked at by their number only, which needs no keys yet.

@@ -70,9 +70,9 @@ impl Running {
         self.settle(env, stage, step)
     }
 
-    /// The stage that a message is about, if the network has it; round-wide ones count for chain 0.
+    /// The stage that a message is about, if the network has it; round-wide ones count for its first open chain.
     fn stage_of(&self, message: &Message) -> Option<Stage> {
-        let whole = |layer| Some(self.context.stage(layer, ChainId(0)));
+        let whole = |layer| self.context.whole(layer);
         let stage = match message {
             Message::Submissions(message) => Some(message.stage),
             Message::InputOffer(message) => Some(message.input.stage),
@@ -265,7 +265,7 @@ impl Running {
 
     fn progress(&mut self, env: &mut Env<'_>) -> Result<(), (Stage, AbortReason)> {
         for layer in 0..self.layers.len() {
-            let whole = self.context.stage(Layer(layer as u8), ChainId(0));
+            let whole = self.context.whole(Layer(layer as u8)).expect("a signed round has open chains");
             self.confirm(env, layer).map_err(|reason| (whole, reason))?;
         }
         for ((layer, _), hop) in &mut self.hops {
@@ -346,7 +346,7 @@ impl Running {
             return Life::GoesOn;
         }
         self.hops.values_mut().for_each(|hop| hop.back.on_clock(env));
-        let whole = self.context.stage(Layer(0), ChainId(0));
+        let whole = self.context.whole(Layer(0)).expect("a signed round has open chains");
         self.settle(env, whole, Ok(()))
     }
 

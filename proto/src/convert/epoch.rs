@@ -11,8 +11,8 @@ use hippodrome_crypto::signing::SIGNATURE_LEN;
 use super::{
     Wire, WireError,
     fields::{
-        address, array, bytes_of, bytes_of_signature, count, digest, epoch_plan, join_public_keys, join_signatures,
-        records, signature, signatures, split_list,
+        address, array, bytes_of, bytes_of_signature, count, digest, epoch_plan, join_plan, join_signed_by, records,
+        signature, signed_by, split_list,
     },
 };
 use crate::pb;
@@ -63,11 +63,14 @@ impl Wire for SeedCall {
     }
 
     fn body(&self) -> Cow<'_, [u8]> {
-        join_public_keys(&self.plan.registry).into()
+        join_plan(&self.plan).into()
     }
 
     fn decode(header: pb::SeedCall, body: Vec<u8>) -> Result<Self, WireError> {
-        Ok(Self { plan: epoch_plan(header.plan, &body)? })
+        match epoch_plan(header.plan, &body)? {
+            (plan, []) => Ok(Self { plan }),
+            (_, rest) => Err(WireError::Ragged { field: "plan", width: 1, got: rest.len() }),
+        }
     }
 }
 
@@ -160,25 +163,18 @@ impl Wire for EpochStart {
     type Header = pb::EpochStart;
 
     fn header(&self) -> pb::EpochStart {
-        pb::EpochStart {
-            plan: Some((&self.plan).into()),
-            client_count: count(&self.plan.registry),
-            share_count: count(&self.shares),
-        }
+        pb::EpochStart { plan: Some((&self.plan).into()), share_count: count(&self.shares) }
     }
 
     fn body(&self) -> Cow<'_, [u8]> {
-        let registry = join_public_keys(&self.plan.registry);
-        [registry.as_slice(), self.shares.as_flattened(), &join_signatures(&self.signatures)].concat().into()
+        let plan = join_plan(&self.plan);
+        [plan.as_slice(), self.shares.as_flattened(), &join_signed_by(&self.signatures)].concat().into()
     }
 
     fn decode(header: pb::EpochStart, body: Vec<u8>) -> Result<Self, WireError> {
-        let (registry, rest) = split_list::<32>("registry", header.client_count, &body)?;
+        let (plan, rest) = epoch_plan(header.plan, &body)?;
         let (shares, rest) = split_list::<32>("shares", header.share_count, rest)?;
-        Ok(Self {
-            plan: epoch_plan(header.plan, registry)?,
-            shares: records("shares", shares)?.to_vec(),
-            signatures: signatures("signatures", rest)?,
-        })
+        let shares = records("shares", shares)?.to_vec();
+        Ok(Self { plan, shares, signatures: signed_by("signatures", rest)? })
     }
 }

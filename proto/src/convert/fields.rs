@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use hippodrome_core::{
-    ids::{ChainId, Layer, Place, Position, Round, ServerId, Stage},
-    message::{BatchCommitment, EpochPlan, InputCommitment},
+    ids::{ChainId, Layer, Place, Position, RosterId, Round, ServerId, Stage},
+    message::{BatchCommitment, EpochPlan, InputCommitment, Standing},
 };
 use hippodrome_crypto::{
     hash::Digest,
@@ -68,12 +68,33 @@ pub(crate) fn join_signatures(signatures: &[Signature]) -> Vec<u8> {
     signatures.iter().flat_map(|signature| signature.0).collect()
 }
 
+/// Bytes of a server's number with its signature.
+const SIGNED_BY_LEN: usize = 2 + SIGNATURE_LEN;
+
+/// Signatures behind the numbers of those who made them.
+pub(crate) fn signed_by(field: &'static str, bytes: &[u8]) -> Result<Vec<(ServerId, Signature)>, WireError> {
+    let split = |record: &[u8; SIGNED_BY_LEN]| {
+        let [low, high, rest @ ..] = record;
+        Ok((ServerId(u16::from_le_bytes([*low, *high])), signature(field, rest)?))
+    };
+    records(field, bytes)?.iter().map(split).collect()
+}
+
+pub(crate) fn join_signed_by(signatures: &[(ServerId, Signature)]) -> Vec<u8> {
+    let mut body = Vec::with_capacity(signatures.len() * SIGNED_BY_LEN);
+    for (server, signature) in signatures {
+        body.extend(server.0.to_le_bytes());
+        body.extend(signature.0);
+    }
+    body
+}
+
 fn public_keys(field: &'static str, bytes: &[u8]) -> Result<Vec<PublicKey>, WireError> {
     let decode = |key| PublicKey::decode(key).map_err(|source| WireError::PublicKey { field, source });
     records::<32>(field, bytes)?.iter().map(decode).collect()
 }
 
-pub(crate) fn join_public_keys(keys: &[PublicKey]) -> Vec<u8> {
+fn join_public_keys(keys: &[PublicKey]) -> Vec<u8> {
     keys.iter().flat_map(PublicKey::to_bytes).collect()
 }
 
@@ -142,21 +163,66 @@ pub(crate) fn stage(field: &'static str, stage: Option<pb::Stage>) -> Result<Sta
     })
 }
 
-impl From<&EpochPlan> for pb::EpochPlan {
-    fn from(plan: &EpochPlan) -> Self {
-        Self { number: plan.number, first_round: plan.first_round.0, start_ms: plan.start_ms }
+impl From<RosterId> for pb::RosterId {
+    fn from(roster: RosterId) -> Self {
+        Self { epoch: roster.epoch, amendment: roster.amendment }
     }
 }
 
-/// A plan with the clients' keys from a body.
-pub(crate) fn epoch_plan(plan: Option<pb::EpochPlan>, registry: &[u8]) -> Result<EpochPlan, WireError> {
+pub(crate) fn roster(field: &'static str, roster: Option<pb::RosterId>) -> Result<RosterId, WireError> {
+    let pb::RosterId { epoch, amendment } = required(field, roster)?;
+    Ok(RosterId { epoch, amendment })
+}
+
+impl From<&EpochPlan> for pb::EpochPlan {
+    fn from(plan: &EpochPlan) -> Self {
+        Self {
+            number: plan.number,
+            first_round: plan.first_round.0,
+            start_ms: plan.start_ms,
+            client_count: count(&plan.registry),
+            live_count: count(&plan.live),
+            server_count: count(&plan.standings),
+        }
+    }
+}
+
+/// A plan with its lists from the start of a body, and what follows them.
+pub(crate) fn epoch_plan(plan: Option<pb::EpochPlan>, body: &[u8]) -> Result<(EpochPlan, &[u8]), WireError> {
     let plan = required("plan", plan)?;
-    Ok(EpochPlan {
+    let (registry, rest) = split_list::<32>("registry", plan.client_count, body)?;
+    let (live, rest) = split_list::<2>("live", plan.live_count, rest)?;
+    let (standings, rest) = split_list::<STANDING_LEN>("standings", plan.server_count, rest)?;
+    let live = records::<2>("live", live)?.iter().map(|id| ServerId(u16::from_le_bytes(*id))).collect();
+    let standings = records::<STANDING_LEN>("standings", standings)?.iter().map(standing).collect();
+    let plan = EpochPlan {
         number: plan.number,
         registry: public_keys("registry", registry)?,
         first_round: Round(plan.first_round),
         start_ms: plan.start_ms,
-    })
+        live,
+        standings,
+    };
+    Ok((plan, rest))
+}
+
+/// Bytes of a server's standing.
+const STANDING_LEN: usize = 2 + 8;
+
+fn standing(record: &[u8; STANDING_LEN]) -> Standing {
+    let [low, high, out_until @ ..] = *record;
+    Standing { strikes: u16::from_le_bytes([low, high]), out_until_ms: u64::from_le_bytes(out_until) }
+}
+
+/// The lists of a plan, for a body.
+pub(crate) fn join_plan(plan: &EpochPlan) -> Vec<u8> {
+    let mut body = join_public_keys(&plan.registry);
+    body.extend(plan.live.iter().flat_map(|server| server.0.to_le_bytes()));
+    for Standing { strikes, out_until_ms } in &plan.standings {
+        body.extend(strikes.to_le_bytes());
+        body.extend(out_until_ms.to_le_bytes());
+    }
+    body
 }
 
 impl From<Place> for pb::Place {

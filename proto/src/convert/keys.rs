@@ -10,7 +10,7 @@ use hippodrome_crypto::hop::{HOP_PROOF_LEN, HOP_PUBLIC_LEN, HopProof, HopPublic}
 
 use super::{
     Wire, WireError,
-    fields::{array, bytes_of_signature, join_signatures, position, records, signature, signatures},
+    fields::{array, bytes_of_signature, join_signatures, position, records, roster, signature, signatures},
 };
 use crate::pb;
 
@@ -54,7 +54,7 @@ impl Wire for KeysCall {
     type Header = pb::KeysCall;
 
     fn header(&self) -> pb::KeysCall {
-        pb::KeysCall { round: self.round.0, position: self.position.0.into() }
+        pb::KeysCall { round: self.round.0, position: self.position.0.into(), roster: Some(self.roster.into()) }
     }
 
     fn body(&self) -> Cow<'_, [u8]> {
@@ -63,7 +63,8 @@ impl Wire for KeysCall {
 
     fn decode(header: pb::KeysCall, body: Vec<u8>) -> Result<Self, WireError> {
         let position = position("position", header.position)?;
-        Ok(Self { round: Round(header.round), position, upstream: all_proven(&body)? })
+        let roster = roster("roster", header.roster)?;
+        Ok(Self { round: Round(header.round), roster, position, upstream: all_proven(&body)? })
     }
 }
 
@@ -88,7 +89,7 @@ impl Wire for DescriptorProposal {
     type Header = pb::DescriptorProposal;
 
     fn header(&self) -> pb::DescriptorProposal {
-        pb::DescriptorProposal { round: self.round.0 }
+        pb::DescriptorProposal { round: self.round.0, roster: Some(self.roster.into()) }
     }
 
     fn body(&self) -> Cow<'_, [u8]> {
@@ -96,7 +97,8 @@ impl Wire for DescriptorProposal {
     }
 
     fn decode(header: pb::DescriptorProposal, body: Vec<u8>) -> Result<Self, WireError> {
-        Ok(Self { round: Round(header.round), keys: all_proven(&body)? })
+        let roster = roster("roster", header.roster)?;
+        Ok(Self { round: Round(header.round), roster, keys: all_proven(&body)? })
     }
 }
 

@@ -11,6 +11,7 @@ use hippodrome_core::message::{self, Message};
 
 use crate::pb::{self, header::Kind};
 
+mod amendment;
 mod assembly;
 mod epoch;
 mod error;
@@ -31,7 +32,7 @@ pub use error::WireError;
 pub const CHUNK_LEN: usize = 1 << 20;
 
 /// The two halves of one kind of message.
-trait Wire: Sized {
+pub(crate) trait Wire: Sized {
     /// The protobuf message with the fixed fields.
     type Header;
     /// Whether this kind has a body at all.
@@ -114,6 +115,9 @@ kinds!(
     Replies,
     Report,
     Abort,
+    AmendmentProposal,
+    AmendmentSignature,
+    AmendmentStart,
 );
 
 /// A message's records, kept alive by the message, so that sending a batch to many peers copies nothing.

@@ -56,7 +56,7 @@ fn every_kind_survives_the_wire() {
         assert_eq!(encode(&Arc::new(decoded)), (header, body), "{}", kind_name(&message));
         kinds.insert(kind_name(&message));
     }
-    assert_eq!(kinds.len(), 28, "there is a sample of every kind");
+    assert_eq!(kinds.len(), 31, "there is a sample of every kind");
 }
 
 #[test]
@@ -107,6 +107,7 @@ fn refuses_a_body_where_there_is_none() {
         "SeedCommitment",
         "SeedReveal",
         "EpochSignature",
+        "AmendmentSignature",
         "DescriptorSignature",
         "InputSignature",
         "Confirmation",
@@ -128,6 +129,8 @@ fn refuses_lists_that_are_not_whole_records() {
         "SeedCommitments",
         "EpochProposal",
         "EpochStart",
+        "AmendmentProposal",
+        "AmendmentStart",
         "KeysCall",
         "Keys",
         "DescriptorProposal",
@@ -140,7 +143,7 @@ fn refuses_lists_that_are_not_whole_records() {
         let longer = Bytes::from([&body[..], &[0]].concat());
         for body in [shorter, longer] {
             let refused = decode(&header.encode_to_vec(), body).expect_err(kind);
-            assert!(matches!(refused, WireError::Ragged { .. }), "{kind}: {refused}");
+            assert!(matches!(refused, WireError::Ragged { .. } | WireError::TooShort { .. }), "{kind}: {refused}");
         }
     }
 }
@@ -159,7 +162,7 @@ fn refuses_bytes_that_are_no_element_or_key() {
         assert!(matches!(refused, WireError::Element { source: DecodeError::Identity, .. }), "{refused}");
     }
     let (header, _) = encode(&sample("SeedCall"));
-    let refused = decode(&header.encode_to_vec(), vec![0; 32].into()).expect_err("a weak key");
+    let refused = decode(&header.encode_to_vec(), vec![0; 3 * 32 + 2 * 2 + 3 * 10].into()).expect_err("a weak key");
     assert_eq!(refused, WireError::PublicKey { field: "registry", source: SigningError::WeakKey });
 }
 
@@ -175,7 +178,10 @@ fn refuses_more_entries_than_there_are_bytes_without_allocating_for_them() {
     let Some(pb::header::Kind::EpochStart(start)) = &mut header.kind else { panic!("a start is a start") };
     start.share_count = 9;
     let refused = decode(&header.encode_to_vec(), body.clone()).expect_err("too short");
-    assert_eq!(refused, WireError::TooShort { field: "shares", expected: 32 * 9, got: body.len() - 2 * 32 });
+    assert_eq!(
+        refused,
+        WireError::TooShort { field: "shares", expected: 32 * 9, got: body.len() - 2 * 32 - 2 * 2 - 3 * 10 }
+    );
 }
 
 #[test]
@@ -338,7 +344,7 @@ proptest! {
     fn garbage_is_refused_or_is_a_message_but_never_panics(
         header in prop::collection::vec(any::<u8>(), 0..200),
         body in prop::collection::vec(any::<u8>(), 0..2000),
-        kind in 0_usize..28,
+        kind in 0_usize..31,
     ) {
         let _ = decode(&header, body.clone().into());
         let _ = pb::Chunk::decode(&body[..]).map(|chunk| assemble([chunk]));
@@ -348,7 +354,7 @@ proptest! {
     }
 
     #[test]
-    fn damaged_headers_never_panic(kind in 0_usize..28, at in any::<prop::sample::Index>(), value in any::<u8>()) {
+    fn damaged_headers_never_panic(kind in 0_usize..31, at in any::<prop::sample::Index>(), value in any::<u8>()) {
         let (header, body) = encode(&samples()[kind]);
         let mut header = header.encode_to_vec();
         let at = at.index(header.len());

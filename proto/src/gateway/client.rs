@@ -21,8 +21,8 @@ use crate::{
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// Bytes of one answer: the keys of all later layers of the largest network.
 const ANSWER_LIMIT: usize = 16 << 20;
-/// Bytes of the registry: as many clients as an epoch may have.
-const REGISTRY_LIMIT: usize = 32 * hippodrome_core::epoch::MAX_CLIENTS;
+/// Bytes of an epoch: as many clients as it may have, and 128 for each of as many servers as there are ids.
+const EPOCH_LIMIT: usize = 32 * hippodrome_core::epoch::MAX_CLIENTS + (128 << 16);
 
 /// Why the coordinator did not answer a request, or not with what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +72,7 @@ impl GatewayClient {
     /// Directory and epoch, to be verified.
     pub async fn network(&self) -> Result<NetworkInfo, GatewayError> {
         let mut parts = answer(self.client.clone().network(pb::Empty {})).await?;
-        let mut assembly = NetworkAssembly::new(REGISTRY_LIMIT);
+        let mut assembly = NetworkAssembly::new(EPOCH_LIMIT);
         while let Some(part) = in_time(parts.message()).await?? {
             assembly.push(part)?;
         }

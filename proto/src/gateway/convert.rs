@@ -6,17 +6,16 @@ use bytes::Bytes;
 use hippodrome_core::{
     descriptor::ClientDescriptor,
     ids::{ChainId, Round},
-    message::EpochStart,
+    message::{AmendmentStart, EpochStart},
 };
 use hippodrome_crypto::{hash::Digest, hop::HopPublic, merkle::InclusionProof};
 
 use super::{NetworkInfo, NetworkStatus, RoundEvent, SubmitRequest};
 use crate::{
     convert::{
-        WireError,
+        Wire, WireError,
         fields::{
-            bytes_of, chain, digest, epoch_plan, hop_keys, join_hop_keys, join_public_keys, join_signatures, records,
-            required, signatures,
+            bytes_of, chain, digest, hop_keys, join_hop_keys, join_signatures, records, required, roster, signatures,
         },
         split,
     },
@@ -28,31 +27,30 @@ const SERVER_LIMIT: usize = 1 << 16;
 
 /// The parts in which directory and epoch travel.
 pub(super) fn network_parts(info: &NetworkInfo) -> impl Iterator<Item = pb::NetworkPart> + Send + use<> {
-    let registry = info.epoch.as_ref().map_or_else(Vec::new, |epoch| join_public_keys(&epoch.plan.registry));
+    let body = info.epoch.as_ref().map_or_else(Vec::new, |epoch| epoch.body().into_owned());
+    let amendment_body = info.amendment.as_ref().map_or_else(Vec::new, |amendment| amendment.body().into_owned());
     let header = pb::NetworkHeader {
         directory: Bytes::copy_from_slice(&info.directory),
         signatures: join_signatures(&info.signatures).into(),
-        epoch: info.epoch.as_ref().map(|epoch| pb::EpochHeader {
-            plan: Some((&epoch.plan).into()),
-            shares: epoch.shares.as_flattened().to_vec().into(),
-            signatures: join_signatures(&epoch.signatures).into(),
-        }),
+        epoch: info.epoch.as_ref().map(Wire::header),
+        amendment: info.amendment.as_ref().map(Wire::header),
+        amendment_body: amendment_body.into(),
     };
-    let registry = split(registry.into()).map(Part::Registry);
-    std::iter::once(Part::Header(header)).chain(registry).map(|part| pb::NetworkPart { part: Some(part) })
+    let body = split(body.into()).map(Part::Epoch);
+    std::iter::once(Part::Header(header)).chain(body).map(|part| pb::NetworkPart { part: Some(part) })
 }
 
 /// Directory and epoch of which some parts have come.
 pub(super) struct NetworkAssembly {
     limit: usize,
     header: Option<pb::NetworkHeader>,
-    registry: Vec<u8>,
+    body: Vec<u8>,
 }
 
 impl NetworkAssembly {
-    /// Nothing yet; the registry may have up to `limit` bytes.
+    /// Nothing yet; the epoch may have up to `limit` bytes.
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit, header: None, registry: Vec::new() }
+        Self { limit, header: None, body: Vec::new() }
     }
 
     pub(super) fn push(&mut self, part: pb::NetworkPart) -> Result<(), WireError> {
@@ -62,35 +60,29 @@ impl NetworkAssembly {
                 self.header = Some(header);
                 Ok(())
             }
-            (Part::Registry(_), None) => Err(WireError::RecordsBeforeHeader),
-            (Part::Registry(_), Some(header)) if header.epoch.is_none() => Err(WireError::UnexpectedBody),
-            (Part::Registry(keys), Some(_)) if keys.is_empty() => Err(WireError::EmptyChunk),
-            (Part::Registry(keys), Some(_)) => self.extend(&keys),
+            (Part::Epoch(_), None) => Err(WireError::RecordsBeforeHeader),
+            (Part::Epoch(_), Some(header)) if header.epoch.is_none() => Err(WireError::UnexpectedBody),
+            (Part::Epoch(piece), Some(_)) if piece.is_empty() => Err(WireError::EmptyChunk),
+            (Part::Epoch(piece), Some(_)) => self.extend(&piece),
         }
     }
 
-    fn extend(&mut self, keys: &[u8]) -> Result<(), WireError> {
-        if keys.len() > self.limit - self.registry.len() {
+    fn extend(&mut self, piece: &[u8]) -> Result<(), WireError> {
+        if piece.len() > self.limit - self.body.len() {
             return Err(WireError::BodyTooLong { limit: self.limit });
         }
-        self.registry.extend_from_slice(keys);
+        self.body.extend_from_slice(piece);
         Ok(())
     }
 
     pub(super) fn finish(self) -> Result<NetworkInfo, WireError> {
         let header = self.header.ok_or(WireError::NoHeader)?;
-        let epoch = header.epoch.map(|epoch| epoch_start(epoch, &self.registry)).transpose()?;
+        let epoch = header.epoch.map(|epoch| EpochStart::decode(epoch, self.body)).transpose()?;
+        let amendment_body = header.amendment_body.to_vec();
+        let amendment = header.amendment.map(|start| AmendmentStart::decode(start, amendment_body)).transpose()?;
         let signatures = signatures("signatures", &header.signatures)?;
-        Ok(NetworkInfo { directory: header.directory.to_vec(), signatures, epoch })
+        Ok(NetworkInfo { directory: header.directory.to_vec(), signatures, epoch, amendment })
     }
-}
-
-fn epoch_start(epoch: pb::EpochHeader, registry: &[u8]) -> Result<EpochStart, WireError> {
-    Ok(EpochStart {
-        plan: epoch_plan(epoch.plan, registry)?,
-        shares: records("shares", &epoch.shares)?.to_vec(),
-        signatures: signatures("signatures", &epoch.signatures)?,
-    })
 }
 
 impl From<RoundEvent> for pb::RoundEvent {
@@ -121,6 +113,7 @@ impl From<&ClientDescriptor> for pb::ClientDescriptor {
         let chain_keys = |keys: &Vec<HopPublic>| Bytes::from(join_hop_keys(keys));
         let layer_keys = |chains: &Vec<_>| pb::LayerKeys { chains: chains.iter().map(chain_keys).collect() };
         Self {
+            roster: Some(descriptor.roster.into()),
             round: descriptor.round.0,
             chain: descriptor.chain.0.into(),
             entry: chain_keys(&descriptor.entry),
@@ -135,6 +128,7 @@ impl From<&ClientDescriptor> for pb::ClientDescriptor {
 fn client_descriptor(descriptor: pb::ClientDescriptor) -> Result<ClientDescriptor, WireError> {
     let branch = records::<32>("branch", &descriptor.branch)?;
     Ok(ClientDescriptor {
+        roster: roster("roster", descriptor.roster)?,
         round: Round(descriptor.round),
         chain: chain("chain", descriptor.chain)?,
         entry: hop_keys("entry", &descriptor.entry)?,

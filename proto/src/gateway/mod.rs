@@ -8,7 +8,7 @@ use std::sync::Arc;
 use hippodrome_core::{
     descriptor::ClientDescriptor,
     ids::{ChainId, ClientId, Round},
-    message::EpochStart,
+    message::{AmendmentStart, EpochStart},
 };
 use hippodrome_crypto::signing::Signature;
 use tokio::sync::mpsc;
@@ -23,7 +23,7 @@ mod tests;
 
 pub use client::{GatewayClient, GatewayError, RoundEvents, connect_gateway};
 
-/// Directory and epoch as the coordinator gives them to clients: to be verified.
+/// Directory, epoch and amendment as the coordinator gives them to clients: to be verified.
 #[derive(Clone, Debug)]
 pub struct NetworkInfo {
     /// The directory document.
@@ -32,6 +32,8 @@ pub struct NetworkInfo {
     pub signatures: Vec<Signature>,
     /// The epoch, if there is one yet.
     pub epoch: Option<EpochStart>,
+    /// The amendment of that epoch, if anybody was struck in it.
+    pub amendment: Option<AmendmentStart>,
 }
 
 /// What happened with a round.

@@ -5,7 +5,7 @@ use std::{
 
 use hippodrome_core::{
     descriptor::ClientDescriptor,
-    ids::{ChainId, ClientId, Party, Round, ServerId},
+    ids::{ChainId, ClientId, Party, RosterId, Round, ServerId},
 };
 use hippodrome_crypto::merkle::InclusionProof;
 use tokio::{
@@ -93,6 +93,7 @@ fn network(clients: usize) -> NetworkInfo {
         directory: sampler.bytes(500),
         signatures: sampler.signatures(3),
         epoch: Some(sampler.epoch_start(clients)),
+        amendment: Some(sampler.amendment_start()),
     }
 }
 
@@ -102,6 +103,7 @@ fn descriptor() -> ClientDescriptor {
     let entry = chain(3);
     let later = vec![vec![chain(3), chain(3)], vec![chain(3), chain(2)]];
     ClientDescriptor {
+        roster: RosterId { epoch: 5, amendment: 2 },
         round: Round(8),
         chain: ChainId(1),
         entry,
@@ -252,6 +254,9 @@ async fn links_and_clients_share_a_port() {
     client.status().await.expect("a status");
 }
 
+/// Bytes of an epoch of two clients: their keys, two live servers, three standings, two shares, three signatures.
+const EPOCH_LEN: usize = 2 * 32 + 2 * 2 + 3 * 10 + 2 * 32 + 3 * 66;
+
 #[test]
 fn refuses_malformed_answers() {
     let parts: Vec<_> = network_parts(&network(2)).collect();
@@ -260,9 +265,9 @@ fn refuses_malformed_answers() {
         parts.into_iter().try_for_each(|part| assembly.push(part.clone()))?;
         assembly.finish()
     };
-    assert_eq!(print(&assemble(parts.iter().collect(), 64).expect("all parts")), print(&network(2)));
+    assert_eq!(print(&assemble(parts.iter().collect(), EPOCH_LEN).expect("all parts")), print(&network(2)));
     let assemble = |parts, limit| assemble(parts, limit).expect_err("refused");
-    assert_eq!(assemble(parts.iter().collect(), 63), WireError::BodyTooLong { limit: 63 });
+    assert_eq!(assemble(parts.iter().collect(), EPOCH_LEN - 1), WireError::BodyTooLong { limit: EPOCH_LEN - 1 });
     assert_eq!(assemble(vec![], 64), WireError::NoHeader);
     assert_eq!(assemble(vec![&parts[1]], 64), WireError::RecordsBeforeHeader);
     assert_eq!(assemble(vec![&parts[0], &parts[0]], 64), WireError::SecondHeader);

@@ -144,6 +144,7 @@ impl Network {
                     self.failed.insert(round, reason);
                     self.round_failed(round);
                 }
+                coordinator::Output::Keep(state) => self.coordinator_state = Some(*state),
                 coordinator::Output::Peers(_) => {}
                 coordinator::Output::Notice(notice) => {
                     if self.records {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use hippodrome_core::{
     descriptor::RoundView,
-    epoch::Epoch,
     ids::{ChainId, Round},
 };
 
@@ -19,7 +18,7 @@ use crate::client::SightKind;
 /// What a client hears from the coordinator.
 pub(super) enum Heard {
     /// A round may be submitted to.
-    Announced(Arc<Epoch>, Arc<RoundView>),
+    Announced(Arc<RoundView>),
     /// The replies of a round may be fetched.
     Delivered(Round),
     /// A round is over without replies, or the client's part in it is.
@@ -40,30 +39,31 @@ const FETCH_GRACE_MS: u64 = 2000;
 
 impl Network {
     pub(super) fn announced(&mut self, round: Round) {
-        let Some((epoch, _)) = self.coordinator.epoch() else { return };
-        let epoch = Arc::clone(epoch);
+        let Some(roster) = self.coordinator.roster_of(round) else { return };
         if let Some(digest) = self.coordinator.descriptor_digest(round) {
-            self.adversary.announced(round, &digest, &epoch);
+            self.adversary.announced(round, &digest, roster.epoch());
         }
-        (0..self.seats.len()).for_each(|client| self.tell_round(client, &epoch, round));
+        (0..self.seats.len()).for_each(|client| self.tell_round(client, round));
         self.views.retain(|(other, _), _| other.0 + 8 > round.0);
     }
 
     /// Tells a client of a round, with the keys for its chain.
-    fn tell_round(&mut self, client: usize, epoch: &Arc<Epoch>, round: Round) {
-        let Some(chain) = self.seats[client].chain(&self.directory, epoch) else { return };
-        if let Some(view) = self.view(epoch, round, chain) {
-            self.tell(client, Heard::Announced(Arc::clone(epoch), view));
+    fn tell_round(&mut self, client: usize, round: Round) {
+        let Some(roster) = self.coordinator.roster_of(round) else { return };
+        let Some(chain) = self.seats[client].chain(&self.directory, roster) else { return };
+        if let Some(view) = self.view(round, chain) {
+            self.tell(client, Heard::Announced(view));
         }
     }
 
     /// The keys of a round for one chain, verified once for all clients, as those of one process do.
-    fn view(&mut self, epoch: &Arc<Epoch>, round: Round, chain: ChainId) -> Option<Arc<RoundView>> {
+    fn view(&mut self, round: Round, chain: ChainId) -> Option<Arc<RoundView>> {
         if let Some(view) = self.views.get(&(round, chain)) {
             return Some(Arc::clone(view));
         }
         let view = self.coordinator.view(round, chain)?;
-        let view = Arc::new(view.verify(&self.directory, epoch, chain).expect("all servers have signed"));
+        let roster = self.coordinator.roster_of(round)?;
+        let view = Arc::new(view.verify(&self.directory, roster, chain).expect("all active servers have signed"));
         self.views.insert((round, chain), Arc::clone(&view));
         Some(view)
     }
@@ -87,10 +87,8 @@ impl Network {
 
     /// A client that connects hears of the rounds that are open.
     pub(super) fn connect(&mut self, client: usize) {
-        let Some((epoch, _)) = self.coordinator.epoch() else { return };
-        let epoch = Arc::clone(epoch);
         let open = self.coordinator.open_rounds(self.clock_of(Node::Coordinator));
-        open.into_iter().for_each(|round| self.tell_round(client, &epoch, round));
+        open.into_iter().for_each(|round| self.tell_round(client, round));
     }
 
     pub(super) fn hear(&mut self, client: usize, life: u32, heard: Heard) {
@@ -101,7 +99,7 @@ impl Network {
         let now_ms = self.now_ms;
         let seat = &mut self.seats[client];
         match heard {
-            Heard::Announced(epoch, view) => self.plan(client, &epoch, view),
+            Heard::Announced(view) => self.plan(client, view),
             Heard::Delivered(round) => self.ask(client, life, round),
             Heard::Lost(round) => {
                 seat.forget(round);
@@ -115,11 +113,11 @@ impl Network {
         }
     }
 
-    fn plan(&mut self, client: usize, epoch: &Arc<Epoch>, view: Arc<RoundView>) {
+    fn plan(&mut self, client: usize, view: Arc<RoundView>) {
         let (round, node) = (view.round(), Node::Client(client));
         let (skew, life) = (self.condition(node).skew, self.life(node));
         let seat = &mut self.seats[client];
-        if seat.chain(&self.directory, epoch) != Some(view.chain()) {
+        if seat.chain(&self.directory, view.roster()) != Some(view.chain()) {
             return;
         }
         if let Some(dues) = seat.hear(&self.directory, view) {

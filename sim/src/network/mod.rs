@@ -14,7 +14,7 @@ use std::{
 };
 
 use hippodrome_core::{
-    coordinator::{self, Coordinator},
+    coordinator::{self, Coordinator, CoordinatorState},
     descriptor::RoundView,
     directory::{Directory, DirectoryDraft, ServerEntry},
     ids::{ChainId, Party, Round, ServerId},
@@ -121,6 +121,8 @@ pub struct Network {
     registry: Vec<PublicKey>,
     coordinator: Coordinator,
     coordinator_disk: Disk,
+    /// What the coordinator has kept.
+    coordinator_state: Option<CoordinatorState>,
     mixers: Vec<Mixer>,
     server_keys: Vec<SigningKey>,
     server_disks: Vec<Disk>,
@@ -192,6 +194,7 @@ impl Network {
             registry,
             coordinator,
             coordinator_disk,
+            coordinator_state: None,
             mixers: Vec::new(),
             server_keys,
             server_disks,
@@ -336,7 +339,11 @@ impl Network {
 
     fn new_coordinator(&self) -> Coordinator {
         let (directory, registry) = (Arc::clone(&self.directory), self.registry.clone());
-        Coordinator::new(directory, registry, self.coordinator_disk.marks())
+        let marks = self.coordinator_disk.marks();
+        match self.coordinator_state.clone() {
+            Some(state) => Coordinator::restore(directory, registry, marks, state).expect("it was a coordinator's"),
+            None => Coordinator::new(directory, registry, marks),
+        }
     }
 }
 

@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use hippodrome_core::{
     descriptor::RoundView,
     directory::Directory,
-    epoch::Epoch,
     ids::{Author, ChainId, ClientId, Round},
     marks::Act,
     participant::{CLOCK_TOLERANCE_MS, Participant, Pending, check_window},
+    roster::Roster,
     submission::Composer,
 };
 use hippodrome_crypto::signing::SigningKey;
@@ -24,9 +24,10 @@ pub(super) struct Seat {
     pub(super) behaviour: Box<dyn Behaviour>,
     pub(super) sights: Vec<Sight>,
     rng: ChaCha20Rng,
-    place: Option<(Arc<Epoch>, Participant)>,
+    /// Its place under the roster that was looked at last.
+    place: Option<(Arc<Roster>, Participant)>,
     due: BTreeMap<Round, Arc<RoundView>>,
-    pending: BTreeMap<Round, Pending>,
+    pending: BTreeMap<Round, (ClientId, Pending)>,
 }
 
 /// What a client sends to submit.
@@ -66,25 +67,27 @@ impl Seat {
         self.behaviour.restart();
     }
 
-    /// The client's chain in the coordinator's epoch; none if it is not registered.
-    pub(super) fn chain(&mut self, directory: &Directory, epoch: &Arc<Epoch>) -> Option<ChainId> {
-        let number = epoch.plan().number;
-        if self.place.as_ref().is_none_or(|(known, _)| known.plan().number < number) {
-            let participant = Participant::new(directory, epoch, copy_key(&self.key)).ok()?;
-            self.place = Some((Arc::clone(epoch), participant));
+    /// The client's chain in the rounds of a roster; none if it is not registered.
+    pub(super) fn chain(&mut self, directory: &Directory, roster: &Arc<Roster>) -> Option<ChainId> {
+        self.participant(directory, roster).map(Participant::chain)
+    }
+
+    fn participant(&mut self, directory: &Directory, roster: &Arc<Roster>) -> Option<&Participant> {
+        if self.place.as_ref().is_none_or(|(known, _)| known.digest() != roster.digest()) {
+            let participant = Participant::new(directory, roster, copy_key(&self.key)).ok()?;
+            self.place = Some((Arc::clone(roster), participant));
         }
-        self.place.as_ref().map(|(_, participant)| participant.chain())
+        self.place.as_ref().map(|(_, participant)| participant)
     }
 
     /// Notes an announced round; gives the times at which something is to be done for it.
     pub(super) fn hear(&mut self, directory: &Directory, view: Arc<RoundView>) -> Option<Dues> {
-        let (epoch, _) = self.place.as_ref()?;
-        let round = view.round();
+        let (roster, round) = (Arc::clone(view.roster()), view.round());
         if self.due.contains_key(&round) || self.pending.contains_key(&round) {
             return None;
         }
         self.due.insert(round, view);
-        let (start_ms, params) = (epoch.window_start_ms(round), directory.params());
+        let (start_ms, params) = (roster.epoch().window_start_ms(round), directory.params());
         // Each client has its own offset, the same in every round, in the first half of the collection.
         let spread = u64::from(self.key.public().as_bytes()[0]);
         let submit_ms = start_ms + params.collect_ms / 8 + params.collect_ms * spread / 768;
@@ -100,19 +103,21 @@ impl Seat {
         round: Round,
     ) -> Option<Submitted> {
         let (view, now_ms) = (self.due.remove(&round)?, skew.local(world_ms));
-        let (epoch, participant) = self.place.as_ref()?;
-        check_window(directory, epoch, round, now_ms).ok()?;
+        let epoch = Arc::clone(view.roster().epoch());
+        check_window(directory, &epoch, round, now_ms).ok()?;
         let once = self.disk.marks().claim(Act::Submit, round).ok()?;
         let clock = epoch.round_at(now_ms + CLOCK_TOLERANCE_MS).unwrap_or(round);
         let accesses = self.behaviour.accesses(round, clock);
+        self.participant(directory, view.roster())?;
+        let (_, participant) = self.place.as_ref()?;
+        let client = participant.client();
         let (records, pending) = participant.compose(&view, once, &accesses, &mut self.rng);
-        let (chains, author) = (directory.params().chains, Author::Client(participant.client()));
-        let composer = Composer { view: &view, chains, author, key: &self.key };
+        let composer = Composer { view: &view, author: Author::Client(client), key: &self.key };
         let records = match self.behaviour.forge(&composer, &mut self.rng) {
             Some(forged) => forged.encode(),
             None => records,
         };
-        self.pending.insert(round, pending);
+        self.pending.insert(round, (client, pending));
         self.sights.push(Sight { at_ms: world_ms, round, kind: SightKind::Submission, bytes: records.len() });
         let end_ms = skew.world(epoch.window_start_ms(round) + directory.params().collect_ms);
         Some(Submitted { round, chain: view.chain(), records, until_ms: end_ms })
@@ -120,13 +125,12 @@ impl Seat {
 
     /// The client's number and whether it waits for replies of the round.
     pub(super) fn waits_for(&self, round: Round) -> Option<ClientId> {
-        let (_, participant) = self.place.as_ref()?;
-        self.pending.contains_key(&round).then(|| participant.client())
+        self.pending.get(&round).map(|(client, _)| *client)
     }
 
     /// Opens the replies of a round, or gives it up.
     pub(super) fn open(&mut self, round: Round, replies: Option<&[u8]>) {
-        let Some(pending) = self.pending.remove(&round) else { return };
+        let Some((_, pending)) = self.pending.remove(&round) else { return };
         let opened = replies.and_then(|replies| pending.open(replies).ok());
         self.behaviour.replies(round, opened);
     }
