@@ -73,11 +73,20 @@ pub fn beside(name: &str) -> Result<PathBuf, TrialError> {
 fn build(cargo: &OsStr) -> Result<(), TrialError> {
     static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    // With the tests of the workspace its binary is built too, and with the same features: after `cargo test --workspace`
+    // there is nothing left to do.
+    const FOR_TESTS: &[&str] = &["test", "--workspace", "--no-run", "--quiet", "--test", "binary"];
+    const FOR_USE: &[&str] = &["build", "--release", "--quiet", "--package", NAME];
+    let arguments = if cfg!(debug_assertions) { FOR_TESTS } else { FOR_USE };
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--package", NAME]).current_dir(env!("CARGO_MANIFEST_DIR"));
-    if !cfg!(debug_assertions) {
-        command.arg("--release");
-    }
+    command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
+    // What cargo says about this package to this program is not true of the packages that are built now; build scripts
+    // that look at it would be run again.
+    let own = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"];
+    let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    names.filter(|name| own.iter().any(|own| name.starts_with(own))).for_each(|name| {
+        command.env_remove(name);
+    });
     let ended = command.status().map_err(|source| TrialError::Process { what: "cannot run cargo".into(), source })?;
     if ended.success() { Ok(()) } else { Err(TrialError::Build(ended)) }
 }

@@ -1,11 +1,13 @@
 //! Trials: networks of real processes that are killed, frozen and replaced by cheats, seen only from outside.
 //!
 //! Everything here runs the `hippodrome` binary as its users do, and reads what it prints. The [`faults`] trial makes
-//! every kind of fault happen while two people talk, and shows that each costs some rounds and nothing else.
+//! every kind of fault happen while two people talk, and shows that each costs some rounds and nothing else. The
+//! [`mutant`] is a mix server that cheats, to be put into such a network in place of an honest one.
 
 pub mod binary;
 pub mod chat;
 pub mod faults;
+pub mod mutant;
 pub mod testnet;
 pub mod texts;
 pub mod watch;

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use hippodrome_core::{
+    directory::Directory,
     epoch::Epoch,
     ids::{Layer, Party, Place, Position, Round, ServerId},
     message::{Batch, BatchCommitment, Confirmation, InputOffer, Message, Parcel, Proof, ReturnBatch, ReturnParcel},
@@ -26,7 +27,8 @@ pub struct Known {
     pub params: NetworkParams,
     /// Widths of records.
     pub sizes: Sizes,
-    keys: Vec<SigningKey>,
+    servers: u16,
+    keys: BTreeMap<ServerId, SigningKey>,
     rounds: BTreeMap<Round, (Digest, Arc<Epoch>)>,
 }
 
@@ -34,9 +36,18 @@ impl Known {
     /// All that there is to know about a network; which keys are used is the adversary's honour.
     pub fn of(network: &Network) -> Self {
         let ids = network.directory().server_ids();
-        let keys = ids.map(|id| SigningKey::from_seed(&network.server_key(id).expose_seed())).collect();
-        let params = network.directory().params().clone();
-        Self { sizes: params.sizes(), params, keys, rounds: BTreeMap::new() }
+        let keys = ids.map(|id| (id, SigningKey::from_seed(&network.server_key(id).expose_seed())));
+        Self::new(network.directory(), keys.collect())
+    }
+
+    /// What a single server knows of its network.
+    pub fn of_server(directory: &Directory, server: ServerId, key: SigningKey) -> Self {
+        Self::new(directory, [(server, key)].into())
+    }
+
+    fn new(directory: &Directory, keys: BTreeMap<ServerId, SigningKey>) -> Self {
+        let (params, servers) = (directory.params().clone(), directory.servers().len() as u16);
+        Self { sizes: params.sizes(), params, servers, keys, rounds: BTreeMap::new() }
     }
 
     /// Takes note of an announced round.
@@ -62,12 +73,12 @@ impl Known {
 
     /// How many servers there are.
     pub fn servers(&self) -> u16 {
-        self.keys.len() as u16
+        self.servers
     }
 
-    /// The signing key of a server.
+    /// The signing key of a server; panics if the adversary does not own it.
     pub fn key(&self, server: ServerId) -> &SigningKey {
-        &self.keys[usize::from(server.0)]
+        &self.keys[&server]
     }
 
     /// The signing key of a party; panics for the coordinator, which has none.

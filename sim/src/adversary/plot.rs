@@ -60,6 +60,24 @@ impl Plotter {
         (plotter, mounted)
     }
 
+    /// A plotter that is one server, and mounts one cheat in every round.
+    pub fn of_server(known: Known, server: ServerId, cheat: &'static Cheat, seed: u64) -> Self {
+        let mounted = Mounted { culprit: Some(server), ..Mounted::default() };
+        Self {
+            known,
+            tricks: vec![(cheat, cheat.trick())],
+            rounds: Round(0)..=Round(u64::MAX),
+            mounted: Rc::new(RefCell::new(mounted)),
+            rng: ChaCha20Rng::seed_from_u64(seed),
+            besides: Vec::new(),
+        }
+    }
+
+    /// What was mounted so far.
+    pub fn mounted(&self) -> Mounted {
+        self.mounted.borrow().clone()
+    }
+
     /// One of the servers that have the turns which all cheats need.
     fn choose_culprit(&mut self, epoch: &Epoch) {
         let params = &self.known.params;

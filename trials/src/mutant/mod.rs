@@ -1,0 +1,71 @@
+//! A mix server that cheats.
+//!
+//! It is the shell of an honest one, made of the same public parts, around the same machine; what it receives and sends
+//! passes the adversary of the simulator, which signs what it changes with the server's own key. No product code knows
+//! that there is such a thing.
+
+mod observer;
+mod shell;
+
+use std::{io, path::PathBuf};
+
+use hippodrome_core::ids::Round;
+use hippodrome_mixnode::MixnodeConfig;
+use hippodrome_proto::{
+    tls::TlsError,
+    transport::{BindError, ServeError},
+};
+use hippodrome_sim::adversary::cheat::{By, CHEATS, Cheat};
+use hippodrome_store::{key_file::KeyFileError, marks::MarksError, network_file::NetworkFileError};
+
+use self::shell::Shell;
+
+/// Why a mutant does not start, or stops.
+#[derive(Debug, thiserror::Error)]
+pub enum MutantError {
+    /// The network file.
+    #[error(transparent)]
+    Network(#[from] NetworkFileError),
+    /// The key file.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    /// The state directory.
+    #[error(transparent)]
+    Marks(#[from] MarksError),
+    /// The key belongs to no server of the network.
+    #[error("{}: its key is not in the directory of the network", .0.display())]
+    NotInDirectory(PathBuf),
+    /// Nobody says where the coordinator is.
+    #[error("where is the coordinator? neither the settings nor the network file say it")]
+    NoCoordinator,
+    /// The address cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The own certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The listener stopped.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The system gives no sockets or randomness.
+    #[error(transparent)]
+    System(#[from] io::Error),
+}
+
+/// The cheats that a server can mount by itself.
+pub fn cheats() -> impl Iterator<Item = &'static Cheat> {
+    CHEATS.iter().filter(|cheat| matches!(cheat.by, By::Server(_)))
+}
+
+/// Runs a mix server that mounts a cheat whenever it has the turn for it, until the process is killed. `tell` hears of
+/// every round in which something was changed. Must be called inside a tokio runtime.
+///
+/// # Errors
+/// Whatever keeps it from starting: files, the state directory, the address.
+pub async fn run(
+    config: &MixnodeConfig,
+    cheat: &'static Cheat,
+    tell: impl FnMut(&'static str, Round),
+) -> Result<(), MutantError> {
+    Shell::start(config, cheat, tell).await?.run().await
+}
