@@ -431,9 +431,9 @@ async fn without_an_epoch_a_session_says_who_is_missing_and_waits() {
         _ => None,
     };
     assert_eq!(wait(&mut seen, waiting).await, (1, 2));
-    let (epoch, start) = world.epoch(1);
+    let (roster, start) = world.epoch(1);
     *stage.liar.epoch.lock().expect("no panic") = Some(start);
     let joined = |seen| if let Seen::Notice(Notice::Joined(joined)) = seen { Some(*joined.digest()) } else { None };
     let joined: Digest = wait(&mut seen, joined).await;
-    assert_eq!(joined, *epoch.digest());
+    assert_eq!(joined, *roster.epoch().digest());
 }

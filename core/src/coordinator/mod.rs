@@ -264,6 +264,8 @@ impl Coordinator {
         if first || moved {
             out.push(Output::Notice(format!("{from} is up at {address}")));
         }
+        // A server that restarted takes the epoch in again.
+        self.send_epoch(now_ms, from, out);
         if self.addresses.iter().any(Option::is_none) {
             let known = self.addresses.iter().map(|address| address.clone().unwrap_or_default()).collect();
             out.push(Output::Peers(known));
@@ -277,11 +279,8 @@ impl Coordinator {
         for to in receivers {
             out.push(Output::Send { to, message: Arc::clone(&peers), until_ms });
         }
-        match &self.epoch {
-            // A server that restarted takes the epoch in again.
-            Some(_) => self.send_epoch(now_ms, from, out),
-            None if self.founding.is_none() => self.found(now_ms, out),
-            None => {}
+        if self.epoch.is_none() && self.founding.is_none() {
+            self.found(now_ms, out);
         }
     }
 
