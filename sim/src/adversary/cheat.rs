@@ -13,10 +13,10 @@ use hippodrome_core::{
     statement,
     submission::Submission,
 };
-use hippodrome_crypto::{hash::Digest, merkle, records::Records};
+use hippodrome_crypto::{hash::Digest, merkle, permutation::below, records::Records};
 use rand_chacha::ChaCha20Rng;
 
-use super::{Known, forge};
+use super::{Known, forge, mangle::mangled};
 
 /// Who cheats.
 #[derive(Clone, Copy, Debug)]
@@ -199,6 +199,8 @@ pub static CHEATS: &[Cheat] = &[
     server("false-word-of-a-bad-layer", "F16", Role::Any, Names::Nobody, || accuse(|_| AbortReason::LayerDidNotOpen)),
     Cheat { answer: Answer::Harmless, ..server("misplaced-messages", "F2", Role::Any, Names::Nobody, misplaced) },
     Cheat { answer: Answer::Harmless, ..server("flood", "F16", Role::Any, Names::Nobody, flood) },
+    Cheat { answer: Answer::Suffered, ..server("mangled-messages", "F3", Role::Any, Names::Nobody, mangle) },
+    Cheat { answer: Answer::Suffered, ..server("foreign-messages", "F2", Role::Any, Names::Nobody, foreign) },
     server("keys-not-proven", "F2", Role::NotLast, Names::Nobody, keys_not_proven),
     // The coordinator.
     coordinator("jumped-round", "F8", jumped_round),
@@ -353,16 +355,11 @@ fn replayed_proof() -> Trick {
     })
 }
 
-/// Every other member is offered an input without its last record.
+/// Every member is offered another input, too, which lacks the last record.
 fn two_inputs() -> Trick {
-    let mut turn = 0;
-    Box::new(move |scene, message| match message {
+    Box::new(|scene, message| match message {
         Message::InputOffer(offer) if scene.mine() && offer.input.count > 0 => {
-            turn += 1;
-            if turn % 2 == 1 {
-                return Some(vec![message.clone(), other_input(scene, offer)]);
-            }
-            Some(vec![other_input(scene, offer)])
+            Some(vec![message.clone(), other_input(scene, offer)])
         }
         _ => None,
     })
@@ -556,6 +553,47 @@ fn flood() -> Trick {
         Some(vec![message.clone(); 20])
     })
 }
+
+/// Besides everything that it says, something like it, to anybody.
+fn mangle() -> Trick {
+    Box::new(|scene, message| {
+        if !scene.mine() || message.round().is_none() {
+            return None;
+        }
+        let others: Vec<Party> = scene.servers().collect();
+        let to = others[below(others.len() as u32, scene.rng) as usize];
+        let copy = mangled(message, scene.rng);
+        scene.besides.push((scene.from, to, copy));
+        match below(8, scene.rng) {
+            0 => Some(vec![mangled(message, scene.rng)]),
+            _ => Some(vec![message.clone()]),
+        }
+    })
+}
+
+/// What others said to the cheat, now or rounds ago, as its own words, changed or not, to anybody.
+fn foreign() -> Trick {
+    let mut heard: Vec<Message> = Vec::new();
+    Box::new(move |scene, message| {
+        if !scene.mine() {
+            if heard.len() < MOST_HEARD {
+                heard.push(message.clone());
+            }
+            return None;
+        }
+        let others: Vec<Party> = scene.servers().chain([Party::Coordinator]).collect();
+        for _ in 0..3 {
+            let chosen = heard.get(below(heard.len().max(1) as u32, scene.rng) as usize)?;
+            let words = if below(2, scene.rng) == 0 { chosen.clone() } else { mangled(chosen, scene.rng) };
+            let to = others[below(others.len() as u32, scene.rng) as usize];
+            scene.besides.push((scene.from, to, words));
+        }
+        Some(vec![message.clone()])
+    })
+}
+
+/// Most messages that the cheat remembers.
+const MOST_HEARD: usize = 512;
 
 fn keys_not_proven() -> Trick {
     Box::new(|scene, message| match message {

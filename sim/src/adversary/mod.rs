@@ -6,6 +6,7 @@
 pub mod cheat;
 pub mod forge;
 mod knowledge;
+pub mod mangle;
 mod plot;
 
 use std::sync::Arc;

@@ -100,7 +100,7 @@ impl Invariants {
     }
 
     fn forget_old(&mut self, round: Round) {
-        if round > self.newest && round.0 < 1 << 32 {
+        if round > self.newest {
             self.newest = round;
             let oldest = Round(round.0.saturating_sub(ROUNDS_KEPT));
             self.acts.retain(|(round, ..), _| *round >= oldest);
@@ -126,13 +126,13 @@ impl Watcher for Invariants {
         {
             self.check_once(server, message);
             self.check_gate(server, message);
+            message.round().into_iter().for_each(|round| self.forget_old(round));
         }
     }
 
     fn arrived(&mut self, _: u64, from: Party, to: Party, message: &Message) {
         if let (Party::Server(from), Party::Server(to), Message::Confirmation(message)) = (from, to, message) {
             self.confirmations.entry((message.round, message.layer, to)).or_default().insert(from);
-            self.forget_old(message.round);
         }
     }
 
