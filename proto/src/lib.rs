@@ -8,6 +8,8 @@
 //! * [`gateway`] is what clients ask of the coordinator.
 
 pub mod convert;
+#[cfg(test)]
+mod fuzz;
 pub mod gateway;
 pub mod kept;
 #[cfg(test)]

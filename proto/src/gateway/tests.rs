@@ -8,6 +8,8 @@ use hippodrome_core::{
     ids::{ChainId, ClientId, Party, RosterId, Round, ServerId},
 };
 use hippodrome_crypto::merkle::InclusionProof;
+use proptest::{prelude::*, sample::Index};
+use prost::Message as _;
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
@@ -20,6 +22,7 @@ use super::{
 };
 use crate::{
     convert::WireError,
+    fuzz::{damaged, damages},
     pb,
     samples::Sampler,
     tls::{NodeCertificate, Pins},
@@ -286,4 +289,39 @@ fn refuses_malformed_answers() {
     assert_eq!(refused(Some(Event::Announced(rootless))), expected);
     let misplaced = pb::ClientDescriptor { chain: 1 << 16, ..announced() };
     assert!(matches!(refused(Some(Event::Announced(misplaced))), WireError::Range { field: "chain", .. }));
+}
+
+/// Parts as a stream brings them, put together again.
+fn assembled(parts: &[Vec<u8>]) -> Result<NetworkInfo, WireError> {
+    let mut assembly = NetworkAssembly::new(1 << 16);
+    for part in parts {
+        assembly.push(pb::NetworkPart::decode(&part[..]).map_err(|_| WireError::EmptyChunk)?)?;
+    }
+    assembly.finish()
+}
+
+proptest! {
+    #[test]
+    fn damaged_answers_are_refused_or_are_answers(
+        damage in damages(),
+        at in any::<Index>(),
+        garbage in prop::collection::vec(any::<u8>(), 0..300),
+    ) {
+        let mut parts: Vec<Vec<u8>> = network_parts(&network(2)).map(|part| part.encode_to_vec()).collect();
+        let at = at.index(parts.len());
+        parts[at] = damaged(parts[at].clone(), &damage);
+        let _ = assembled(&parts);
+        parts[at].clone_from(&garbage);
+        let _ = assembled(&parts);
+
+        let event = pb::RoundEvent::from(RoundEvent::Announced(Arc::new(descriptor()))).encode_to_vec();
+        let submitted = SubmitRequest { round: Round(1), chain: ChainId(2), records: vec![3; 40] };
+        let submitted = pb::SubmitRequest::from(submitted).encode_to_vec();
+        let status = pb::StatusReply::from(status()).encode_to_vec();
+        for bytes in [damaged(event, &damage), damaged(submitted, &damage), damaged(status, &damage), garbage] {
+            let _ = pb::RoundEvent::decode(&bytes[..]).map(RoundEvent::try_from);
+            let _ = pb::SubmitRequest::decode(&bytes[..]).map(SubmitRequest::try_from);
+            let _ = pb::StatusReply::decode(&bytes[..]).map(NetworkStatus::try_from);
+        }
+    }
 }
