@@ -15,7 +15,10 @@ use std::{
 };
 
 use clap::Parser;
-use hippodrome_sim::scenario::{self, Outcome, Scenario};
+use hippodrome_sim::{
+    adversary::cheat::CHEATS,
+    scenario::{self, Outcome, Scenario},
+};
 use serde_json::json;
 
 /// Simulates networks in trouble: servers, coordinator and clients with faults and cheats, and checks what must hold.
@@ -43,6 +46,9 @@ struct Options {
     /// Name all scenarios, and do nothing.
     #[arg(long)]
     list: bool,
+    /// Print the table of all cheats, and do nothing.
+    #[arg(long)]
+    cheats: bool,
     /// Threads; as many as there are cores without it.
     #[arg(long)]
     threads: Option<usize>,
@@ -58,6 +64,10 @@ fn main() -> ExitCode {
     let options = Options::parse();
     if options.list {
         scenario::all().iter().for_each(|scenario| println!("{}", scenario.name));
+        return ExitCode::SUCCESS;
+    }
+    if options.cheats {
+        CHEATS.iter().for_each(|cheat| println!("{}", cheat.row()));
         return ExitCode::SUCCESS;
     }
     match jobs(&options) {

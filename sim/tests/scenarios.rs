@@ -66,3 +66,12 @@ fn names_of_scenarios_differ() {
     assert_eq!(names.len(), all().len());
     assert!(CHEATS.iter().all(|cheat| names.contains(cheat.name)));
 }
+
+#[test]
+fn the_page_about_the_simulator_has_every_cheat_as_the_code_has_it() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../paper-notes/src/simulator.md");
+    let page = std::fs::read_to_string(page).expect("the page is there");
+    for cheat in CHEATS {
+        assert!(page.contains(&cheat.row()), "the page lacks this row:\n{}", cheat.row());
+    }
+}

@@ -101,6 +101,30 @@ impl Cheat {
         CHEATS.iter().find(|cheat| cheat.name == name)
     }
 
+    /// The cheat as a row of a table: name, findings, who mounts it, what must come of it, who must be named.
+    pub fn row(&self) -> String {
+        let by = match self.by {
+            By::Server(Role::Any) => "a server",
+            By::Server(Role::First) => "the first server of an input chain",
+            By::Server(Role::NotLast) => "a server before the last of its chain",
+            By::Server(Role::Sender) => "the last server of a chain, between layers",
+            By::Server(Role::NotFirst) => "a server behind the first of its chain",
+            By::Coordinator => "the coordinator",
+            By::Client(_) => "a client",
+            By::Clients(_) => "clients together",
+        };
+        let answer = match self.answer {
+            Answer::Detected => "detected",
+            Answer::Harmless => "harmless",
+            Answer::Suffered => "suffered",
+        };
+        let names = match self.names {
+            Names::Culprit => "the cheat",
+            Names::Nobody => "nobody",
+        };
+        format!("| `{}` | {} | {by} | {answer} | {names} |", self.name, self.attack)
+    }
+
     /// What changes messages.
     pub(super) fn trick(&self) -> Trick {
         (self.make)()
