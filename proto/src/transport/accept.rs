@@ -1,17 +1,9 @@
 //! Inbound connections: TCP and TLS, before HTTP/2 sees anything.
 
-use std::{
-    future::Future,
-    io,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{io, sync::Arc, time::Duration};
 
 use hippodrome_core::ids::Party;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
     task::JoinSet,
@@ -20,7 +12,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tonic::transport::server::Connected;
 
-use super::listener::Limits;
+use super::{connection::Connection, listener::Limits};
 use crate::tls::{Fingerprint, Pins};
 
 /// How long to wait when the system has no more descriptors, before asking again.
@@ -33,24 +25,23 @@ pub(crate) struct Peer {
     pub(crate) party: Option<Party>,
 }
 
-/// A connection after its handshake.
-pub(crate) struct Connection {
-    tls: TlsStream<TcpStream>,
+/// Who is connected, and the permit to be.
+pub(crate) struct Guest {
     peer: Peer,
     /// Held while the connection lives: there are only so many anonymous ones.
     _permit: Option<OwnedSemaphorePermit>,
-    /// Ready when the node stops waiting for connections to end; none after that.
-    cut: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
-impl Connection {
-    fn is_cut(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.cut.as_mut().is_some_and(|cut| cut.as_mut().poll(cx).is_ready()) {
-            self.cut = None;
-        }
-        self.cut.is_none()
+impl Connected for Guest {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        self.peer
     }
 }
+
+/// A connection after its handshake.
+pub(crate) type Inward = Connection<TlsStream<TcpStream>, Guest>;
 
 /// Takes connections and shakes hands, each on its own, so that one that is slow or talks garbage holds up no other.
 pub(crate) struct Acceptor {
@@ -59,7 +50,7 @@ pub(crate) struct Acceptor {
     pub(crate) limits: Limits,
     /// Turns true when connections are to be cut.
     pub(crate) cut: watch::Receiver<bool>,
-    pub(crate) ready: mpsc::Sender<io::Result<Connection>>,
+    pub(crate) ready: mpsc::Sender<io::Result<Inward>>,
 }
 
 impl Acceptor {
@@ -112,52 +103,9 @@ impl Acceptor {
         };
         let mut cut = self.cut.clone();
         // Either way of ending, word or silence, means that the node has stopped.
-        let cut = Box::pin(async move {
+        let cut = async move {
             let _ = cut.wait_for(|cut| *cut).await;
-        });
-        let _ = self.ready.send(Ok(Connection { tls, peer, _permit: permit, cut: Some(cut) })).await;
-    }
-}
-
-impl Connected for Connection {
-    type ConnectInfo = Peer;
-
-    fn connect_info(&self) -> Peer {
-        self.peer
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.is_cut(cx) {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
-        Pin::new(&mut self.tls).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tls).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tls).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tls).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tls).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.tls.is_write_vectored()
+        };
+        let _ = self.ready.send(Ok(Connection::new(tls, Guest { peer, _permit: permit }, cut))).await;
     }
 }

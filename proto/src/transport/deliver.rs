@@ -3,6 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use hippodrome_core::{ids::Party, message::Message};
+use prost::Message as _;
 use tokio::{
     sync::{Semaphore, mpsc},
     task::spawn_blocking,
@@ -10,10 +11,14 @@ use tokio::{
 };
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{accept::Peer, listener::Limits};
+use super::{
+    accept::Peer,
+    listener::Limits,
+    traffic::{Class, Traffic},
+};
 use crate::{
     convert::{Assembly, WireError},
-    pb::{Chunk, Delivered, link_server},
+    pb::{Chunk, Delivered, chunk::Part, link_server},
     tls::Pins,
 };
 
@@ -26,21 +31,40 @@ pub(crate) struct Inbound {
     /// How many messages each party may be delivering at once, over all its connections.
     permits: HashMap<Party, Semaphore>,
     messages: mpsc::Sender<(Party, Message)>,
+    traffic: Arc<Traffic>,
 }
 
 impl Inbound {
-    pub(crate) fn new(limits: Limits, pins: &Pins, messages: mpsc::Sender<(Party, Message)>) -> Self {
+    pub(crate) fn new(
+        limits: Limits,
+        pins: &Pins,
+        messages: mpsc::Sender<(Party, Message)>,
+        traffic: Arc<Traffic>,
+    ) -> Self {
         let permits = pins.values().map(|party| (*party, Semaphore::new(limits.deliveries_per_party))).collect();
-        Self { limits, permits, messages }
+        Self { limits, permits, messages, traffic }
     }
 
     async fn read(&self, mut chunks: Streaming<Chunk>) -> Result<Message, Status> {
         let mut assembly = Assembly::new(self.limits.max_body_bytes);
         let late = |_| Status::deadline_exceeded("the next chunk of the message did not come in time");
+        let mut bytes = 0;
         while let Some(chunk) = timeout(self.limits.chunk_timeout, chunks.message()).await.map_err(late)?? {
+            bytes += len(&chunk);
             assembly.push(chunk).map_err(malformed)?;
         }
-        decode(assembly).await
+        let message = decode(assembly).await?;
+        self.traffic.count_received(Class::of(&message), bytes);
+        Ok(message)
+    }
+}
+
+/// Bytes of the header or of the piece of the body.
+fn len(chunk: &Chunk) -> usize {
+    match &chunk.part {
+        Some(Part::Header(header)) => header.encoded_len(),
+        Some(Part::Records(records)) => records.len(),
+        None => 0,
     }
 }
 

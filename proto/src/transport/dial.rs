@@ -1,6 +1,7 @@
 //! Outbound connections: TCP, then TLS with one pinned certificate, then HTTP/2.
 
 use std::{
+    future::pending,
     io,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -13,7 +14,11 @@ use tokio_rustls::{TlsConnector, client::TlsStream, rustls};
 use tonic::transport::{Channel, Endpoint, Uri};
 use tower::service_fn;
 
-use super::{CONNECTION_WINDOW, STREAM_WINDOW};
+use super::{
+    CONNECTION_WINDOW, STREAM_WINDOW,
+    connection::Connection,
+    traffic::{Alive, Traffic},
+};
 use crate::tls::{self, Fingerprint, NodeCertificate, TlsError};
 
 /// How long TCP and TLS may take together.
@@ -91,6 +96,7 @@ pub(crate) struct Target {
     party: Party,
     tls: TlsConnector,
     address: watch::Receiver<Option<String>>,
+    traffic: Arc<Traffic>,
 }
 
 impl Target {
@@ -102,7 +108,12 @@ impl Target {
         address: watch::Receiver<Option<String>>,
     ) -> Result<Self, TlsError> {
         let tls = TlsConnector::from(Arc::new(tls::client_config(own, expected)?));
-        Ok(Self { party, tls, address })
+        Ok(Self { party, tls, address, traffic: Arc::default() })
+    }
+
+    /// Counts connections there.
+    pub(crate) fn counted(self, traffic: Arc<Traffic>) -> Self {
+        Self { traffic, ..self }
     }
 
     /// `host:port`, if it is known.
@@ -111,13 +122,33 @@ impl Target {
     }
 }
 
-/// Connects to where the target is now.
-pub(crate) async fn dial(target: &Target) -> Result<TlsStream<TcpStream>, ConnectError> {
+/// A connection that ends when its target moves.
+type Outward = Connection<TlsStream<TcpStream>, Alive>;
+
+/// Connects to where the target is now; if it moves meanwhile, to where it moves.
+async fn dial(target: &Target) -> Result<Outward, ConnectError> {
     let party = target.party;
-    let address = target.address().ok_or(ConnectError::NoAddress { party })?;
-    match timeout(CONNECT_TIMEOUT, handshake(target, &address)).await {
-        Ok(connected) => connected,
-        Err(_) => Err(ConnectError::Timeout { party, address, seconds: CONNECT_TIMEOUT.as_secs() }),
+    let mut address_seen = target.address.clone();
+    loop {
+        let address = address_seen.borrow_and_update().clone().ok_or(ConnectError::NoAddress { party })?;
+        let connected = tokio::select! {
+            connected = timeout(CONNECT_TIMEOUT, handshake(target, &address)) => connected,
+            () = moved(&mut address_seen) => continue,
+        };
+        return match connected {
+            Ok(connected) => {
+                let alive = target.traffic.connection();
+                Ok(Connection::new(connected?, alive, async move { moved(&mut address_seen).await }))
+            }
+            Err(_) => Err(ConnectError::Timeout { party, address, seconds: CONNECT_TIMEOUT.as_secs() }),
+        };
+    }
+}
+
+/// Done when the address is another than the one seen last; never if it cannot change any more.
+pub(crate) async fn moved(address_seen: &mut watch::Receiver<Option<String>>) {
+    if address_seen.changed().await.is_err() {
+        pending().await
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use hippodrome_core::{ids::Party, message::Message};
+use prost::Message as _;
 use tokio::{
     sync::{Semaphore, mpsc, watch},
     task::JoinSet,
@@ -15,7 +16,12 @@ use tokio::{
 };
 use tonic::{Code, Status, transport::Channel};
 
-use super::{Target, lazy_channel};
+use super::{
+    Target,
+    dial::moved,
+    lazy_channel,
+    traffic::{Class, Traffic},
+};
 use crate::{
     convert::{CHUNK_LEN, chunks, encode, kind_name},
     pb::{self, link_client::LinkClient},
@@ -47,6 +53,7 @@ pub enum SendError {
 /// A message on its way: encoded once, however often it is tried.
 struct Outgoing {
     kind: &'static str,
+    class: Option<Class>,
     header: pb::Header,
     body: Bytes,
     give_up: Instant,
@@ -55,7 +62,7 @@ struct Outgoing {
 impl Outgoing {
     fn new(message: &Arc<Message>, give_up: Instant) -> Self {
         let (header, body) = encode(message);
-        Self { kind: kind_name(message), header, body, give_up }
+        Self { kind: kind_name(message), class: Class::of(message), header, body, give_up }
     }
 }
 
@@ -77,9 +84,20 @@ impl Link {
         expected: Fingerprint,
         own: &NodeCertificate,
     ) -> Result<Self, TlsError> {
+        Self::counted(party, address, expected, own, Arc::default())
+    }
+
+    fn counted(
+        party: Party,
+        address: Option<String>,
+        expected: Fingerprint,
+        own: &NodeCertificate,
+        traffic: Arc<Traffic>,
+    ) -> Result<Self, TlsError> {
         let (address, address_seen) = watch::channel(address);
-        let channel = lazy_channel(Target::new(party, expected, Some(own), address_seen)?);
-        let courier = Courier { party, client: LinkClient::new(channel) };
+        let target = Target::new(party, expected, Some(own), address_seen.clone())?.counted(Arc::clone(&traffic));
+        let client = LinkClient::new(lazy_channel(target));
+        let courier = Courier { party, client, address: address_seen, traffic };
         let mut lanes = JoinSet::new();
         let bulk = open_lane(&mut lanes, courier.clone(), BULK_IN_FLIGHT);
         let small = open_lane(&mut lanes, courier, SMALL_IN_FLIGHT);
@@ -94,9 +112,14 @@ impl Link {
         lane.try_send(outgoing).map_err(|_| SendError::QueueFull(self.party))
     }
 
-    /// Says where the peer is, from the next connection on.
+    /// Says where the peer is. If it was elsewhere before, the connection there ends, and what it did not answer is
+    /// sent again to the new address at once.
     pub fn set_address(&self, address: String) {
-        self.address.send_replace(Some(address));
+        self.address.send_if_modified(|known| {
+            let moves = known.as_ref() != Some(&address);
+            *known = Some(address);
+            moves
+        });
     }
 }
 
@@ -123,21 +146,31 @@ fn open_lane(lanes: &mut JoinSet<()>, courier: Courier, in_flight: usize) -> mps
 struct Courier {
     party: Party,
     client: LinkClient<Channel>,
+    address: watch::Receiver<Option<String>>,
+    traffic: Arc<Traffic>,
 }
 
 impl Courier {
-    async fn deliver(&self, outgoing: Outgoing) {
+    async fn deliver(mut self, outgoing: Outgoing) {
         let mut backoff = FIRST_BACKOFF;
         let mut last = None;
+        self.address.mark_unchanged();
         while Instant::now() < outgoing.give_up {
             match timeout_at(outgoing.give_up.into(), self.attempt(&outgoing)).await {
-                Ok(Ok(())) => return,
+                Ok(Ok(())) => {
+                    let bytes = outgoing.header.encoded_len() + outgoing.body.len();
+                    return self.traffic.count_sent(outgoing.class, bytes);
+                }
                 Ok(Err(status)) if is_final(&status) => return self.report(&outgoing, Some(&status)),
                 Ok(Err(status)) => last = Some(status),
                 Err(_) => break,
             }
-            sleep_until((Instant::now() + backoff).min(outgoing.give_up).into()).await;
-            backoff = (backoff * 2).min(LONGEST_BACKOFF);
+            let again = (Instant::now() + backoff).min(outgoing.give_up);
+            tokio::select! {
+                () = sleep_until(again.into()) => backoff = (backoff * 2).min(LONGEST_BACKOFF),
+                // Whoever has moved has only just come back.
+                () = moved(&mut self.address) => backoff = FIRST_BACKOFF,
+            }
         }
         self.report(&outgoing, last.as_ref());
     }
@@ -173,6 +206,7 @@ pub(crate) fn explain(status: &Status) -> String {
 /// Links to all other parties.
 pub struct Peers {
     links: HashMap<Party, Link>,
+    traffic: Arc<Traffic>,
 }
 
 impl Peers {
@@ -181,8 +215,15 @@ impl Peers {
         own: &NodeCertificate,
         parties: impl IntoIterator<Item = (Party, Fingerprint)>,
     ) -> Result<Self, TlsError> {
-        let link = |(party, expected)| Ok((party, Link::new(party, None, expected, own)?));
-        Ok(Self { links: parties.into_iter().map(link).collect::<Result<_, TlsError>>()? })
+        let traffic = Arc::default();
+        let link = |(party, expected)| Ok((party, Link::counted(party, None, expected, own, Arc::clone(&traffic))?));
+        let links = parties.into_iter().map(link).collect::<Result<_, TlsError>>()?;
+        Ok(Self { links, traffic })
+    }
+
+    /// What the links count.
+    pub fn traffic(&self) -> Arc<Traffic> {
+        Arc::clone(&self.traffic)
     }
 
     /// Queues a message for one party; see [`Link::send`].

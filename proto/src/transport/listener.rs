@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Server, server::Router};
 
-use super::{CONNECTION_WINDOW, FRAME, STREAM_WINDOW, accept::Acceptor, deliver::Inbound};
+use super::{CONNECTION_WINDOW, FRAME, STREAM_WINDOW, accept::Acceptor, deliver::Inbound, traffic::Traffic};
 use crate::{
     convert::CHUNK_LEN,
     gateway::{Gateway, server::GatewayEnd},
@@ -81,6 +81,7 @@ pub struct Listener {
     limits: Limits,
     messages: mpsc::Sender<(Party, Message)>,
     gateway: Option<Arc<dyn Gateway>>,
+    traffic: Arc<Traffic>,
 }
 
 impl Listener {
@@ -92,13 +93,21 @@ impl Listener {
         limits: Limits,
         messages: mpsc::Sender<(Party, Message)>,
     ) -> Self {
-        Self { tcp, certificate, pins: Arc::new(pins), limits, messages, gateway: None }
+        let traffic = Arc::default();
+        Self { tcp, certificate, pins: Arc::new(pins), limits, messages, gateway: None, traffic }
     }
 
     /// Takes clients, too, which show no certificate and have no more to do with than the gateway.
     #[must_use]
     pub fn with_gateway(mut self, gateway: Arc<dyn Gateway>) -> Self {
         self.gateway = Some(gateway);
+        self
+    }
+
+    /// Counts what comes in there.
+    #[must_use]
+    pub fn with_traffic(mut self, traffic: Arc<Traffic>) -> Self {
+        self.traffic = traffic;
         self
     }
 
@@ -134,7 +143,8 @@ impl Listener {
     }
 
     fn router(&self) -> Router {
-        let inbound = Arc::new(Inbound::new(self.limits.clone(), &self.pins, self.messages.clone()));
+        let traffic = Arc::clone(&self.traffic);
+        let inbound = Arc::new(Inbound::new(self.limits.clone(), &self.pins, self.messages.clone(), traffic));
         let link = LinkServer::new(inbound).max_decoding_message_size(CHUNK_LIMIT);
         let gateway = self
             .gateway

@@ -5,18 +5,21 @@ use std::io;
 use tokio::net::TcpListener;
 
 mod accept;
+mod connection;
 mod deliver;
 mod dial;
 mod link;
 mod listener;
 #[cfg(test)]
 mod tests;
+mod traffic;
 
 pub use dial::ConnectError;
 pub(crate) use dial::{Target, channel, lazy_channel};
 pub(crate) use link::explain;
 pub use link::{Link, Peers, SendError};
 pub use listener::{Limits, Listener, ServeError};
+pub use traffic::{Class, Traffic};
 
 /// HTTP/2 window of one stream: a batch flows without waiting for the other end at 8 MiB a round trip.
 const STREAM_WINDOW: u32 = 8 << 20;

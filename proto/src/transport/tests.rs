@@ -20,7 +20,9 @@ use tokio::{
 };
 use tonic::{Code, Status};
 
-use super::{BindError, ConnectError, Limits, Link, Listener, Peers, SendError, Target, bind, explain, lazy_channel};
+use super::{
+    BindError, Class, ConnectError, Limits, Link, Listener, Peers, SendError, Target, bind, explain, lazy_channel,
+};
 use crate::{
     convert::{CHUNK_LEN, chunks, encode},
     pb::{self, chunk::Part, link_client::LinkClient},
@@ -278,6 +280,68 @@ async fn a_link_follows_its_peer_to_another_address() {
         node.stop().await;
         link.send(&Arc::new(sampler.confirmation(round + 1)), later()).expect("room in the queue");
     }
+}
+
+#[tokio::test]
+async fn a_link_leaves_an_address_where_somebody_still_answers() {
+    let (receiver, sender) = (certificate(), certificate());
+    let known = pins(&[(FIRST, &sender)]);
+    let mut old = Node::start(&receiver, known.clone()).await;
+    let mut new = Node::start(&receiver, known).await;
+    let link = Link::new(SECOND, Some(old.address.clone()), receiver.fingerprint(), &sender).expect("a link");
+    let mut sampler = Sampler::new(25);
+    link.send(&Arc::new(sampler.confirmation(1)), later()).expect("room in the queue");
+    old.receive().await;
+    link.set_address(new.address.clone());
+    link.send(&Arc::new(sampler.confirmation(2)), later()).expect("room in the queue");
+    assert!(matches!(new.receive().await.1, Message::Confirmation(confirmation) if confirmation.round.0 == 2));
+    assert!(old.inbox.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn what_an_old_address_never_answered_goes_to_the_new_one() {
+    let (receiver, sender) = (certificate(), certificate());
+    // Takes connections, as the system does for a process that is stopped, and never says a word.
+    let silent = bind("127.0.0.1:0").await.expect("a free port");
+    let address = silent.local_addr().expect("bound").to_string();
+    let link = Link::new(SECOND, Some(address), receiver.fingerprint(), &sender).expect("a link");
+    let mut sampler = Sampler::new(26);
+    for round in 0..20 {
+        link.send(&Arc::new(sampler.confirmation(round)), later()).expect("room in the queue");
+    }
+    let _connection = timeout(LONG, silent.accept()).await.expect("it connects").expect("a connection");
+    let mut node = Node::start(&receiver, pins(&[(FIRST, &sender)])).await;
+    link.set_address(node.address.clone());
+    for _ in 0..20 {
+        node.receive().await;
+    }
+}
+
+#[tokio::test]
+async fn only_what_has_the_same_size_whoever_takes_part_is_counted() {
+    let (receiver, sender) = (certificate(), certificate());
+    let mut node = Node::start(&receiver, pins(&[(FIRST, &sender)])).await;
+    let peers = Peers::new(&sender, [(SECOND, receiver.fingerprint())]).expect("good certificates");
+    peers.set_address(SECOND, node.address.clone());
+    let traffic = peers.traffic();
+    let mut sampler = Sampler::new(27);
+    peers.send(SECOND, &Arc::new(sampler.batch(5000)), later()).expect("room in the queue");
+    node.receive().await;
+    assert_eq!(traffic.connected(), 1);
+    let confirmation = Arc::new(sampler.confirmation(1));
+    peers.send(SECOND, &confirmation, later()).expect("room in the queue");
+    node.receive().await;
+    // Counted when its delivery is acknowledged, shortly after it has come in.
+    let counted = async {
+        while traffic.sent(Class::Control) == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LONG, counted).await.expect("it is counted");
+    let (header, body) = encode(&confirmation);
+    assert_eq!(traffic.sent(Class::Control), (prost::Message::encoded_len(&header) + body.len()) as u64);
+    assert_eq!(traffic.sent(Class::Noise), 0);
+    assert_eq!(Class::ALL.map(|class| traffic.received(class)), [0, 0]);
 }
 
 #[tokio::test]
