@@ -1,14 +1,18 @@
-//! When to say hello to the coordinator: at once, again until it answers, and again whenever it has fallen silent, since
-//! a coordinator that was restarted knows nobody's address.
+//! When to say hello to the coordinator: at once, and then again and again, all the while. A coordinator that was
+//! restarted knows nobody's address, and one that counts a server as silent learns that it is back.
 
-/// From one hello to the next while there is no answer, milliseconds.
-pub(crate) const AGAIN_MS: u64 = 5_000;
+/// From one hello to the next, milliseconds.
+pub(crate) const HEARTBEAT_MS: u64 = 2_000;
+/// From one complaint to the next that there is no answer, milliseconds.
+const COMPLAINT_MS: u64 = 10_000;
 
 /// What there is to say about a hello that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
     /// The first.
     First,
+    /// One more, of which nobody need be told.
+    Again,
     /// No list of peers has come in all this time.
     Unanswered {
         /// Milliseconds since the first hello.
@@ -26,15 +30,17 @@ pub(crate) struct Greeting {
     silence_ms: u64,
     first_ms: Option<u64>,
     said_ms: u64,
+    complained_ms: u64,
     heard_ms: u64,
     has_peers: bool,
 }
 
 impl Greeting {
-    /// A coordinator that runs rounds speaks several times in each; three periods without a word are silence.
+    /// A coordinator answers a hello, and speaks several times in each round; several periods without a word are
+    /// silence.
     pub(crate) fn new(period_ms: u64) -> Self {
-        let silence_ms = period_ms.saturating_mul(3).max(AGAIN_MS);
-        Self { silence_ms, first_ms: None, said_ms: 0, heard_ms: 0, has_peers: false }
+        let silence_ms = period_ms.saturating_mul(3).max(3 * HEARTBEAT_MS);
+        Self { silence_ms, first_ms: None, said_ms: 0, complained_ms: 0, heard_ms: 0, has_peers: false }
     }
 
     /// The coordinator said something.
@@ -50,14 +56,19 @@ impl Greeting {
     /// Whether to say hello now; if so, it counts as said.
     pub(crate) fn due(&mut self, now_ms: u64) -> Option<Due> {
         let Some(first_ms) = self.first_ms else {
-            (self.first_ms, self.said_ms) = (Some(now_ms), now_ms);
+            (self.first_ms, self.said_ms, self.complained_ms) = (Some(now_ms), now_ms, now_ms);
             return Some(Due::First);
         };
-        let silent_ms = now_ms.saturating_sub(self.heard_ms);
-        if now_ms.saturating_sub(self.said_ms) < AGAIN_MS || (self.has_peers && silent_ms < self.silence_ms) {
+        if now_ms.saturating_sub(self.said_ms) < HEARTBEAT_MS {
             return None;
         }
         self.said_ms = now_ms;
+        let silent_ms = now_ms.saturating_sub(self.heard_ms);
+        let all_is_well = self.has_peers && silent_ms < self.silence_ms;
+        if all_is_well || now_ms.saturating_sub(self.complained_ms) < COMPLAINT_MS {
+            return Some(Due::Again);
+        }
+        self.complained_ms = now_ms;
         let waited_ms = now_ms.saturating_sub(first_ms);
         Some(if self.has_peers { Due::Silent { silent_ms } } else { Due::Unanswered { waited_ms } })
     }
@@ -68,31 +79,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn says_hello_until_peers_come() {
+    fn says_hello_all_the_while_and_complains_until_peers_come() {
         let mut greeting = Greeting::new(1_000);
         assert_eq!(greeting.due(10_000), Some(Due::First));
-        assert_eq!(greeting.due(14_999), None);
-        assert_eq!(greeting.due(15_000), Some(Due::Unanswered { waited_ms: 5_000 }));
-        greeting.on_word(15_001);
-        assert_eq!(greeting.due(20_000), Some(Due::Unanswered { waited_ms: 10_000 }), "a word alone is no answer");
+        assert_eq!(greeting.due(11_999), None);
+        for now_ms in (12_000..20_000).step_by(2_000) {
+            assert_eq!(greeting.due(now_ms), Some(Due::Again));
+            assert_eq!(greeting.due(now_ms + 1_999), None);
+        }
+        assert_eq!(greeting.due(20_000), Some(Due::Unanswered { waited_ms: 10_000 }));
         greeting.on_word(20_001);
+        assert_eq!(greeting.due(30_000), Some(Due::Unanswered { waited_ms: 20_000 }), "a word alone is no answer");
+        greeting.on_word(39_000);
         greeting.on_peers();
-        assert_eq!(greeting.due(25_000), None);
+        assert_eq!(greeting.due(40_000), Some(Due::Again));
     }
 
     #[test]
-    fn says_hello_again_when_the_coordinator_falls_silent() {
+    fn complains_when_the_coordinator_falls_silent() {
         let mut greeting = Greeting::new(4_000);
         assert_eq!(greeting.due(0), Some(Due::First));
-        greeting.on_word(100);
         greeting.on_peers();
-        for now_ms in (100..100_000).step_by(1_000) {
+        for now_ms in (2_000..100_000).step_by(2_000) {
             greeting.on_word(now_ms);
-            assert_eq!(greeting.due(now_ms + 999), None);
+            assert_eq!(greeting.due(now_ms), Some(Due::Again));
         }
-        assert_eq!(greeting.due(99_100 + 11_999), None);
-        assert_eq!(greeting.due(99_100 + 12_000), Some(Due::Silent { silent_ms: 12_000 }));
-        assert_eq!(greeting.due(99_100 + 16_999), None, "not at every chance");
-        assert_eq!(greeting.due(99_100 + 17_000), Some(Due::Silent { silent_ms: 17_000 }));
+        assert_eq!(greeting.due(98_000 + 11_999), Some(Due::Again));
+        assert_eq!(greeting.due(98_000 + 14_000), Some(Due::Silent { silent_ms: 14_000 }));
+        assert_eq!(greeting.due(98_000 + 16_000), Some(Due::Again), "not at every chance");
+        assert_eq!(greeting.due(98_000 + 24_000), Some(Due::Silent { silent_ms: 24_000 }));
     }
 }
