@@ -17,8 +17,11 @@ pub struct CoordinatorConfig {
     pub registry: PathBuf,
     /// Directory of the durable marks, of no other process. Default `coordinator-state`.
     pub state_dir: PathBuf,
-    /// `host:port` to listen on; port 0 takes any free one. Default `127.0.0.1:7400`.
+    /// `host:port` to listen on; port 0 takes the one in `address_file` again, or any free one. Default `127.0.0.1:7400`.
     pub listen: String,
+    /// `host:port` at which `/metrics` answers, for the operator alone. Default: nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<String>,
     /// Where to write the `host:port` that is listened on, once it is. Default: nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address_file: Option<PathBuf>,
@@ -32,6 +35,7 @@ impl Default for CoordinatorConfig {
             registry: "registry.txt".into(),
             state_dir: "coordinator-state".into(),
             listen: "127.0.0.1:7400".into(),
+            metrics: None,
             address_file: None,
         }
     }

@@ -5,6 +5,7 @@
 
 mod config;
 mod gateway;
+mod metrics;
 mod shell;
 
 use std::{
@@ -66,6 +67,12 @@ pub enum CoordinatorError {
     /// The address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The address for metrics cannot be listened on.
+    #[error("`metrics`: {0}")]
+    Metrics(BindError),
+    /// The system does not say where metrics are fetched.
+    #[error("cannot tell where metrics are fetched: {0}")]
+    MetricsAddress(io::Error),
     /// The file that says where the coordinator listens cannot be written.
     #[error("cannot write the coordinator's address to {}: {source}", path.display())]
     AddressFile {

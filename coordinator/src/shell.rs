@@ -1,6 +1,7 @@
 //! What feeds the machine, and carries out what it wants done.
 
 use std::{
+    fs,
     future::{Future, pending},
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -17,22 +18,27 @@ use hippodrome_core::{
 use hippodrome_proto::{
     gateway::RoundEvent,
     tls::{Fingerprint, Pins},
-    transport::{Limits, Listener, Peers, bind},
+    transport::{BindError, Limits, Listener, Peers, bind},
 };
 use hippodrome_store::{
     epoch_file, file::WriteError, key_file::CoordinatorKeys, marks::MarkFile, network_file::NetworkFile, registry_file,
 };
+use hippodrome_telemetry::{Endpoint, register_links, register_process, registry::Registry};
 use tokio::{
+    net::TcpListener,
     sync::{broadcast, mpsc, watch},
     time::sleep,
 };
 
-use crate::{CoordinatorConfig, CoordinatorError, SELF, gateway::Desk, write_address};
+use crate::{CoordinatorConfig, CoordinatorError, SELF, gateway::Desk, metrics::Metrics, write_address};
 
 /// Messages of servers that wait for the machine; when there are more, their senders wait.
 const INBOX: usize = 256;
 /// Events that a client may fall behind before its stream is ended: more than two for every round that is kept.
 const EVENTS: usize = 64;
+/// How often the port of the last start is tried, and the pause between.
+const TAKE_AGAIN: usize = 10;
+const TAKE_AGAIN_PAUSE: Duration = Duration::from_millis(50);
 /// Longest time that the machine is left without a look at the clock, which may be set.
 const LONGEST_WAIT_MS: u64 = 1000;
 
@@ -51,21 +57,33 @@ pub async fn run(config: CoordinatorConfig, shutdown: impl Future<Output = ()> +
         }
         None => Coordinator::new(Arc::clone(&directory), registry, marks),
     };
-    let tcp = bind(&config.listen).await?;
+    let tcp = listen(&config).await?;
     if let Ok(address) = tcp.local_addr() {
         tracing::info!(network = %directory.id(), %address, "the coordinator listens");
         config.address_file.as_deref().map_or(Ok(()), |path| write_address(path, address))?;
     }
+
+    let metrics_tcp = match &config.metrics {
+        Some(address) => Some(bind(address).await.map_err(CoordinatorError::Metrics)?),
+        None => None,
+    };
 
     let certificate = Arc::new(keys.into_certificate());
     let pins = servers(&directory).map(|(party, pinned)| (pinned, party)).collect::<Pins>();
     let peers = Peers::new(&certificate, servers(&directory))?;
     let (messages, inbox) = mpsc::channel(INBOX);
     let (stop, stopping) = watch::channel(false);
-    let shell = Arc::new(Shell::new(directory, machine, peers, config.state_dir));
+    let traffic = peers.traffic();
+    let mut counters = hippodrome_telemetry::registry();
+    let metrics = Metrics::new(machine.status(), &mut counters);
+    register_links(&mut counters, Arc::clone(&traffic));
+    register_process(&mut counters);
+    let _endpoint = metrics_tcp.map(|tcp| open_metrics(tcp, counters)).transpose()?;
+    let shell = Arc::new(Shell::new(directory, machine, metrics, peers, config.state_dir));
     let desk = Desk::new(Arc::clone(&shell), file.to_text().into_bytes(), stopping.clone());
     let limits = Limits { max_body_bytes: largest_body(&shell.directory), ..Limits::default() };
-    let listener = Listener::new(tcp, certificate, pins, limits, messages).with_gateway(Arc::new(desk));
+    let listener = Listener::new(tcp, certificate, pins, limits, messages);
+    let listener = listener.with_traffic(traffic).with_gateway(Arc::new(desk));
 
     let serving = listener.serve(until(stopping.clone()));
     let turning = async {
@@ -83,6 +101,38 @@ pub async fn run(config: CoordinatorConfig, shutdown: impl Future<Output = ()> +
         () = turning => Ok(()),
         () = stopping => Ok(()),
     }
+}
+
+/// Listens. Where any port will do, the one of the last start is taken again if it is free: that is where clients and
+/// servers look.
+async fn listen(config: &CoordinatorConfig) -> Result<TcpListener, BindError> {
+    if let Some(earlier) = earlier_address(config) {
+        // A process that was killed a moment ago may not have let go of its port yet.
+        for _ in 0..TAKE_AGAIN {
+            match bind(&earlier).await {
+                Ok(tcp) => return Ok(tcp),
+                Err(BindError::InUse { .. }) => sleep(TAKE_AGAIN_PAUSE).await,
+                Err(_) => break,
+            }
+        }
+        tracing::warn!(address = earlier, "the port of the last start is in use: clients must be told of another");
+    }
+    bind(&config.listen).await
+}
+
+/// The address to listen on with the port of the last start; none if there was no last start, or a port is asked for.
+fn earlier_address(config: &CoordinatorConfig) -> Option<String> {
+    let host = config.listen.strip_suffix(":0")?;
+    let earlier = fs::read_to_string(config.address_file.as_deref()?).ok()?;
+    let port: u16 = earlier.trim().rsplit_once(':')?.1.parse().ok()?;
+    Some(format!("{host}:{port}"))
+}
+
+/// Answers with what the coordinator counts.
+fn open_metrics(tcp: TcpListener, counters: Registry) -> Result<Endpoint, CoordinatorError> {
+    let endpoint = Endpoint::open(tcp, counters).map_err(CoordinatorError::MetricsAddress)?;
+    tracing::info!(address = %endpoint.address(), "metrics are fetched here");
+    Ok(endpoint)
 }
 
 fn check_pinned(
@@ -121,6 +171,7 @@ pub(crate) fn now_ms() -> u64 {
 pub(crate) struct Shell {
     pub(crate) directory: Arc<Directory>,
     machine: Mutex<Coordinator>,
+    metrics: Mutex<Metrics>,
     peers: Peers,
     state_dir: PathBuf,
     /// One for each input chain.
@@ -128,9 +179,15 @@ pub(crate) struct Shell {
 }
 
 impl Shell {
-    fn new(directory: Arc<Directory>, machine: Coordinator, peers: Peers, state_dir: PathBuf) -> Self {
+    fn new(
+        directory: Arc<Directory>,
+        machine: Coordinator,
+        metrics: Metrics,
+        peers: Peers,
+        state_dir: PathBuf,
+    ) -> Self {
         let events = (0..directory.params().chains).map(|_| broadcast::Sender::new(EVENTS)).collect();
-        Self { directory, machine: Mutex::new(machine), peers, state_dir, events }
+        Self { directory, machine: Mutex::new(machine), metrics: Mutex::new(metrics), peers, state_dir, events }
     }
 
     /// The machine. It is held for moments only: signatures are checked and messages encoded without it.
@@ -161,6 +218,7 @@ impl Shell {
     fn handle(&self, input: Input) {
         let mut machine = self.machine();
         let outputs = machine.handle(now_ms(), input);
+        self.metrics.lock().unwrap_or_else(PoisonError::into_inner).observe(&outputs, machine.status());
         // Clients that subscribe see either the machine before these events, and then them, or after.
         outputs.iter().for_each(|output| self.tell_clients(&machine, output));
         drop(machine);

@@ -1,6 +1,6 @@
 //! What keeps a coordinator from starting, and that it stops.
 
-use std::{future::ready, path::Path, time::Duration};
+use std::{future::ready, os::unix::fs::MetadataExt, path::Path, time::Duration};
 
 use hippodrome_coordinator::{CoordinatorConfig, CoordinatorError, run};
 use hippodrome_core::{
@@ -60,6 +60,7 @@ fn found() -> (TempDir, CoordinatorConfig, Directory) {
         registry: path("registry.txt"),
         state_dir: path("state"),
         listen: "127.0.0.1:0".into(),
+        metrics: None,
         address_file: Some(path("address")),
     };
     let directory = file.verify().expect("signed");
@@ -94,6 +95,31 @@ async fn says_what_keeps_it_from_starting() {
     let _open = MarkFile::open(&config.state_dir).expect("free again");
     let error = refused(config).await;
     assert!(error.to_string().contains("another process uses the state directory"), "{error}");
+}
+
+/// Runs a coordinator until it has written where it listens, and gives that.
+async fn starts(config: &CoordinatorConfig) -> String {
+    let file = config.address_file.clone().expect("set");
+    let (before, (stop, stopped)) = (file.metadata().ok().map(|file| file.ino()), oneshot::channel::<()>());
+    let running = tokio::spawn(run(config.clone(), async { drop(stopped.await) }));
+    let written = async {
+        while file.metadata().ok().map(|file| file.ino()) == before {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, written).await.expect("it listens");
+    drop(stop);
+    timeout(PATIENCE, running).await.expect("in time").expect("no panic").expect("it ends in good order");
+    std::fs::read_to_string(&file).expect("written").trim().to_owned()
+}
+
+#[tokio::test]
+async fn takes_the_port_of_its_last_start_again_if_it_is_free() {
+    let (_root, config, _) = found();
+    let first = starts(&config).await;
+    assert_eq!(starts(&config).await, first);
+    let _taken = bind(&first).await.expect("free");
+    assert_ne!(starts(&config).await, first);
 }
 
 #[tokio::test]

@@ -43,6 +43,9 @@ struct NodeArgs {
     /// Hold this file locked while running, with the process id in it
     #[arg(long, value_name = "FILE")]
     pid_file: Option<PathBuf>,
+    /// Where `/metrics` answers, for you alone
+    #[arg(long, value_name = "HOST:PORT")]
+    metrics: Option<String>,
     /// Stop when standard input ends, and so when whoever started this is gone
     #[arg(long)]
     stop_with_stdin: bool,
@@ -122,7 +125,7 @@ pub(crate) enum NodeError {
 }
 
 pub(crate) async fn run_coordinator(args: CoordinatorArgs) -> Result<(), NodeError> {
-    let mut config: CoordinatorConfig = settings(args.node.config.as_deref(), config::load)?;
+    let mut config: CoordinatorConfig = settings(args.node.config.as_deref(), CoordinatorConfig::load)?;
     let CoordinatorArgs { node, network, key, registry, state_dir, listen, address_file } = args;
     set(&mut config.network, network);
     set(&mut config.key, key);
@@ -130,6 +133,7 @@ pub(crate) async fn run_coordinator(args: CoordinatorArgs) -> Result<(), NodeErr
     set(&mut config.state_dir, state_dir);
     set(&mut config.listen, listen);
     config.address_file = address_file.or(config.address_file);
+    config.metrics = node.metrics.clone().or(config.metrics);
     let Some((_held, stop)) = begin(&node, &config)? else { return Ok(()) };
     Ok(hippodrome_coordinator::run(config, stop).await?)
 }
@@ -144,6 +148,7 @@ pub(crate) async fn run_mixnode(args: MixnodeArgs) -> Result<(), NodeError> {
     set(&mut config.threads, threads);
     config.advertise = advertise.or(config.advertise);
     config.coordinator = coordinator.or(config.coordinator);
+    config.metrics = node.metrics.clone().or(config.metrics);
     let Some((_held, stop)) = begin(&node, &config)? else { return Ok(()) };
     Ok(hippodrome_mixnode::run(config, stop).await?)
 }

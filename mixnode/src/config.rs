@@ -22,6 +22,8 @@ pub struct MixnodeConfig {
     pub advertise: Option<String>,
     /// `host:port` of the coordinator. Default: what the network file says.
     pub coordinator: Option<String>,
+    /// `host:port` at which `/metrics` answers, for the operator alone. Default: nowhere.
+    pub metrics: Option<String>,
     /// Threads that mix and prove; 0, the default, is one for each core.
     pub threads: usize,
 }
@@ -35,6 +37,7 @@ impl Default for MixnodeConfig {
             listen: "127.0.0.1:7701".to_owned(),
             advertise: None,
             coordinator: None,
+            metrics: None,
             threads: 0,
         }
     }

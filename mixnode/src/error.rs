@@ -58,6 +58,9 @@ pub enum MixnodeError {
     /// The address cannot be listened on.
     #[error("`listen`: {0}")]
     Bind(#[from] BindError),
+    /// The address for metrics cannot be listened on.
+    #[error("`metrics`: {0}")]
+    Metrics(BindError),
     /// The own certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),

@@ -8,6 +8,7 @@ mod config;
 mod error;
 mod greeting;
 mod machine;
+mod metrics;
 mod node;
 mod pool;
 

@@ -20,7 +20,8 @@ use tokio::{
 
 use crate::{
     clock::{instant_of, now_ms},
-    greeting::{AGAIN_MS, Due, Greeting},
+    greeting::{Due, Greeting, HEARTBEAT_MS},
+    metrics::Metrics,
     pool::Pool,
 };
 
@@ -38,6 +39,7 @@ pub(crate) struct Machine {
     pub(crate) pool: Pool,
     pub(crate) inbox: Inbox,
     pub(crate) greeting: Greeting,
+    pub(crate) metrics: Metrics,
     /// Where peers reach this server.
     pub(crate) advertised: String,
     /// Where the coordinator is, for the log.
@@ -69,8 +71,9 @@ impl Inbox {
 impl Machine {
     /// Runs until it is told to stop; jobs that run may end first, if that is soon.
     pub(crate) fn run(self, waiting: &Runtime) {
-        let Self { mixer, peers, pool, mut inbox, greeting, advertised, coordinator } = self;
-        let mut driver = Driver { mixer, peers, pool: Some(pool), greeting, advertised, coordinator, jobs_running: 0 };
+        let Self { mixer, peers, pool, mut inbox, greeting, metrics, advertised, coordinator } = self;
+        let pool = Some(pool);
+        let mut driver = Driver { mixer, peers, pool, greeting, metrics, advertised, coordinator, jobs_running: 0 };
         loop {
             driver.greet(now_ms());
             if driver.tick_in_ms(now_ms()) == 0 {
@@ -98,6 +101,7 @@ struct Driver {
     /// None once the node is stopping: no job begins any more.
     pool: Option<Pool>,
     greeting: Greeting,
+    metrics: Metrics,
     advertised: String,
     coordinator: String,
     jobs_running: usize,
@@ -116,6 +120,7 @@ impl Driver {
             Input::Message { .. } | Input::Tick => {}
         }
         for output in self.mixer.handle(now_ms, input) {
+            self.metrics.observe(&output);
             self.perform(output, now_ms);
         }
     }
@@ -142,8 +147,8 @@ impl Driver {
 
     fn set_peers(&mut self, addresses: Vec<String>) {
         self.greeting.on_peers();
-        for (id, address) in (0..).zip(addresses) {
-            // The list has this server's own address too, to which there is no link.
+        // The list has this server's own address too, to which there is no link, and none for who is not known yet.
+        for (id, address) in (0..).zip(addresses).filter(|(_, address)| !address.is_empty()) {
             self.peers.set_address(Party::Server(ServerId(id)), address);
         }
     }
@@ -152,22 +157,23 @@ impl Driver {
         let coordinator = &self.coordinator;
         match self.greeting.due(now_ms) {
             None => return,
+            Some(Due::Again) => {}
             Some(Due::First) => tracing::info!(coordinator, advertised = self.advertised, "saying hello"),
             Some(Due::Unanswered { waited_ms }) => tracing::info!(
                 coordinator,
                 waited_s = waited_ms / 1_000,
-                "no list of peers yet: the coordinator is not there, or waits for other servers; saying hello again"
+                "no list of peers yet: the coordinator is not there, or waits for other servers; saying hello again and again"
             ),
             Some(Due::Silent { silent_ms }) => {
                 tracing::warn!(
                     coordinator,
                     silent_s = silent_ms / 1_000,
-                    "the coordinator is silent; saying hello again"
+                    "the coordinator is silent; saying hello again and again"
                 );
             }
         }
         let hello = Arc::new(Message::Hello(Hello { address: self.advertised.clone() }));
-        self.send(Party::Coordinator, &hello, instant_of(now_ms + AGAIN_MS, now_ms));
+        self.send(Party::Coordinator, &hello, instant_of(now_ms + HEARTBEAT_MS, now_ms));
     }
 
     /// Takes in the results of the jobs that still run; begins none.

@@ -10,9 +10,10 @@ use hippodrome_core::{
 };
 use hippodrome_proto::{
     tls::{Fingerprint, NodeCertificate},
-    transport::{Limits, Listener, Peers, bind},
+    transport::{Limits, Listener, Peers, Traffic, bind},
 };
 use hippodrome_store::{key_file::ServerKeys, marks::MarkFile, network_file::Network};
+use hippodrome_telemetry::{Endpoint, register_links, register_process};
 use rand::{TryRng, rngs::SysRng};
 use tokio::{
     net::TcpListener,
@@ -24,6 +25,7 @@ use crate::{
     MixnodeConfig, MixnodeError,
     greeting::Greeting,
     machine::{Inbox, Machine, waiting_runtime},
+    metrics::Metrics,
     pool::Pool,
 };
 
@@ -42,9 +44,16 @@ pub async fn run(config: MixnodeConfig, shutdown: impl Future<Output = ()> + Sen
     let advertised = advertised(&config, &tcp)?;
     let Identity { directory, mixer, certificate, .. } = identity;
 
+    let metrics_tcp = match &config.metrics {
+        Some(address) => Some(bind(address).await.map_err(MixnodeError::Metrics)?),
+        None => None,
+    };
     let parties: Vec<(Party, Fingerprint)> = others(&directory, mixer.id()).collect();
     let peers = Peers::new(&certificate, parties.iter().copied())?;
     peers.set_address(Party::Coordinator, coordinator.clone());
+    let traffic = peers.traffic();
+    let metrics = Metrics::default();
+    let _endpoint = metrics_tcp.map(|tcp| open_metrics(tcp, &metrics, &traffic)).transpose()?;
     let (pool, results) =
         Pool::new(config.threads).map_err(|source| system("cannot start the mixing threads", source))?;
     let (incoming, messages) = mpsc::channel(INBOX);
@@ -52,11 +61,11 @@ pub async fn run(config: MixnodeConfig, shutdown: impl Future<Output = ()> + Sen
     let inbox = Inbox { messages, results, stop: stopped };
     let greeting = Greeting::new(directory.params().period_ms);
     tracing::info!(network = %directory.id(), server = %mixer.id(), address = %advertised, "mix server starts");
-    let machine = Machine { mixer, peers, pool, inbox, greeting, advertised, coordinator };
+    let machine = Machine { mixer, peers, pool, inbox, greeting, metrics, advertised, coordinator };
     let (thread, ended) = spawn(machine).map_err(|source| system("cannot start the machine's thread", source))?;
 
     let pins = parties.into_iter().map(|(party, fingerprint)| (fingerprint, party)).collect();
-    let listener = Listener::new(tcp, Arc::new(certificate), pins, Limits::default(), incoming);
+    let listener = Listener::new(tcp, Arc::new(certificate), pins, Limits::default(), incoming).with_traffic(traffic);
     let served = listener.serve(async move {
         tokio::select! {
             () = shutdown => {}
@@ -72,6 +81,18 @@ pub async fn run(config: MixnodeConfig, shutdown: impl Future<Output = ()> + Sen
     }
     tracing::info!("mix server has stopped");
     Ok(served?)
+}
+
+/// Answers with what the server counts.
+fn open_metrics(tcp: TcpListener, metrics: &Metrics, traffic: &Arc<Traffic>) -> Result<Endpoint, MixnodeError> {
+    let mut registry = hippodrome_telemetry::registry();
+    metrics.register(&mut registry);
+    register_links(&mut registry, Arc::clone(traffic));
+    register_process(&mut registry);
+    let endpoint =
+        Endpoint::open(tcp, registry).map_err(|source| system("cannot tell where metrics are fetched", source))?;
+    tracing::info!(address = %endpoint.address(), "metrics are fetched here");
+    Ok(endpoint)
 }
 
 /// Starts the machine's thread. The receiver ends when the thread does, in whatever way.

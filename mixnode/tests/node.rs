@@ -102,6 +102,7 @@ impl Network {
             listen: "127.0.0.1:0".to_owned(),
             advertise: None,
             coordinator: Some(address.to_owned()),
+            metrics: None,
             threads: 1,
         }
     }

@@ -97,6 +97,7 @@ impl Network {
             registry: self.path("registry.txt"),
             state_dir: self.path("coordinator-state"),
             listen: "127.0.0.1:0".into(),
+            metrics: None,
             address_file: Some(address_file.clone()),
         };
         let stopped = self.stopped();
@@ -123,6 +124,7 @@ impl Network {
                 listen: "127.0.0.1:0".into(),
                 advertise: None,
                 coordinator: Some(coordinator.to_owned()),
+                metrics: None,
                 threads: 1,
             };
             let stopped = self.stopped();

@@ -1,0 +1,86 @@
+//! What a coordinator counts for its operator: rounds, proofs and epochs, nothing that depends on what users do.
+
+use hippodrome_core::coordinator::{Output, Status};
+use hippodrome_telemetry::{
+    metrics::{counter::Counter, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
+    stage_seconds,
+};
+
+/// The counters of a coordinator.
+pub(crate) struct Metrics {
+    announced: Counter,
+    completed: Counter,
+    failed: Counter,
+    hop_proofs: Counter,
+    mixing: Histogram,
+    epoch: Gauge,
+    servers_up: Gauge,
+    /// What the counters that follow the machine's own stand for already.
+    counted: Counted,
+}
+
+/// Numbers that only grow.
+#[derive(Clone, Copy)]
+struct Counted {
+    completed: u64,
+    hop_proofs: u64,
+}
+
+impl Counted {
+    fn of(status: &Status) -> Self {
+        Self { completed: status.rounds_completed, hop_proofs: status.hops_verified }
+    }
+}
+
+impl Metrics {
+    /// Counts what happens from `status` on, and puts the counters into a registry.
+    pub(crate) fn new(status: &Status, registry: &mut Registry) -> Self {
+        let metrics = Self {
+            announced: Counter::default(),
+            completed: Counter::default(),
+            failed: Counter::default(),
+            hop_proofs: Counter::default(),
+            mixing: stage_seconds(),
+            epoch: Gauge::default(),
+            servers_up: Gauge::default(),
+            counted: Counted::of(status),
+        };
+        metrics.register(registry);
+        metrics
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        registry.register("rounds_announced", "Rounds announced", self.announced.clone());
+        let help = "Rounds whose replies were delivered and on which all servers have reported";
+        registry.register("rounds_completed", help, self.completed.clone());
+        registry.register("rounds_failed", "Rounds announced that ended otherwise", self.failed.clone());
+        let help = "Hop proofs that servers have checked in completed rounds";
+        registry.register("hop_proofs_verified", help, self.hop_proofs.clone());
+        let help = "From the end of collection to the last server's report, of completed rounds";
+        registry.register_with_unit("round_mixing", help, Unit::Seconds, self.mixing.clone());
+        registry.register("epoch_number", "Number of the epoch under way", self.epoch.clone());
+        registry.register("servers_up", "Servers that have said that they are up", self.servers_up.clone());
+    }
+
+    /// Takes notice of what the machine wants done, and of how the network is doing after it.
+    pub(crate) fn observe(&mut self, outputs: &[Output], status: &Status) {
+        for output in outputs {
+            match output {
+                Output::Announced(_) => drop(self.announced.inc()),
+                Output::Failed { .. } => drop(self.failed.inc()),
+                _ => {}
+            }
+        }
+        let now = Counted::of(status);
+        let completed = now.completed.saturating_sub(self.counted.completed);
+        if completed > 0 {
+            self.completed.inc_by(completed);
+            self.mixing.observe(status.mixing_ms as f64 / 1000.0);
+        }
+        self.hop_proofs.inc_by(now.hop_proofs.saturating_sub(self.counted.hop_proofs));
+        self.counted = now;
+        self.epoch.set(status.epoch as i64);
+        self.servers_up.set(status.servers_up.iter().filter(|up| **up).count() as i64);
+    }
+}
