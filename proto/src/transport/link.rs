@@ -2,7 +2,11 @@
 
 use std::{
     collections::HashMap,
-    sync::Arc,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -97,7 +101,7 @@ impl Link {
         let (address, address_seen) = watch::channel(address);
         let target = Target::new(party, expected, Some(own), address_seen.clone())?.counted(Arc::clone(&traffic));
         let client = LinkClient::new(lazy_channel(target));
-        let courier = Courier { party, client, address: address_seen, traffic };
+        let courier = Courier { party, client, address: address_seen, traffic, is_lossy: Arc::default() };
         let mut lanes = JoinSet::new();
         let bulk = open_lane(&mut lanes, courier.clone(), BULK_IN_FLIGHT);
         let small = open_lane(&mut lanes, courier, SMALL_IN_FLIGHT);
@@ -148,6 +152,8 @@ struct Courier {
     client: LinkClient<Channel>,
     address: watch::Receiver<Option<String>>,
     traffic: Arc<Traffic>,
+    /// Whether the last message that was settled was lost.
+    is_lossy: Arc<AtomicBool>,
 }
 
 impl Courier {
@@ -157,10 +163,7 @@ impl Courier {
         self.address.mark_unchanged();
         while Instant::now() < outgoing.give_up {
             match timeout_at(outgoing.give_up.into(), self.attempt(&outgoing)).await {
-                Ok(Ok(())) => {
-                    let bytes = outgoing.header.encoded_len() + outgoing.body.len();
-                    return self.traffic.count_sent(outgoing.class, bytes);
-                }
+                Ok(Ok(())) => return self.delivered(&outgoing),
                 Ok(Err(status)) if is_final(&status) => return self.report(&outgoing, Some(&status)),
                 Ok(Err(status)) => last = Some(status),
                 Err(_) => break,
@@ -180,10 +183,22 @@ impl Courier {
         self.client.clone().deliver(stream).await.map(drop)
     }
 
-    /// Says which kind of message was lost, and nothing of its contents.
+    fn delivered(&self, outgoing: &Outgoing) {
+        self.traffic.count_sent(outgoing.class, outgoing.header.encoded_len() + outgoing.body.len());
+        if self.is_lossy.swap(false, Ordering::Relaxed) {
+            tracing::info!(peer = %self.party, "messages are delivered again");
+        }
+    }
+
+    /// Says which kind of message was lost, and nothing of its contents; of a peer that is away, the first one only.
     fn report(&self, outgoing: &Outgoing, status: Option<&Status>) {
+        let (peer, kind) = (self.party, outgoing.kind);
         let reason = status.map_or_else(|| "no answer before the deadline".to_owned(), explain);
-        tracing::warn!(peer = %self.party, kind = outgoing.kind, reason, "a message was not delivered");
+        if self.is_lossy.swap(true, Ordering::Relaxed) {
+            tracing::debug!(%peer, kind, reason, "a message was not delivered");
+        } else {
+            tracing::warn!(%peer, kind, reason, "a message was not delivered; further ones are not mentioned");
+        }
     }
 }
 
@@ -197,10 +212,24 @@ pub(crate) fn explain(status: &Status) -> String {
     let mut text = status.message().to_owned();
     let mut cause = std::error::Error::source(status);
     while let Some(error) = cause {
-        text = error.to_string();
+        text = in_words(error);
         cause = if error.is::<super::ConnectError>() { None } else { error.source() };
     }
     text
+}
+
+/// What an error says; a connection that its other end dropped gets plainer words than its library has.
+fn in_words(error: &(dyn std::error::Error + 'static)) -> String {
+    let dropped = |error: &io::Error| {
+        matches!(
+            error.kind(),
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+        )
+    };
+    match error.downcast_ref::<io::Error>() {
+        Some(error) if dropped(error) => "the other end has dropped it".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 /// Links to all other parties.
