@@ -36,6 +36,7 @@ use hippodrome_core::{
     marks::Marks,
 };
 use hippodrome_crypto::signing::PublicKey;
+use hippodrome_proto::transport::ConnectError;
 use hippodrome_store::key_file::{ClientKeys, KeyFileError};
 use tokio::sync::mpsc;
 
@@ -45,7 +46,7 @@ pub use self::{
 };
 use self::{state::Store, voice::PersonVoice};
 use crate::{
-    clock::now_ms,
+    clock::{Backoff, now_ms},
     session::{Session, SessionError},
     uplink::Uplink,
 };
@@ -135,6 +136,11 @@ pub enum PersonEvent {
         round: u64,
         /// Why.
         reason: String,
+    },
+    /// What was sent in a round has come back, as it does when all is well.
+    RoundCompleted {
+        /// The round.
+        round: u64,
     },
     /// Nothing useful came back from a round; what was sent in it is sent again.
     RoundFailed {
@@ -277,10 +283,35 @@ impl Person {
         self.0.seat.public()
     }
 
-    /// Takes part in the network until `shutdown` is done; the coordinator is at `host:port`.
+    /// Takes part in the network until `shutdown` is done; the coordinator is at `host:port`. While it does not answer
+    /// there, connecting is tried again.
     pub async fn run(&self, address: &str, shutdown: impl Future<Output = ()> + Send) -> Result<(), SessionError> {
-        let uplink = Uplink::connect(Arc::clone(&self.0.directory), address).await?;
+        tokio::pin!(shutdown);
+        let uplink = tokio::select! {
+            uplink = self.connect(address) => uplink?,
+            () = &mut shutdown => return Ok(()),
+        };
         self.run_over(uplink, shutdown).await
+    }
+
+    async fn connect(&self, address: &str) -> Result<Uplink, SessionError> {
+        let mut backoff = Backoff::new();
+        loop {
+            let error = match Uplink::connect(Arc::clone(&self.0.directory), address).await {
+                Ok(uplink) => return Ok(uplink),
+                Err(error) => error,
+            };
+            if !matches!(error, ConnectError::Unreachable { .. } | ConnectError::Timeout { .. }) {
+                return Err(error.into());
+            }
+            self.tell(PersonEvent::Interrupted { reason: error.to_string() })?;
+            backoff.wait().await;
+        }
+    }
+
+    fn tell(&self, event: PersonEvent) -> Result<(), SessionError> {
+        self.lock().map_err(|error| SessionError::Voice(error.into()))?.tell(event);
+        Ok(())
     }
 
     /// Takes part over a connection that others may use, too.

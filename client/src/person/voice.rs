@@ -52,16 +52,24 @@ impl Voice for PersonVoice {
     fn replies(&mut self, round: Round, replies: Vec<SlotReply>) -> Result<(), VoiceError> {
         let slots = self.in_flight.remove(&round).unwrap_or_default();
         let mut inner = self.person.lock()?;
+        let mut is_whole = true;
         for (dummy, reply) in slots.into_iter().zip(replies) {
             match (dummy, reply) {
                 (Some(dummy), reply) => {
                     if !reply.is_ok_and(|content| dummy.is_echo(&content)) {
+                        is_whole = false;
                         inner.tell(PersonEvent::RoundFailed { round: round.0, reason: BROKEN.into() });
                     }
                 }
                 (None, Ok(content)) => inner.change(|conversation| conversation.receive(round.0, &content))?,
-                (None, Err(broken)) => inner.lose(round, &broken.to_string())?,
+                (None, Err(broken)) => {
+                    is_whole = false;
+                    inner.lose(round, &broken.to_string())?;
+                }
             }
+        }
+        if is_whole {
+            inner.tell(PersonEvent::RoundCompleted { round: round.0 });
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 mod command;
 mod screen;
 mod seat;
+mod troubles;
 
 use std::{
     future::pending,
@@ -23,6 +24,7 @@ use self::{
     command::{HELP, Input},
     screen::{Screen, UNREADABLE},
     seat::SeatError,
+    troubles::{Kind, Troubles},
 };
 use crate::{
     network_dir::{NetworkDir, NetworkDirError},
@@ -118,15 +120,13 @@ struct Chat {
     invite_wanted: bool,
     /// The last round taken part in.
     round: Option<u64>,
-    /// What was last said to be wrong.
-    trouble: Option<String>,
-    interrupted: bool,
+    troubles: Troubles,
 }
 
 impl Chat {
     fn new(person: Person, name: String) -> Self {
         let screen = Screen(io::stdout());
-        Self { person, name, screen, invite_wanted: false, round: None, trouble: None, interrupted: false }
+        Self { person, name, screen, invite_wanted: false, round: None, troubles: Troubles::default() }
     }
 
     /// Shows where things stand, and the end of the history.
@@ -266,7 +266,7 @@ impl Chat {
             None => "has not taken part in a round yet".into(),
         });
         lines.push(format!("{} texts not delivered", self.undelivered()?));
-        lines.extend(self.trouble.as_ref().map(|trouble| format!("last trouble: {trouble}")));
+        lines.extend(self.troubles.last().map(|trouble| format!("last trouble: {trouble}")));
         Ok(self.screen.note(&lines.join("\n"))?)
     }
 
@@ -274,7 +274,7 @@ impl Chat {
         match event {
             PersonEvent::Submitted { round } => self.round = Some(round),
             PersonEvent::Joined { epoch } => {
-                if self.trouble.take().is_some() {
+                if self.troubles.end(Kind::NotBegun) {
                     self.screen.note(&format!("the network is there, in epoch {epoch}"))?;
                 }
                 if self.invite_wanted {
@@ -282,23 +282,29 @@ impl Chat {
                 }
             }
             PersonEvent::Connected => {
-                if std::mem::take(&mut self.interrupted) {
-                    self.trouble = None;
+                if self.troubles.end(Kind::Disconnected) {
                     self.screen.note("connected again")?;
                 }
             }
+            PersonEvent::RoundCompleted { round } => {
+                self.troubles.end(Kind::SatOut);
+                if self.troubles.end(Kind::Lost) {
+                    self.screen.note(&format!("all is well again: round {round} brought its replies"))?;
+                }
+            }
             PersonEvent::Waiting { servers_up, servers } => {
-                self.complain(format!("the network has not begun: {servers_up} of {servers} servers are up"))?;
+                let trouble = format!("the network has not begun: {servers_up} of {servers} servers are up");
+                self.complain(Kind::NotBegun, trouble)?;
             }
             PersonEvent::Interrupted { reason } => {
-                self.interrupted = true;
-                self.complain(format!("no connection, trying again: {reason}"))?;
+                self.complain(Kind::Disconnected, format!("no connection, trying again and again: {reason}"))?;
             }
             PersonEvent::SatOut { round, reason } => {
-                self.complain(format!("took no part in round {round}: {reason}"))?;
+                self.complain(Kind::SatOut, format!("took no part in round {round}: {reason}"))?;
             }
             PersonEvent::RoundFailed { round, reason } => {
-                self.complain(format!("round {round} brought nothing, what was in it goes again: {reason}"))?;
+                let trouble = format!("round {round} brought nothing, what was in it goes again: {reason}");
+                self.complain(Kind::Lost, trouble)?;
             }
             PersonEvent::Established { safety } => self.screen.note(&format!(
                 "you talk to each other now; your partner sees the same safety number if nobody is between:\n{safety}"
@@ -312,13 +318,12 @@ impl Chat {
         Ok(())
     }
 
-    /// Says what is wrong, once.
-    fn complain(&mut self, trouble: String) -> io::Result<()> {
-        if self.trouble.as_ref() != Some(&trouble) {
-            self.screen.note(&trouble)?;
-            self.trouble = Some(trouble);
+    /// Says what is wrong, once until it is over.
+    fn complain(&mut self, kind: Kind, trouble: String) -> io::Result<()> {
+        match self.troubles.begin(kind, &trouble) {
+            true => self.screen.note(&trouble),
+            false => Ok(()),
         }
-        Ok(())
     }
 }
 
