@@ -1,6 +1,6 @@
 //! What a coordinator counts for its operator: rounds, proofs and epochs, nothing that depends on what users do.
 
-use hippodrome_core::coordinator::{Output, Status};
+use hippodrome_core::coordinator::{Coordinator, Output, Status};
 use hippodrome_telemetry::{
     metrics::{counter::Counter, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
@@ -15,6 +15,7 @@ pub(crate) struct Metrics {
     hop_proofs: Counter,
     mixing: Histogram,
     epoch: Gauge,
+    amendment: Gauge,
     servers_up: Gauge,
     /// What the counters that follow the machine's own stand for already.
     counted: Counted,
@@ -43,6 +44,7 @@ impl Metrics {
             hop_proofs: Counter::default(),
             mixing: stage_seconds(),
             epoch: Gauge::default(),
+            amendment: Gauge::default(),
             servers_up: Gauge::default(),
             counted: Counted::of(status),
         };
@@ -60,11 +62,13 @@ impl Metrics {
         let help = "From the end of collection to the last server's report, of completed rounds";
         registry.register_with_unit("round_mixing", help, Unit::Seconds, self.mixing.clone());
         registry.register("epoch_number", "Number of the epoch under way", self.epoch.clone());
+        let help = "Number of the epoch's amendment, 0 if nobody was struck in it";
+        registry.register("amendment_number", help, self.amendment.clone());
         registry.register("servers_up", "Servers that have said that they are up", self.servers_up.clone());
     }
 
     /// Takes notice of what the machine wants done, and of how the network is doing after it.
-    pub(crate) fn observe(&mut self, outputs: &[Output], status: &Status) {
+    pub(crate) fn observe(&mut self, outputs: &[Output], machine: &Coordinator) {
         for output in outputs {
             match output {
                 Output::Announced(_) => drop(self.announced.inc()),
@@ -72,6 +76,7 @@ impl Metrics {
                 _ => {}
             }
         }
+        let status = machine.status();
         let now = Counted::of(status);
         let completed = now.completed.saturating_sub(self.counted.completed);
         if completed > 0 {
@@ -81,6 +86,7 @@ impl Metrics {
         self.hop_proofs.inc_by(now.hop_proofs.saturating_sub(self.counted.hop_proofs));
         self.counted = now;
         self.epoch.set(status.epoch as i64);
+        self.amendment.set(machine.roster().map_or(0, |roster| roster.id().amendment.into()));
         self.servers_up.set(status.servers_up.iter().filter(|up| **up).count() as i64);
     }
 }

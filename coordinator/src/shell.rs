@@ -218,7 +218,7 @@ impl Shell {
     fn handle(&self, input: Input) {
         let mut machine = self.machine();
         let outputs = machine.handle(now_ms(), input);
-        self.metrics.lock().unwrap_or_else(PoisonError::into_inner).observe(&outputs, machine.status());
+        self.metrics.lock().unwrap_or_else(PoisonError::into_inner).observe(&outputs, &machine);
         // Clients that subscribe see either the machine before these events, and then them, or after.
         outputs.iter().for_each(|output| self.tell_clients(&machine, output));
         drop(machine);

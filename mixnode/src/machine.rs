@@ -7,7 +7,7 @@ use std::{
 };
 
 use hippodrome_core::{
-    ids::{Party, ServerId},
+    ids::{ChainId, Layer, Party, Place, RosterId, Round, ServerId, Stage},
     message::{Hello, Message},
     mixer::{Input, JobDone, Mixer, Notice, Output},
 };
@@ -21,7 +21,7 @@ use tokio::{
 use crate::{
     clock::{instant_of, now_ms},
     greeting::{Due, Greeting, HEARTBEAT_MS},
-    metrics::Metrics,
+    metrics::{Metrics, kind},
     pool::Pool,
 };
 
@@ -193,10 +193,34 @@ impl Driver {
 /// Nothing in a notice is about a user.
 fn log(notice: &Notice) {
     match notice {
-        Notice::Epoch { .. } | Notice::Amended { .. } => tracing::info!("{notice}"),
-        Notice::Announced(_) | Notice::RoundOver(_) | Notice::Ignored { .. } => tracing::debug!("{notice}"),
-        Notice::Aborted { .. } | Notice::AbortedBy { .. } | Notice::RepliesReplaced { .. } | Notice::Refused { .. } => {
-            tracing::warn!("{notice}")
+        Notice::Epoch { number, clients } => tracing::info!(epoch = number, clients, "an epoch has begun"),
+        Notice::Amended { roster, active } => {
+            let RosterId { epoch, amendment } = roster;
+            tracing::info!(epoch, amendment, active, "the epoch is amended");
         }
+        Notice::Announced(round) => tracing::debug!(round = round.0, "announced"),
+        Notice::RoundOver(round) => tracing::debug!(round = round.0, "over"),
+        Notice::Aborted { stage, reason } => {
+            let Stage { round: Round(round), layer: Layer(layer), chain: ChainId(chain) } = stage;
+            tracing::warn!(round, layer, chain, reason = kind(reason), why = %reason, "this server releases nothing more");
+        }
+        Notice::AbortedBy { server, stage, reason } => {
+            let Stage { round: Round(round), layer: Layer(layer), chain: ChainId(chain) } = stage;
+            let (server, reason, why) = (server.0, kind(reason), reason.to_string());
+            tracing::warn!(round, layer, chain, server, reason, why, "another server releases nothing more");
+        }
+        Notice::RepliesReplaced { place: Place { stage, position } } => {
+            let Stage { round: Round(round), layer: Layer(layer), chain: ChainId(chain) } = stage;
+            let position = position.0;
+            tracing::warn!(
+                round,
+                layer,
+                chain,
+                position,
+                "replies were wrong or late, and are replaced by random bytes"
+            );
+        }
+        Notice::Refused { why } => tracing::warn!(why, "a call of the coordinator is refused"),
+        Notice::Ignored { what } => tracing::debug!(what, "ignored"),
     }
 }

@@ -30,7 +30,7 @@ pub(crate) struct Metrics {
     failed: Family<Reason, Counter>,
     hop_proofs: Counter,
     epoch: Gauge,
-    servers_active: Gauge,
+    amendment: Gauge,
     mixing: Stage,
     /// What was first wrong in each round that is under way.
     troubles: BTreeMap<Round, &'static str>,
@@ -54,8 +54,8 @@ impl Metrics {
         let help = "Hop proofs of other servers that this server has checked";
         registry.register("hop_proofs_verified", help, self.hop_proofs.clone());
         registry.register("epoch_number", "Number of the epoch that this server is in", self.epoch.clone());
-        let help = "Servers that take part in rounds from now on";
-        registry.register("servers_active", help, self.servers_active.clone());
+        let help = "Number of the epoch's amendment, 0 if nobody was struck in it";
+        registry.register("amendment_number", help, self.amendment.clone());
         let help = "From the end of collection to this server's last message of the round";
         registry.register_with_unit("round_mixing", help, Unit::Seconds, self.mixing.0.clone());
     }
@@ -78,8 +78,11 @@ impl Metrics {
 
     fn observe_notice(&mut self, notice: &Notice) {
         match notice {
-            Notice::Epoch { number, .. } => drop(self.epoch.set(*number as i64)),
-            Notice::Amended { active, .. } => drop(self.servers_active.set(*active as i64)),
+            Notice::Epoch { number, .. } => {
+                self.epoch.set(*number as i64);
+                self.amendment.set(0);
+            }
+            Notice::Amended { roster, .. } => drop(self.amendment.set(roster.amendment.into())),
             Notice::Announced(_) => drop(self.announced.inc()),
             Notice::Aborted { stage, reason } => self.trouble(stage.round, kind(reason)),
             Notice::AbortedBy { stage, .. } => self.trouble(stage.round, "aborted_by_another"),
@@ -105,7 +108,7 @@ impl Metrics {
 }
 
 /// The kind of a reason in one word, without whom it names.
-fn kind(reason: &AbortReason) -> &'static str {
+pub(crate) fn kind(reason: &AbortReason) -> &'static str {
     match reason {
         AbortReason::Deadline(Awaited::Input) => "late_input",
         AbortReason::Deadline(Awaited::InputSignatures) => "late_input_signatures",

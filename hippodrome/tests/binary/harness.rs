@@ -4,7 +4,7 @@ use std::{
     ffi::OsStr,
     fmt::Debug,
     fs::{self, File, TryLockError},
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Output, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
@@ -74,11 +74,16 @@ impl Running {
     /// Starts the binary with pipes for its input and output; errors go to this test's.
     pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the binary starts");
-        let (lines, receiver) = channel();
-        let stdout = BufReader::new(child.stdout.take().expect("its output is a pipe"));
-        std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| lines.send(line)));
+        let lines = lines_of(child.stdout.take().expect("its output is a pipe"));
         let stdin = child.stdin.take();
-        Self { child, stdin, lines: receiver, seen: Vec::new() }
+        Self { child, stdin, lines, seen: Vec::new() }
+    }
+
+    /// Starts the binary; its lines are those of its log.
+    pub(crate) fn start_logging(mut command: Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+        let lines = lines_of(child.stderr.take().expect("its log is a pipe"));
+        Self { child, stdin: None, lines, seen: Vec::new() }
     }
 
     /// Types a line.
@@ -138,6 +143,16 @@ impl Running {
     pub(crate) fn ends_well(&mut self) -> bool {
         eventually("its end", || self.child.try_wait().expect("it is our child")).success()
     }
+}
+
+/// Lines as they come.
+fn lines_of(output: impl Read + Send + 'static) -> Receiver<String> {
+    let (lines, receiver) = channel();
+    std::thread::spawn(move || {
+        // Read to its end also when nobody wants more of it, so that the process is not held up.
+        BufReader::new(output).lines().map_while(Result::ok).for_each(|line| drop(lines.send(line)));
+    });
+    receiver
 }
 
 impl Drop for Running {

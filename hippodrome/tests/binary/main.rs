@@ -4,5 +4,6 @@ mod by_hand;
 mod demo;
 mod harness;
 mod nodes;
+mod operating;
 mod refusals;
 mod testnet;

@@ -11,6 +11,16 @@ pub(crate) struct Testnet {
 }
 
 impl Testnet {
+    /// A network whose nodes log what `filter` lets through.
+    pub(crate) fn up_logging(filter: &str) -> Self {
+        let place = tempfile::tempdir().expect("a temporary directory");
+        let net = Self { dir: place.path().join("net"), _place: place };
+        let mut command = hippodrome(["testnet", "up", "--dir", net.dir(), "--period", "400ms"]);
+        command.args(["--servers", "3", "--chains", "1", "--layers", "1"]).env("RUST_LOG", filter);
+        assert!(command.output().expect("the binary ends").status.success());
+        net
+    }
+
     pub(crate) fn up(more: &[&str]) -> Self {
         let place = tempfile::tempdir().expect("a temporary directory");
         let net = Self { dir: place.path().join("net"), _place: place };
@@ -51,7 +61,7 @@ fn is_code(line: &str) -> bool {
 }
 
 /// Alice's and Bob's chats, with a conversation between them.
-fn introduce(net: &Testnet) -> (Running, Running) {
+pub(crate) fn introduce(net: &Testnet) -> (Running, Running) {
     let (mut alice, mut bob) = (net.chat("alice"), net.chat("bob"));
     alice.type_line("invite");
     let code = alice.wait_for("a code", is_code);
