@@ -8,9 +8,11 @@ use hippodrome_crypto::{
     group::Element,
     hash::Digest,
     hop::{HopProof, HopPublic},
+    merkle::{InclusionProof, RangeProof},
     signing::{PublicKey, Signature},
 };
 
+pub use crate::claim::{NoiseClaim, ShownSubmission};
 use crate::ids::{Layer, Place, Position, RosterId, Round, ServerId, Stage};
 
 /// Any message between servers and the coordinator.
@@ -39,7 +41,11 @@ pub enum Message {
     InputOffer(InputOffer),
     InputSignature(InputSignature),
     InputRoot(InputRoot),
+    NoiseReceipt(NoiseReceipt),
+    Receipts(Receipts),
     Confirmation(Confirmation),
+    NoiseClaim(NoiseClaim),
+    NoiseAnswer(NoiseAnswer),
     Batch(Batch),
     Proof(Proof),
     Parcel(Parcel),
@@ -313,6 +319,10 @@ pub struct InputCommitment {
     pub keys: Digest,
     /// Digest of the entries: it binds origins and signatures too.
     pub entries: Digest,
+    /// Digest of the fingerprints of the keys, in order; of none in layer 0.
+    pub fingerprints: Digest,
+    /// Digest of the keys that came in two parcels and were left out; of none in layer 0.
+    pub left_out: Digest,
 }
 
 /// First server → members of its chain: this is our input.
@@ -324,6 +334,8 @@ pub struct InputOffer {
     pub signature: Signature,
     /// Key, body digest, author or source, and signature of knowledge of each record, fixed-size.
     pub entries: Vec<u8>,
+    /// Such entries of records whose keys came in two parcels: all copies are left out.
+    pub left_out: Vec<u8>,
 }
 
 /// Member → first server: signature on the input.
@@ -342,6 +354,57 @@ pub struct InputRoot {
     pub input: InputCommitment,
     /// One signature a member, in chain order.
     pub signatures: Vec<Signature>,
+    /// Fingerprints of the input's keys, in order, 4 bytes each; none in layer 0, where owners get branches.
+    pub fingerprints: Vec<u8>,
+    /// The keys that were left out, with their copies.
+    pub left_out: Vec<Element>,
+}
+
+/// First server of an input chain → a server: your noise is in the chain's input, as all members have signed it.
+#[derive(Clone, Debug)]
+pub struct NoiseReceipt {
+    /// Round and input chain (layer 0).
+    pub stage: Stage,
+    /// Place of the first of the server's records in the input; the others follow it, slot by slot.
+    pub start: u32,
+    /// From the records to the input's root.
+    pub branch: RangeProof,
+}
+
+/// First server of an input chain → coordinator: what is in the input, so that each client can be shown its own part.
+#[derive(Clone, Debug)]
+pub struct Receipts {
+    /// The input.
+    pub input: InputCommitment,
+    /// One signature a member, in chain order.
+    pub signatures: Vec<Signature>,
+    /// Author, slot and leaf of each record, fixed-size, in order.
+    pub records: Vec<u8>,
+}
+
+/// First server of a chain → all active servers, to a claim that one of its records is missing: what there is of it.
+#[derive(Clone, Debug)]
+pub struct NoiseAnswer {
+    /// The claim, which may not have come to everybody.
+    pub claim: NoiseClaim,
+    /// The chain whose first server answers.
+    pub stage: Stage,
+    /// The answer.
+    pub shown: ShownPart,
+}
+
+/// What the first server of a chain has of a record that is claimed to have come or not to have come.
+#[derive(Clone, Debug)]
+pub enum ShownPart {
+    /// The record is in the chain's input.
+    Input {
+        /// Its place.
+        index: u32,
+        /// From the record to the input's root.
+        path: InclusionProof,
+    },
+    /// The signed parcel in which the record should have come.
+    Parcel(Parcel),
 }
 
 /// Server → all active servers: "this is the vector of input roots of the layer that I have seen".
@@ -497,6 +560,21 @@ pub enum AbortReason {
     /// The server cannot keep its durable marks.
     #[error("the server cannot write its durable marks")]
     Storage,
+    /// The chain's input would lack noise of an active server.
+    #[error("the noise of {0} is not among what was submitted to the chain")]
+    NoiseLeftOut(ServerId),
+    /// The first server of an input chain has not shown that this server's noise is in it.
+    #[error("{0} has not shown that all noise of this server is in the chain's input")]
+    NoReceipt(ServerId),
+    /// Noise of this server is missing, and nothing that it could show would say whose fault that is.
+    #[error("noise of this server is missing from the input")]
+    NoiseMissing,
+    /// A record that was claimed to be missing was dropped.
+    #[error("{0} dropped a record of noise")]
+    DroppedNoise(ServerId),
+    /// A signed claim does not hold.
+    #[error("{0} claimed that noise is missing, falsely")]
+    FalseClaim(ServerId),
 }
 
 /// What a server waited for when a deadline passed.
@@ -515,11 +593,29 @@ pub enum Awaited {
     Proofs,
     #[error("the replies")]
     Replies,
+    #[error("what is left of a record that is claimed to be missing")]
+    Answer,
 }
 
 impl EpochPlan {
     fn body_len(&self) -> usize {
         self.registry.len() * 32 + std::mem::size_of_val(&*self.standings)
+    }
+}
+
+impl NoiseAnswer {
+    fn body_len(&self) -> usize {
+        let shown = match &self.shown {
+            ShownPart::Input { path, .. } => std::mem::size_of_val(&*path.0),
+            ShownPart::Parcel(parcel) => parcel.records.len(),
+        };
+        self.claim.body_len() + shown
+    }
+}
+
+impl InputRoot {
+    fn body_len(&self) -> usize {
+        self.fingerprints.len() + std::mem::size_of_val(&*self.left_out)
     }
 }
 
@@ -535,7 +631,12 @@ impl Message {
             Self::DescriptorProposal(message) => hop_keys(&message.keys),
             Self::Noise(message) => message.submissions.len(),
             Self::Submissions(message) => message.submissions.len(),
-            Self::InputOffer(message) => message.entries.len(),
+            Self::InputOffer(message) => message.entries.len() + message.left_out.len(),
+            Self::InputRoot(message) => message.body_len(),
+            Self::Receipts(message) => message.records.len(),
+            Self::NoiseClaim(message) => message.body_len(),
+            Self::NoiseReceipt(message) => std::mem::size_of_val(&*message.branch.0),
+            Self::NoiseAnswer(message) => message.body_len(),
             Self::Batch(message) => message.records.len(),
             Self::Proof(message) => message.proof.len() + std::mem::size_of_val(&*message.keys),
             Self::Parcel(message) => message.records.len(),
@@ -571,6 +672,10 @@ impl Message {
             Self::InputOffer(message) => Some(message.input.stage.round),
             Self::InputSignature(message) => Some(message.stage.round),
             Self::InputRoot(message) => Some(message.input.stage.round),
+            Self::NoiseReceipt(message) => Some(message.stage.round),
+            Self::Receipts(message) => Some(message.input.stage.round),
+            Self::NoiseClaim(message) => Some(message.record.stage.round),
+            Self::NoiseAnswer(message) => Some(message.stage.round),
             Self::Confirmation(message) => Some(message.round),
             Self::Batch(message) => Some(message.batch.place.stage.round),
             Self::Proof(message) => Some(message.batch.place.stage.round),

@@ -10,7 +10,7 @@ use crate::{
     ids::{Author, ChainId, ClientId, Round},
     marks::{Act, Once},
     roster::Roster,
-    submission::{Access, Composer, ReplyBroken, ReplyRoute},
+    submission::{Access, Composed, Composer, ReplyBroken, ReplyRoute},
     wire::{FRAME_LEN, Sizes},
 };
 
@@ -113,7 +113,7 @@ impl Participant {
         let mut records = Vec::with_capacity(self.sizes.submission * accesses.len());
         let mut routes = Vec::with_capacity(accesses.len());
         for (slot, access) in accesses.iter().enumerate() {
-            let (submission, route) = composer.compose(slot as u16, access, rng);
+            let Composed { submission, route, .. } = composer.compose(slot as u16, access, rng);
             records.extend(submission.encode());
             routes.push(route);
         }

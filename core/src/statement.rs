@@ -24,6 +24,8 @@ pub fn input(descriptor: &Digest, input: &InputCommitment) -> Digest {
         .digest(&input.root)
         .digest(&input.keys)
         .digest(&input.entries)
+        .digest(&input.fingerprints)
+        .digest(&input.left_out)
         .finish()
 }
 
@@ -99,6 +101,11 @@ pub fn abort_code(reason: &AbortReason) -> (u8, u16) {
         AbortReason::LayerDidNotOpen => (4, 0),
         AbortReason::ActedBefore => (5, 0),
         AbortReason::Storage => (6, 0),
+        AbortReason::NoiseLeftOut(server) => (16, server.0),
+        AbortReason::NoReceipt(server) => (17, server.0),
+        AbortReason::NoiseMissing => (18, 0),
+        AbortReason::DroppedNoise(server) => (19, server.0),
+        AbortReason::FalseClaim(server) => (20, server.0),
     }
 }
 
@@ -110,6 +117,7 @@ fn awaited_code(awaited: Awaited) -> u16 {
         Awaited::Batch => 3,
         Awaited::Proofs => 4,
         Awaited::Replies => 5,
+        Awaited::Answer => 16,
     }
 }
 
@@ -132,7 +140,10 @@ mod tests {
         let mut seen = HashSet::new();
         for (layer, chain) in [(0, 0), (0, 1), (1, 0)] {
             let here = stage(layer, chain);
-            assert!(seen.insert(input(&d, &InputCommitment { stage: here, count: 2, root: r, keys: k, entries: e })));
+            assert!(seen.insert(input(
+                &d,
+                &InputCommitment { stage: here, count: 2, root: r, keys: k, entries: e, fingerprints: e, left_out: e }
+            )));
             assert!(seen.insert(parcel(&d, here, ChainId(0), 2, &r)));
             assert!(seen.insert(parcel(&d, here, ChainId(1), 2, &r)));
             assert!(seen.insert(return_parcel(&d, here, ChainId(0), 2, &r)));

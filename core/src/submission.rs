@@ -2,7 +2,7 @@
 //! each key, signed by its author.
 
 use hippodrome_crypto::{
-    group::{DecodeError, Element, SecretScalar},
+    group::{DecodeError, Element, SecretScalar, ShownScalar},
     hash::{Digest, Hasher},
     knowledge::{Claim, KNOWLEDGE_LEN, Knowledge},
     merkle::body_hash,
@@ -17,7 +17,7 @@ use crate::{
     directory::Directory,
     ids::{Author, ChainId, ClientId, Layer, ServerId},
     roster::Roster,
-    wire::{AUTHOR_LEN, CHAIN_LEN, FRAME_LEN, MAILBOX_LEN, SIGNATURE_LEN, SLOT_LEN, Sizes},
+    wire::{AUTHOR_LEN, CHAIN_LEN, DIGEST_LEN, FRAME_LEN, MAILBOX_LEN, SIGNATURE_LEN, SLOT_LEN, Sizes},
 };
 
 /// One access to one mailbox: where to, and what is left there for whoever meets it.
@@ -268,6 +268,46 @@ impl ParcelRecord {
 /// The keys for the reply to one submission: for each layer, outermost first. Secret, used once.
 pub struct ReplyRoute(Vec<ReplyKeys>);
 
+/// What opens one submission: the exponent of its key in every layer, with key and chain. Secret, as long as its author
+/// has no claim to make; wiped on drop.
+pub struct Opening(Vec<OpenedLayer>);
+
+struct OpenedLayer {
+    chain: ChainId,
+    key: Element,
+    exponent: SecretScalar,
+}
+
+impl Opening {
+    /// The chain of a layer that the record goes through, and its key when it enters. Panics on a layer that the network
+    /// does not have.
+    pub fn entry(&self, layer: Layer) -> (ChainId, &Element) {
+        let OpenedLayer { chain, key, .. } = &self.0[usize::from(layer.0)];
+        (*chain, key)
+    }
+
+    /// Gives up the exponents of the layers before `layer`, for everybody to see.
+    pub fn show_before(&self, layer: Layer) -> Vec<ShownScalar> {
+        self.0.iter().take(layer.0.into()).map(|opened| opened.exponent.show()).collect()
+    }
+}
+
+impl std::fmt::Debug for Opening {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Opening(..)")
+    }
+}
+
+/// A submission with what its author keeps of it.
+pub struct Composed {
+    /// What is sent.
+    pub submission: Submission,
+    /// What opens the reply.
+    pub route: ReplyRoute,
+    /// What opens the submission itself.
+    pub opening: Opening,
+}
+
 /// A reply that broke on its way back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the reply broke in {layer} at position {position}")]
@@ -304,21 +344,27 @@ pub struct Composer<'a> {
 
 impl Composer<'_> {
     /// Wraps one access for one slot. The output chain follows from the mailbox; a middle chain is drawn.
-    pub fn compose<R: CryptoRng>(&self, slot: u16, access: &Access, rng: &mut R) -> (Submission, ReplyRoute) {
+    pub fn compose<R: CryptoRng>(&self, slot: u16, access: &Access, rng: &mut R) -> Composed {
         let last = Layer(self.view.layers() - 1);
         let path = self.path(&access.mailbox, rng);
         let mut payload = [access.mailbox.as_slice(), &access.content].concat();
         let mut replies = Vec::with_capacity(path.len());
+        let mut opened = Vec::with_capacity(path.len());
         for layer in (1..=last.0).rev().map(Layer) {
-            let (source, destination) = (path[usize::from(layer.0) - 1], path[usize::from(layer.0)]);
-            let (record, keys) = self.inner(layer, source, destination, &payload, rng);
+            let (source, chain) = (path[usize::from(layer.0) - 1], path[usize::from(layer.0)]);
+            let exponent = SecretScalar::random(rng);
+            let (record, keys) = self.inner(layer, source, chain, &exponent, &payload, rng);
             replies.push(keys);
-            payload = [destination.0.to_le_bytes().as_slice(), &record.encode()].concat();
+            opened.push(OpenedLayer { chain, key: record.key, exponent });
+            payload = [chain.0.to_le_bytes().as_slice(), &record.encode()].concat();
         }
-        let (submission, keys) = self.outer(slot, &payload, rng);
+        let exponent = SecretScalar::random(rng);
+        let (submission, keys) = self.outer(slot, &exponent, &payload, rng);
         replies.push(keys);
+        opened.push(OpenedLayer { chain: self.view.chain(), key: submission.key, exponent });
         replies.reverse();
-        (submission, ReplyRoute(replies))
+        opened.reverse();
+        Composed { submission, route: ReplyRoute(replies), opening: Opening(opened) }
     }
 
     /// The chain of each layer: the own input chain, open middle chains at random, the mailbox's output chain.
@@ -339,23 +385,22 @@ impl Composer<'_> {
         layer: Layer,
         source: ChainId,
         destination: ChainId,
+        x: &SecretScalar,
         payload: &[u8],
         rng: &mut R,
     ) -> (ParcelRecord, ReplyKeys) {
-        let x = SecretScalar::random(rng);
         let keys = self.view.keys(layer, destination);
-        let onion = wrap(self.view.digest(), layer.0, destination.0, keys, &x, payload);
+        let onion = wrap(self.view.digest(), layer.0, destination.0, keys, x, payload);
         let body = body_hash(&onion.body);
         let context = inner_context(self.view.digest(), layer, source, destination, &onion.key, &body);
-        let knowledge = Knowledge::sign(&x, &Element::base(), &onion.key, &context, rng);
+        let knowledge = Knowledge::sign(x, &Element::base(), &onion.key, &context, rng);
         (ParcelRecord { key: onion.key, knowledge, body: onion.body }, onion.replies)
     }
 
-    fn outer<R: CryptoRng>(&self, slot: u16, payload: &[u8], rng: &mut R) -> (Submission, ReplyKeys) {
-        let x = SecretScalar::random(rng);
+    fn outer<R: CryptoRng>(&self, slot: u16, x: &SecretScalar, payload: &[u8], rng: &mut R) -> (Submission, ReplyKeys) {
         let chain = self.view.chain();
-        let onion = wrap(self.view.digest(), 0, chain.0, self.view.keys(Layer(0), chain), &x, payload);
-        (self.sign(slot, onion.key, onion.body, &x, rng), onion.replies)
+        let onion = wrap(self.view.digest(), 0, chain.0, self.view.keys(Layer(0), chain), x, payload);
+        (self.sign(slot, onion.key, onion.body, x, rng), onion.replies)
     }
 
     /// Signs an onion for a slot: knowledge of its key's exponent `x`, and the author's signature.
@@ -424,6 +469,35 @@ impl ReplyRecord {
     /// The record.
     pub fn encode(&self) -> Vec<u8> {
         [encode_author(self.author).as_slice(), &self.slot.to_le_bytes(), &self.reply].concat()
+    }
+}
+
+/// Whose record stands at a place of an input, and its leaf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReceiptRecord {
+    /// Whose submission it is.
+    pub author: Author,
+    /// Which of its slots.
+    pub slot: u16,
+    /// The leaf in the input's tree.
+    pub leaf: Digest,
+}
+
+impl ReceiptRecord {
+    /// Bytes of a record.
+    pub const LEN: usize = AUTHOR_LEN + SLOT_LEN + DIGEST_LEN;
+
+    /// Parses a record.
+    pub fn decode(record: &[u8; Self::LEN]) -> Result<Self, SubmissionError> {
+        let mut fields = Fields(record);
+        let author = decode_author(fields.array())?;
+        Ok(Self { author, slot: u16::from_le_bytes(fields.array()), leaf: Digest(fields.array()) })
+    }
+
+    /// The record.
+    pub fn encode(&self) -> [u8; Self::LEN] {
+        let parts = [encode_author(self.author).as_slice(), &self.slot.to_le_bytes(), self.leaf.as_bytes()].concat();
+        parts.try_into().expect("the fields have this many bytes")
     }
 }
 

@@ -111,6 +111,11 @@ impl Tree {
         &self.root
     }
 
+    /// The leaves, in order.
+    pub fn leaves(&self) -> &[Digest] {
+        &self.levels[0]
+    }
+
     /// How many leaves there are.
     pub fn len(&self) -> usize {
         self.levels[0].len()
@@ -199,6 +204,11 @@ impl RangeProof {
 }
 
 impl VerifiedRange {
+    /// The place of the first leaf.
+    pub fn start(&self) -> u64 {
+        self.start
+    }
+
     /// The branch of one leaf of the range, by its index in the tree.
     pub fn inclusion(&self, index: u64) -> Option<InclusionProof> {
         let offset = index.checked_sub(self.start)?;

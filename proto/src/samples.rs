@@ -6,14 +6,16 @@ use hippodrome_core::{
         Abort, AbortReason, Amendment, AmendmentProposal, AmendmentSignature, AmendmentStart, Announcement, Awaited,
         Batch, BatchCommitment, Confirmation, DescriptorProposal, DescriptorSignature, EpochPlan, EpochProposal,
         EpochSignature, EpochStart, Ground, Hello, InputCommitment, InputOffer, InputRoot, InputSignature, Keys,
-        KeysCall, Message, Noise, Parcel, Peers, Proof, ProvenHopKeys, Replies, Report, ReturnBatch, ReturnParcel,
-        SeedCall, SeedCommitment, SeedCommitments, SeedReveal, Standing, Strike, Submissions,
+        KeysCall, Message, Noise, NoiseAnswer, NoiseClaim, NoiseReceipt, Parcel, Peers, Proof, ProvenHopKeys, Receipts,
+        Replies, Report, ReturnBatch, ReturnParcel, SeedCall, SeedCommitment, SeedCommitments, SeedReveal, ShownPart,
+        ShownSubmission, Standing, Strike, Submissions,
     },
 };
 use hippodrome_crypto::{
     group::{Element, SecretScalar},
     hash::Digest,
     hop::HopSecret,
+    merkle::{InclusionProof, RangeProof},
     signing::{PublicKey, Signature, SigningKey},
 };
 use rand_chacha::ChaCha20Rng;
@@ -80,7 +82,55 @@ impl Sampler {
             root: self.digest(),
             keys: self.digest(),
             entries: self.digest(),
+            fingerprints: self.digest(),
+            left_out: self.digest(),
         }
+    }
+
+    fn claim(&mut self) -> NoiseClaim {
+        let path = InclusionProof(vec![self.digest(), self.digest()]);
+        NoiseClaim {
+            claimant: ServerId(21),
+            record: ShownSubmission {
+                stage: self.stage(),
+                input: self.digest(),
+                index: 22,
+                body: self.bytes(308),
+                path,
+            },
+            exponents: (0..2).map(|_| SecretScalar::random(&mut self.0).show()).collect(),
+            lacking: self.digest(),
+            signature: self.signature(),
+        }
+    }
+
+    fn receipt_messages(&mut self) -> Vec<Message> {
+        let parcel = Parcel {
+            source: self.stage(),
+            destination: ChainId(23),
+            root: self.digest(),
+            signature: self.signature(),
+            records: self.bytes(309),
+        };
+        let arrived = ShownPart::Input { index: 24, path: InclusionProof(vec![self.digest()]) };
+        let answer = |sampler: &mut Self, shown| {
+            Message::NoiseAnswer(NoiseAnswer { claim: sampler.claim(), stage: sampler.stage(), shown })
+        };
+        vec![
+            Message::NoiseReceipt(NoiseReceipt {
+                stage: self.stage(),
+                start: 25,
+                branch: RangeProof(vec![self.digest(), self.digest(), self.digest()]),
+            }),
+            Message::Receipts(Receipts {
+                input: self.input(),
+                signatures: self.signatures(3),
+                records: self.bytes(4 * 39),
+            }),
+            Message::NoiseClaim(self.claim()),
+            answer(self, arrived),
+            answer(self, ShownPart::Parcel(parcel)),
+        ]
     }
 
     fn batch_commitment(&mut self) -> BatchCommitment {
@@ -194,9 +244,15 @@ impl Sampler {
                 input: self.input(),
                 signature: self.signature(),
                 entries: self.bytes(302),
+                left_out: self.bytes(33),
             }),
             Message::InputSignature(InputSignature { stage: self.stage(), signature: self.signature() }),
-            Message::InputRoot(InputRoot { input: self.input(), signatures: self.signatures(3) }),
+            Message::InputRoot(InputRoot {
+                input: self.input(),
+                signatures: self.signatures(3),
+                fingerprints: self.bytes(20),
+                left_out: vec![self.element(), self.element()],
+            }),
             self.confirmation(15),
         ]
     }
@@ -244,6 +300,7 @@ impl Sampler {
         messages.extend(self.mixing_messages());
         messages.extend(abort_reasons().map(|reason| self.abort(reason)));
         messages.extend(self.amendment_messages());
+        messages.extend(self.receipt_messages());
         messages
     }
 }
@@ -256,6 +313,7 @@ fn abort_reasons() -> impl Iterator<Item = AbortReason> {
         Awaited::Batch,
         Awaited::Proofs,
         Awaited::Replies,
+        Awaited::Answer,
     ];
     let others = [
         AbortReason::BadMessage(ServerId(1)),
@@ -265,6 +323,11 @@ fn abort_reasons() -> impl Iterator<Item = AbortReason> {
         AbortReason::LayerDidNotOpen,
         AbortReason::ActedBefore,
         AbortReason::Storage,
+        AbortReason::NoiseLeftOut(ServerId(4)),
+        AbortReason::NoReceipt(ServerId(5)),
+        AbortReason::NoiseMissing,
+        AbortReason::DroppedNoise(ServerId(6)),
+        AbortReason::FalseClaim(ServerId(7)),
     ];
     awaited.into_iter().map(AbortReason::Deadline).chain(others)
 }

@@ -249,6 +249,8 @@ impl Coordinator {
             Message::Noise(_) | Message::Replies(_) | Message::Report(_) | Message::Abort(_) => {
                 self.on_collecting(now_ms, from, message, out);
             }
+            // Clients are not shown them yet.
+            Message::Receipts(_) => {}
             _ => out.push(Output::Notice(format!("ignored a message that {from} has no cause to send here"))),
         }
     }

@@ -84,6 +84,11 @@ impl Confirming {
         }
     }
 
+    /// Whether a server has signed some vector.
+    pub(crate) fn has_signed(&self, server: ServerId) -> bool {
+        self.vectors.contains_key(&server)
+    }
+
     fn is_signed(&self, context: &RoundContext, from: ServerId, vector: &Digest, signature: &Signature) -> bool {
         context.signed_by(from, &statement::confirmation(context.digest(), self.layer, vector), signature)
     }

@@ -7,6 +7,7 @@ use hippodrome_crypto::{
     hash::Digest,
     hop::HopSecret,
     key_list::KeyList,
+    merkle::Tree,
     records::Records,
     shuffle::{Precomputed, VerifiedHop},
     signing::Signature,
@@ -19,17 +20,19 @@ use super::{
     context::RoundContext,
     distribute::Distribution,
     gate::{Checked, Linked, Received, Shut},
-    input::{Assembled, SignedInput, layer_limit},
+    input::{Assembled, CheckedOffer, InputLists, NoInput, Origins, SignedInput, layer_limit},
     job::{Incoming, MixWork, MixedBatch, Output, Prover, VerifyWork, Work},
 };
 use crate::{
-    ids::{ChainId, Layer, Place, Position, ServerId, Stage},
+    claim::Step as ClaimedStep,
+    ids::{Author, ChainId, Layer, Place, Position, ServerId, Stage},
     message::{
         AbortReason, Awaited, Batch, BatchCommitment, InputCommitment, InputOffer, InputRoot, InputSignature, Message,
-        Parcel, Proof, Submissions,
+        NoiseReceipt, Parcel, Proof, Receipts, ShownPart, Submissions,
     },
     params::Verification,
     statement,
+    submission::{Origin, ReceiptRecord},
 };
 
 /// A step of a hop fails with the reason for which the server ends the round.
@@ -56,10 +59,41 @@ pub(crate) struct Hop {
 struct EntryState {
     collecting: bool,
     parcels: Vec<Parcel>,
+    kept: Kept,
     parcel_roots: BTreeMap<ChainId, Digest>,
     offered: Option<InputCommitment>,
     signatures: BTreeMap<ServerId, Signature>,
-    published: bool,
+    /// What is published once all members have signed.
+    assembled: Option<Published>,
+}
+
+/// What a first server keeps to answer claims with.
+#[derive(Default)]
+pub(crate) struct Kept {
+    /// The parcels that its input was made of, until the layer is confirmed.
+    parcels: Option<Arc<Vec<Parcel>>>,
+    /// The tree over the input of a layer between the first and the last.
+    tree: Option<Tree>,
+}
+
+impl Kept {
+    /// What there is of a record that is claimed to be missing, or to have come on its way there.
+    pub(crate) fn answer(&self, step: &ClaimedStep, is_missing: bool) -> Option<ShownPart> {
+        if is_missing {
+            let parcel = self.parcels.as_ref()?.iter().find(|parcel| parcel.source == step.source)?;
+            return Some(ShownPart::Parcel(parcel.clone()));
+        }
+        let (tree, leaf) = (self.tree.as_ref()?, step.input_leaf());
+        let index = tree.leaves().iter().position(|other| *other == leaf)?;
+        Some(ShownPart::Input { index: index as u32, path: tree.inclusion(index)? })
+    }
+}
+
+/// What a first server keeps of its input until all members have signed it.
+struct Published {
+    lists: InputLists,
+    origins: Vec<Origin>,
+    tree: Tree,
 }
 
 /// What is known of one hop before this one.
@@ -181,21 +215,31 @@ impl Hop {
                 // Each is within its own limit, so nobody is to blame; no member would sign this input.
                 return Err(AbortReason::Deadline(Awaited::Input));
             }
+            let parcels = Arc::new(parcels);
+            self.entry.kept.parcels = Some(Arc::clone(&parcels));
             env.run(Some(stage), Work::AssembleParcels(parcels));
         }
         Ok(())
     }
 
-    pub(crate) fn on_assembled(&mut self, env: &mut Env<'_>, assembled: Result<Assembled, ServerId>) -> Step {
-        let Assembled { input, keys, bodies, entries, origins } =
-            assembled.map_err(|sender| env.convict(sender, AbortReason::BadMessage(sender)))?;
+    pub(crate) fn on_assembled(&mut self, env: &mut Env<'_>, assembled: Result<Assembled, NoInput>) -> Step {
+        let Assembled { input, keys, bodies, entries, left_out, lists, origins, tree } =
+            assembled.map_err(|none| match none {
+                NoInput::BadParcel(sender) => env.convict(sender, AbortReason::BadMessage(sender)),
+                NoInput::NoiseLeftOut(owner) => AbortReason::NoiseLeftOut(owner),
+            })?;
+        let authors = match &origins {
+            Origins::Authors(authors) => authors.clone(),
+            Origins::Parcels(_) => Vec::new(),
+        };
+        self.entry.assembled = Some(Published { lists, origins: authors, tree });
         self.back.set_origins(origins);
         let signature = self.sign_input(env, input)?;
         self.input_keys = Some(Arc::clone(&keys));
         for &member in env.context.clone().members(self.stage()) {
             if member != env.context.me {
-                let entries = entries.clone();
-                env.send(member, Message::InputOffer(InputOffer { input, signature, entries }));
+                let (entries, left_out) = (entries.clone(), left_out.entries.clone());
+                env.send(member, Message::InputOffer(InputOffer { input, signature, entries, left_out }));
             }
         }
         let received = Received { place: self.place, count: keys.len(), root: input.root, keys: *keys.digest() };
@@ -223,15 +267,63 @@ impl Hop {
         Ok(())
     }
 
-    /// Sends the input to all servers once every member has signed it.
+    /// Sends the input to all servers once every member has signed it; in layer 0 with a branch for the owners of noise,
+    /// and to the coordinator with the leaves, so that clients can be shown theirs.
     fn publish_input(&mut self, env: &mut Env<'_>) {
         let members = env.context.members(self.stage());
         let signatures: Option<Vec<Signature>> =
             members.iter().map(|member| self.entry.signatures.get(member).copied()).collect();
-        if let (Some(input), Some(signatures), false) = (self.entry.offered, signatures, self.entry.published) {
-            self.entry.published = true;
-            env.broadcast(Message::InputRoot(InputRoot { input, signatures }));
+        if let (Some(input), Some(signatures)) = (self.entry.offered, signatures)
+            && let Some(Published { lists, origins, tree }) = self.entry.assembled.take()
+        {
+            let is_middle = input.stage.layer > Layer(0) && input.stage.layer < env.context.last_layer();
+            let InputLists { fingerprints, left_out } = lists;
+            if input.stage.layer == Layer(0) {
+                self.send_receipts(env, input, signatures.clone(), &origins, &tree);
+            }
+            env.broadcast(Message::InputRoot(InputRoot { input, signatures, fingerprints, left_out }));
+            self.entry.kept.tree = is_middle.then_some(tree);
         }
+    }
+
+    fn send_receipts(
+        &self,
+        env: &mut Env<'_>,
+        input: InputCommitment,
+        signatures: Vec<Signature>,
+        origins: &[Origin],
+        tree: &Tree,
+    ) {
+        let stage = self.stage();
+        let clients = origins.partition_point(|origin| matches!(origin.author, Author::Client(_)));
+        // Authors ascend, so that what is left are the servers, each with all its slots.
+        let per_server = (env.context.params().noise_per_chain as usize).max(1);
+        for (index, noise) in origins[clients..].chunks(per_server).enumerate() {
+            let start = clients + index * per_server;
+            if let (Some(branch), Author::Server(owner)) = (tree.range(start..start + noise.len()), noise[0].author) {
+                env.send(owner, Message::NoiseReceipt(NoiseReceipt { stage, start: start as u32, branch }));
+            }
+        }
+        let records = origins.iter().zip(tree.leaves()).flat_map(|(origin, leaf)| {
+            ReceiptRecord { author: origin.author, slot: origin.slot, leaf: *leaf }.encode()
+        });
+        let records = records.collect();
+        env.send_coordinator(Message::Receipts(Receipts { input, signatures, records }));
+    }
+
+    /// What this first server has to answer claims with.
+    pub(crate) fn kept(&self) -> &Kept {
+        &self.entry.kept
+    }
+
+    /// What it has to answer claims with, when the rest of the hop goes.
+    pub(crate) fn into_kept(self) -> Kept {
+        self.entry.kept
+    }
+
+    /// The layer is confirmed: no claim can be made of its input any more.
+    pub(crate) fn forget_parcels(&mut self) {
+        self.entry.kept.parcels = None;
     }
 
     // The chain's input, at its other members.
@@ -248,7 +340,7 @@ impl Hop {
         match self.entry.offered {
             None => {
                 self.entry.offered = Some(offer.input);
-                env.run(Some(self.stage()), Work::CheckOffer(offer.input, offer.entries));
+                env.run(Some(self.stage()), Work::CheckOffer(Box::new(offer)));
                 Ok(())
             }
             Some(earlier) if earlier == offer.input => Ok(()),
@@ -260,10 +352,10 @@ impl Hop {
         &mut self,
         env: &mut Env<'_>,
         input: InputCommitment,
-        keys: Option<KeyList>,
+        checked: Option<CheckedOffer>,
     ) -> Step {
         let first = env.context.first_of(self.stage());
-        let keys = keys.ok_or_else(|| env.convict(first, AbortReason::BadMessage(first)))?;
+        let CheckedOffer { keys } = checked.ok_or_else(|| env.convict(first, AbortReason::BadMessage(first)))?;
         self.input_keys = Some(Arc::new(keys));
         let signature = self.sign_input(env, input)?;
         env.send(first, Message::InputSignature(InputSignature { stage: self.stage(), signature }));
@@ -520,7 +612,9 @@ impl Hop {
             Forward::Released => Awaited::Replies,
             Forward::Waiting if self.is_first() => Awaited::Input,
             Forward::Waiting => Awaited::Batch,
-            Forward::Mixing | Forward::Held(_) if self.is_first() && !self.entry.published => Awaited::InputSignatures,
+            Forward::Mixing | Forward::Held(_) if self.is_first() && self.entry.assembled.is_some() => {
+                Awaited::InputSignatures
+            }
             Forward::Mixing | Forward::Held(_) if !confirmed => Awaited::Confirmations,
             Forward::Mixing | Forward::Held(_) => Awaited::Proofs,
         }

@@ -6,11 +6,12 @@ use std::{
 };
 
 use hippodrome_crypto::{
+    fingerprint::{FINGERPRINT_LEN, fingerprints},
     group::{ENCODED_LEN, Element},
     hash::{Digest, Hasher},
     key_list::KeyList,
     knowledge::{Claim, KNOWLEDGE_LEN, Knowledge, verify_batch},
-    merkle,
+    merkle::{self, Tree},
     records::Records,
     signing::Signature,
 };
@@ -44,7 +45,51 @@ pub(crate) struct Assembled {
     pub(crate) keys: Arc<KeyList>,
     pub(crate) bodies: Records,
     pub(crate) entries: Vec<u8>,
+    /// Entries of records that came in two parcels.
+    pub(crate) left_out: LeftOut,
+    pub(crate) lists: InputLists,
     pub(crate) origins: Origins,
+    pub(crate) tree: Tree,
+}
+
+/// Entries that are left out of an input because their keys came twice, one behind another.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LeftOut {
+    pub(crate) entries: Vec<u8>,
+}
+
+/// The lists that go with a signed input, so that every server can look for its own noise.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct InputLists {
+    /// Of the keys, in order; none in layer 0.
+    pub(crate) fingerprints: Vec<u8>,
+    /// Keys that came in two parcels, with their copies.
+    pub(crate) left_out: Vec<Element>,
+}
+
+impl InputLists {
+    /// Digests of the two lists, as an input commitment holds them.
+    fn digests(&self) -> [Digest; 2] {
+        let fingerprints = Hasher::new("hippodrome v1 fingerprint list").bytes(&self.fingerprints).finish();
+        let left_out =
+            Hasher::new("hippodrome v1 keys left out").list(self.left_out.iter().map(Element::encoded)).finish();
+        [fingerprints, left_out]
+    }
+
+    /// Whether these are the lists of a commitment, one fingerprint a record in later layers.
+    fn are_of(&self, input: &InputCommitment) -> bool {
+        let listed = if input.stage.layer.0 == 0 { 0 } else { input.count as usize };
+        self.fingerprints.len() == listed * FINGERPRINT_LEN && self.digests() == [input.fingerprints, input.left_out]
+    }
+}
+
+/// Why there is no input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoInput {
+    /// The sender of a parcel broke a rule.
+    BadParcel(ServerId),
+    /// The noise of an active server is not there, or is not well-formed.
+    NoiseLeftOut(ServerId),
 }
 
 /// A record that may enter: everything but its body is in its entry.
@@ -65,7 +110,7 @@ pub(crate) fn assemble_submissions(
     stage: Stage,
     submissions: &Records,
     rng: &mut ChaCha20Rng,
-) -> Assembled {
+) -> Result<Assembled, NoInput> {
     let mut valid: BTreeMap<Origin, Submission> = BTreeMap::new();
     for submission in well_signed(context, stage.chain, submissions) {
         valid.entry(Origin { author: submission.author, slot: submission.slot }).or_insert(submission);
@@ -88,6 +133,9 @@ pub(crate) fn assemble_submissions(
     let mut kept: Vec<(Origin, Submission)> = known.map(|(_, submission)| submission).collect();
     drop_repeated_keys(&mut kept, |(_, submission)| submission.key);
     keep_within(&mut kept, context.params().max_batch as usize);
+    if let Some(owner) = lacking_noise(context, kept.iter().map(|(origin, _)| *origin)) {
+        return Err(NoInput::NoiseLeftOut(owner));
+    }
 
     let mut bodies = Records::with_capacity(context.sizes.body(0, 0), kept.len());
     kept.iter().for_each(|(_, submission)| bodies.push(&submission.body));
@@ -102,10 +150,24 @@ pub(crate) fn assemble_submissions(
         })
         .collect();
     let origins = Origins::Authors(entries.iter().map(|entry| entry.origin).collect());
-    finish(context, stage, entries, bodies, origins, |entry, bytes| {
+    Ok(finish(context, stage, entries, &[], bodies, origins, |entry, bytes| {
         bytes.extend(encode_author(entry.origin.author));
         bytes.extend(entry.origin.slot.to_le_bytes());
-    })
+    }))
+}
+
+/// The first active server some of whose noise is not among the authors of an input, each of whom has each slot once.
+fn lacking_noise(context: &RoundContext, origins: impl Iterator<Item = Origin>) -> Option<ServerId> {
+    let mut counts: BTreeMap<ServerId, u32> = context.active().iter().map(|&server| (server, 0)).collect();
+    for origin in origins {
+        if let Author::Server(server) = origin.author
+            && let Some(count) = counts.get_mut(&server)
+        {
+            *count += 1;
+        }
+    }
+    let expected = context.params().noise_per_chain;
+    counts.into_iter().find(|(_, count)| *count != expected).map(|(server, _)| server)
 }
 
 /// Surplus submissions of clients are left out, in registry order from the end; noise never is.
@@ -156,11 +218,11 @@ pub(crate) fn assemble_parcels(
     stage: Stage,
     parcels: &[Parcel],
     rng: &mut ChaCha20Rng,
-) -> Result<Assembled, ServerId> {
+) -> Result<Assembled, NoInput> {
     let mut records: Vec<(usize, ChainId, ParcelRecord)> = Vec::new();
     for (index, parcel) in parcels.iter().enumerate() {
         let sender = context.last_of(parcel.source);
-        let received = check_parcel(context, stage, parcel, rng).ok_or(sender)?;
+        let received = check_parcel(context, stage, parcel, rng).ok_or(NoInput::BadParcel(sender))?;
         records.extend(received.into_iter().map(|record| (index, parcel.source.chain, record)));
     }
     let repeated = repeated_keys(records.iter().map(|(_, _, record)| record.key));
@@ -168,18 +230,23 @@ pub(crate) fn assemble_parcels(
     let mut places: Vec<Vec<Option<u32>>> = vec![Vec::new(); parcels.len()];
     let mut bodies = Records::with_capacity(context.sizes.body(stage.layer.0.into(), 0), records.len());
     let mut entries = Vec::with_capacity(records.len());
+    let mut left_out = Vec::new();
     for (index, (parcel, source, record)) in records.into_iter().enumerate() {
         let place = (!repeated[index]).then_some(next);
         places[parcel].push(place);
+        let body = merkle::body_hash(&record.body);
+        let entry = Entry { origin: source, key: record.key, body, knowledge: record.knowledge, signature: None };
         if place.is_some() {
             next += 1;
             bodies.push(&record.body);
-            let body = merkle::body_hash(&record.body);
-            entries.push(Entry { origin: source, key: record.key, body, knowledge: record.knowledge, signature: None });
+            entries.push(entry);
+        } else {
+            left_out.push(entry);
         }
     }
     let origins = Origins::Parcels(places);
-    Ok(finish(context, stage, entries, bodies, origins, |entry, bytes| bytes.extend(entry.origin.0.to_le_bytes())))
+    let encode_origin = |entry: &Entry<ChainId>, bytes: &mut Vec<u8>| bytes.extend(entry.origin.0.to_le_bytes());
+    Ok(finish(context, stage, entries, &left_out, bodies, origins, encode_origin))
 }
 
 /// The records of a parcel, unless it breaks a rule that its sender could check.
@@ -232,25 +299,39 @@ fn finish<O>(
     context: &RoundContext,
     stage: Stage,
     entries: Vec<Entry<O>>,
+    left_out: &[Entry<O>],
     bodies: Records,
     origins: Origins,
     encode_origin: impl Fn(&Entry<O>, &mut Vec<u8>),
 ) -> Assembled {
     let width = context.sizes.entry(stage.layer.0.into());
-    let mut encoded = Vec::with_capacity(width * entries.len());
-    for entry in &entries {
-        encoded.extend(entry.key.encoded());
-        encoded.extend(entry.body.as_bytes());
-        encode_origin(entry, &mut encoded);
-        encoded.extend(entry.knowledge.to_bytes());
-        encoded.extend(entry.signature.iter().flat_map(|signature| signature.0));
-    }
+    let encode = |entries: &[Entry<O>]| {
+        let mut encoded = Vec::with_capacity(width * entries.len());
+        for entry in entries {
+            encoded.extend(entry.key.encoded());
+            encoded.extend(entry.body.as_bytes());
+            encode_origin(entry, &mut encoded);
+            encoded.extend(entry.knowledge.to_bytes());
+            encoded.extend(entry.signature.iter().flat_map(|signature| signature.0));
+        }
+        encoded
+    };
+    let encoded = encode(&entries);
     let leaves: Vec<Digest> = entries.iter().map(|entry| merkle::leaf(entry.key.encoded(), &entry.body)).collect();
+    let left_keys = left_out.iter().map(|entry| entry.key).collect();
+    let left_out = LeftOut { entries: encode(left_out) };
     let keys = Arc::new(KeyList::new(entries.into_iter().map(|entry| entry.key).collect()));
-    let count = keys.len() as u32;
-    let (root, entries) = (merkle::root_of(&leaves), entries_digest(&encoded));
-    let input = InputCommitment { stage, count, root, keys: *keys.digest(), entries };
-    Assembled { input, keys, bodies, entries: encoded, origins }
+    let tree = Tree::new(leaves);
+    let (count, root, entries) = (keys.len() as u32, *tree.root(), entries_digest(&encoded));
+    let lists = InputLists { fingerprints: listed(stage.layer, &root, &keys), left_out: left_keys };
+    let [fingerprints, left] = lists.digests();
+    let input = InputCommitment { stage, count, root, keys: *keys.digest(), entries, fingerprints, left_out: left };
+    Assembled { input, keys, bodies, entries: encoded, left_out, lists, origins, tree }
+}
+
+/// The fingerprints that a layer's inputs list: in layer 0 none, since owners get branches.
+fn listed(layer: Layer, root: &Digest, keys: &KeyList) -> Vec<u8> {
+    if layer.0 == 0 { Vec::new() } else { fingerprints(root, keys.keys()) }
 }
 
 /// What binds an input's signers to every byte of its entries.
@@ -258,15 +339,23 @@ fn entries_digest(entries: &[u8]) -> Digest {
     Hasher::new("hippodrome v1 input entries").bytes(entries).finish()
 }
 
-/// Checks what the first server offers for signature: the entries make the root and the key list, no key is repeated,
-/// malformed or too many. In `aggregate` networks every member also checks every signature of knowledge, on which the
-/// argument about sums stands.
+/// An offer of the first server that a member may sign.
+#[derive(Debug)]
+pub(crate) struct CheckedOffer {
+    pub(crate) keys: KeyList,
+}
+
+/// Checks what the first server offers for signature: the entries make the root, the key list and the fingerprints, no
+/// key is repeated, malformed or too many; in layer 0 authors and slots ascend, and all noise of every active server is
+/// there; in later layers only keys with two authenticated copies are left out. In `aggregate` networks every member also
+/// checks every signature of knowledge, on which the argument about sums stands.
 pub(crate) fn check_offer(
     context: &RoundContext,
     input: &InputCommitment,
     entries: &[u8],
+    left_out: &[u8],
     rng: &mut ChaCha20Rng,
-) -> Option<KeyList> {
+) -> Option<CheckedOffer> {
     let layer = input.stage.layer;
     let width = context.sizes.entry(layer.0.into());
     if entries.len() != width * input.count as usize || input.count > layer_limit(context, layer) {
@@ -282,11 +371,67 @@ pub(crate) fn check_offer(
     if (merkle::root_of(&leaves), *keys.digest(), entries_digest(entries)) != (input.root, input.keys, input.entries) {
         return None;
     }
+    let left_out = check_left_out(context, input.stage, &parsed, left_out, rng)?;
+    let lists = InputLists { fingerprints: listed(layer, &input.root, &keys), left_out };
+    if !lists.are_of(input) || layer.0 == 0 && !check_authors(context, input.stage, &parsed) {
+        return None;
+    }
     if context.verification() == Verification::Aggregate {
         let claims: Vec<Claim> = parsed.iter().map(|entry| entry.claim(context, input.stage)).collect::<Option<_>>()?;
         verify_batch(&Element::base(), &claims, rng).ok()?;
     }
-    Some(keys)
+    Some(CheckedOffer { keys })
+}
+
+/// Whether authors and slots ascend, and every active server's noise is there whole, signed by it.
+fn check_authors(context: &RoundContext, stage: Stage, entries: &[OfferedEntry]) -> bool {
+    let origins = entries.iter().filter_map(|entry| match entry.origin {
+        OfferedOrigin::Author(origin, _) => Some(origin),
+        OfferedOrigin::Chain(_) => None,
+    });
+    let origins: Vec<Origin> = origins.collect();
+    let is_noise = |origin: &Origin| matches!(origin.author, Author::Server(_));
+    let noise = entries.par_iter().zip(&origins).filter(|(_, origin)| is_noise(origin));
+    origins.windows(2).all(|pair| pair[0] < pair[1])
+        && lacking_noise(context, origins.iter().copied()).is_none()
+        && noise.into_par_iter().all(|(entry, _)| entry.claim(context, stage).is_some())
+}
+
+/// The keys of the entries left out, if each has at least two copies there, from different chains, whose signatures of
+/// knowledge hold: then one author made them all.
+fn check_left_out(
+    context: &RoundContext,
+    stage: Stage,
+    kept: &[OfferedEntry],
+    left_out: &[u8],
+    rng: &mut ChaCha20Rng,
+) -> Option<Vec<Element>> {
+    let width = context.sizes.entry(stage.layer.0.into());
+    let room = (layer_limit(context, stage.layer) as usize).saturating_sub(kept.len());
+    if !left_out.len().is_multiple_of(width)
+        || left_out.len() / width > room
+        || stage.layer.0 == 0 && !left_out.is_empty()
+    {
+        return None;
+    }
+    let entries: Vec<OfferedEntry> =
+        left_out.chunks_exact(width).map(|entry| OfferedEntry::decode(stage.layer, entry)).collect::<Option<_>>()?;
+    let mut sources: HashMap<[u8; ENCODED_LEN], Vec<ChainId>> = HashMap::new();
+    for entry in &entries {
+        if let OfferedOrigin::Chain(source) = entry.origin {
+            sources.entry(*entry.key.encoded()).or_default().push(source);
+        }
+    }
+    let is_doubled = |sources: &Vec<ChainId>| {
+        let distinct: std::collections::BTreeSet<_> = sources.iter().collect();
+        sources.len() > 1 && distinct.len() == sources.len()
+    };
+    if !sources.values().all(is_doubled) || kept.iter().any(|entry| sources.contains_key(entry.key.encoded())) {
+        return None;
+    }
+    let claims: Vec<Claim> = entries.iter().map(|entry| entry.claim(context, stage)).collect::<Option<_>>()?;
+    verify_batch(&Element::base(), &claims, rng).ok()?;
+    Some(entries.iter().map(|entry| entry.key).collect())
 }
 
 /// Most records of a chain's input: what submissions are capped to, and for later layers all of the layer before.
@@ -354,19 +499,30 @@ impl OfferedEntry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SignedInput(InputCommitment);
 
+/// Why an input is not signed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum UnsignedInput {
+    #[error(transparent)]
+    Signature(#[from] MissingSignature),
+    #[error("the lists that came with the input are not those that its members signed")]
+    Lists,
+}
+
 impl SignedInput {
-    pub(crate) fn verify(context: &RoundContext, root: &InputRoot) -> Result<Self, MissingSignature> {
+    /// Checks the signatures of all members, and gives the lists that they signed.
+    pub(crate) fn verify(context: &RoundContext, root: InputRoot) -> Result<(Self, InputLists), UnsignedInput> {
         let members = context.members(root.input.stage);
         if root.signatures.len() != members.len() {
-            return Err(MissingSignature::Count { got: root.signatures.len(), expected: members.len() });
+            return Err(MissingSignature::Count { got: root.signatures.len(), expected: members.len() }.into());
         }
         let signed = statement::input(context.digest(), &root.input);
         for (&member, signature) in members.iter().zip(&root.signatures) {
             if !context.signed_by(member, &signed, signature) {
-                return Err(MissingSignature::Bad(member));
+                return Err(MissingSignature::Bad(member).into());
             }
         }
-        Ok(Self(root.input))
+        let lists = InputLists { fingerprints: root.fingerprints, left_out: root.left_out };
+        if lists.are_of(&root.input) { Ok((Self(root.input), lists)) } else { Err(UnsignedInput::Lists) }
     }
 
     pub(crate) fn commitment(&self) -> &InputCommitment {

@@ -18,12 +18,13 @@ use super::{
     distribute::{Distribution, distribute},
     exchange::exchange,
     gate::{Held, HeldReplies, Received},
-    input::{self, Assembled},
-    noise,
+    input::{self, Assembled, CheckedOffer, NoInput},
+    noise::{self, ChainNoise},
+    receipts::{self, Found, Search},
 };
 use crate::{
-    ids::{ChainId, Place, Position, Round, Stage},
-    message::{BatchCommitment, InputCommitment, Parcel},
+    ids::{Layer, Place, Position, Round, Stage},
+    message::{BatchCommitment, InputCommitment, InputOffer, Parcel},
     params::Verification,
     statement,
 };
@@ -54,8 +55,9 @@ pub struct JobDone {
 pub(crate) enum Work {
     Noise(Arc<hippodrome_crypto::signing::SigningKey>),
     AssembleSubmissions(Records),
-    AssembleParcels(Vec<Parcel>),
-    CheckOffer(InputCommitment, Vec<u8>),
+    AssembleParcels(Arc<Vec<Parcel>>),
+    CheckOffer(Box<InputOffer>),
+    FindNoise(Search),
     Prepare(usize),
     Decode(BatchCommitment, Records),
     Mix(Box<MixWork>),
@@ -68,9 +70,10 @@ pub(crate) enum Work {
 
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    Noise(Vec<(ChainId, Vec<u8>)>),
-    Assembled(Result<Assembled, crate::ids::ServerId>),
-    Offer(InputCommitment, Option<KeyList>),
+    Noise(Vec<ChainNoise>),
+    NoiseFound(Layer, Found),
+    Assembled(Result<Assembled, NoInput>),
+    Offer(InputCommitment, Option<CheckedOffer>),
     Prepared(Precomputed),
     Decoded(BatchCommitment, Option<Incoming>),
     Mixed(Box<MixedBatch>),
@@ -194,10 +197,14 @@ fn run(context: &RoundContext, stage: Option<Stage>, work: Work, rng: &mut ChaCh
     match work {
         Work::Noise(key) => Outcome::Noise(noise::compose(context, &key, rng)),
         Work::AssembleSubmissions(records) => {
-            Outcome::Assembled(Ok(input::assemble_submissions(context, stage(), &records, rng)))
+            Outcome::Assembled(input::assemble_submissions(context, stage(), &records, rng))
         }
         Work::AssembleParcels(parcels) => Outcome::Assembled(input::assemble_parcels(context, stage(), &parcels, rng)),
-        Work::CheckOffer(input, entries) => Outcome::Offer(input, input::check_offer(context, &input, &entries, rng)),
+        Work::CheckOffer(offer) => {
+            let InputOffer { input, entries, left_out, .. } = *offer;
+            Outcome::Offer(input, input::check_offer(context, &input, &entries, &left_out, rng))
+        }
+        Work::FindNoise(search) => Outcome::NoiseFound(search.layer, receipts::search(&search, rng)),
         Work::Prepare(count) => Outcome::Prepared(Precomputed::prepare(count, rng)),
         Work::Decode(batch, records) => Outcome::Decoded(batch, decode(&batch, &records)),
         Work::Mix(work) => Outcome::Mixed(Box::new(mix(context, *work, rng))),

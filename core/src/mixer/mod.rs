@@ -4,6 +4,7 @@
 //! [`confirm`] → [`hop`] (mix, behind the [`gate`]) → [`distribute`] → [`exchange`] → [`back`].
 
 mod back;
+mod claims;
 mod confirm;
 mod context;
 mod distribute;
@@ -15,6 +16,7 @@ mod input;
 mod job;
 mod keying;
 mod noise;
+mod receipts;
 mod round;
 
 use std::{

@@ -3,19 +3,48 @@
 //! The records are accesses in *slots* of two: both to one fresh mailbox, or each to one of its own. All records are
 //! dealt to the input chains by one uniform permutation, so that a record's input chain tells nothing of its slot.
 
-use hippodrome_crypto::{permutation::below, signing::SigningKey};
+use hippodrome_crypto::{hash::Digest, merkle, permutation::below, signing::SigningKey};
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng;
 
 use super::context::RoundContext;
 use crate::{
     ids::{Author, ChainId, Layer},
-    submission::{Access, Composer},
+    submission::{Access, Composed, Composer, Opening, ReplyRoute},
     wire::{FRAME_LEN, MAILBOX_LEN},
 };
 
-/// Composes the submissions of one round, encoded, for each open input chain. Half of the slots are shared.
-pub(crate) fn compose(context: &RoundContext, key: &SigningKey, rng: &mut ChaCha20Rng) -> Vec<(ChainId, Vec<u8>)> {
+/// A server's noise for one input chain: what it sends, and what it keeps until the round ends.
+#[derive(Debug)]
+pub(crate) struct ChainNoise {
+    pub(crate) chain: ChainId,
+    /// Encoded, slot by slot.
+    pub(crate) submissions: Vec<u8>,
+    /// Slot by slot.
+    pub(crate) records: Vec<NoiseRecord>,
+}
+
+/// A noise record as its owner keeps it: secret, unless one is shown with a claim.
+#[allow(dead_code)] // what the check of replies needs is kept already
+pub(crate) struct NoiseRecord {
+    pub(crate) opening: Opening,
+    pub(crate) route: ReplyRoute,
+    /// The body in layer 0.
+    pub(crate) body: Vec<u8>,
+    /// The leaf in layer 0.
+    pub(crate) leaf: Digest,
+    /// What comes back if nobody spoils it: the partner's content, or the own one if there is no partner.
+    pub(crate) expected: [u8; FRAME_LEN],
+}
+
+impl std::fmt::Debug for NoiseRecord {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("NoiseRecord(..)")
+    }
+}
+
+/// Composes the submissions of one round for each open input chain. Half of the slots are shared.
+pub(crate) fn compose(context: &RoundContext, key: &SigningKey, rng: &mut ChaCha20Rng) -> Vec<ChainNoise> {
     let params = context.params();
     let per_chain = params.noise_per_chain as usize;
     let chains = context.open(Layer(0));
@@ -28,18 +57,24 @@ pub(crate) fn compose(context: &RoundContext, key: &SigningKey, rng: &mut ChaCha
         .map(|&chain| {
             let view = context.descriptor.own_view(chain);
             let composer = Composer { view: &view, author: Author::Server(context.me), key };
-            let mut records = Vec::with_capacity(per_chain * context.sizes.submission);
-            for (slot, access) in dealt.by_ref().take(per_chain).enumerate() {
-                // The replies are looked at by their number only, which needs no keys yet.
-                let (submission, _) = composer.compose(slot as u16, &access, rng);
-                records.extend(submission.encode());
+            let mut noise = ChainNoise {
+                chain,
+                submissions: Vec::with_capacity(per_chain * context.sizes.submission),
+                records: Vec::with_capacity(per_chain),
+            };
+            for (slot, (access, expected)) in dealt.by_ref().take(per_chain).enumerate() {
+                let Composed { submission, route, opening } = composer.compose(slot as u16, &access, rng);
+                noise.submissions.extend(submission.encode());
+                let leaf = merkle::leaf(submission.key.encoded(), &merkle::body_hash(&submission.body));
+                noise.records.push(NoiseRecord { opening, route, body: submission.body, leaf, expected });
             }
-            (chain, records)
+            noise
         })
         .collect()
 }
 
-fn accesses(slots: usize, shared: usize, rng: &mut ChaCha20Rng) -> Vec<Access> {
+/// Accesses, each with what is to come back.
+fn accesses(slots: usize, shared: usize, rng: &mut ChaCha20Rng) -> Vec<(Access, [u8; FRAME_LEN])> {
     let mut accesses = Vec::with_capacity(2 * slots);
     for slot in 0..slots {
         let first = random_access(rng);
@@ -47,7 +82,9 @@ fn accesses(slots: usize, shared: usize, rng: &mut ChaCha20Rng) -> Vec<Access> {
         if slot < shared {
             second.mailbox = first.mailbox;
         }
-        accesses.extend([first, second]);
+        let (one, other) = (first.content, second.content);
+        let replies = if slot < shared { [other, one] } else { [one, other] };
+        accesses.extend([first, second].into_iter().zip(replies));
     }
     accesses
 }

@@ -4,33 +4,67 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     Env, Notice,
+    claims::{self, Claims, Inputs, Question},
     confirm::{ConfirmedLayer, Confirming, Contradiction},
     context::RoundContext,
-    hop::{Hop, Step},
-    input::SignedInput,
+    hop::{Hop, Kept, Step},
+    input::{InputLists, SignedInput},
     job::{JobDone, Outcome, Work},
+    receipts::{BadReceipt, Found, Receipts, Search},
 };
 use crate::{
     ids::{ChainId, Layer, Party, Place, ServerId, Stage},
     marks::Act,
-    message::{Abort, AbortReason, Confirmation, Message, Noise, Report},
+    message::{Abort, AbortReason, Awaited, Confirmation, InputCommitment, Message, Noise, NoiseAnswer, Report},
     statement,
 };
 
 /// A round from its announcement to its end.
 pub(crate) struct Running {
     pub(crate) context: Arc<RoundContext>,
-    layers: Vec<LayerState>,
+    layers: Layers,
+    receipts: Receipts,
+    claims: Claims,
+    /// What is left of hops that ended with a failure.
+    kept: BTreeMap<(Layer, ChainId), Kept>,
     hops: BTreeMap<(Layer, ChainId), Hop>,
     hops_verified: u32,
     noise_sent: bool,
     failed: bool,
+    reported: bool,
 }
 
 struct LayerState {
     confirming: Confirming,
+    /// The lists of the inputs, until the layer is confirmed.
+    lists: BTreeMap<ChainId, Arc<InputLists>>,
     signed: bool,
     confirmed: Option<ConfirmedLayer>,
+}
+
+impl LayerState {
+    /// All inputs with their lists.
+    fn inputs(&self) -> Vec<(InputCommitment, Arc<InputLists>)> {
+        let listed = self
+            .lists
+            .iter()
+            .filter_map(|(chain, lists)| Some((*self.confirming.input(*chain)?.commitment(), Arc::clone(lists))));
+        listed.collect()
+    }
+}
+
+/// The layers of a round, in order.
+struct Layers(Vec<LayerState>);
+
+impl Inputs for Layers {
+    fn input(&self, stage: Stage) -> Option<&InputCommitment> {
+        let layer = self.0.get(usize::from(stage.layer.0))?;
+        Some(layer.confirming.input(stage.chain)?.commitment())
+    }
+
+    fn lists(&self, stage: Stage) -> Option<&InputLists> {
+        self.0.get(usize::from(stage.layer.0))?.lists.get(&stage.chain).map(Arc::as_ref)
+    }
 }
 
 /// Whether a round goes on.
@@ -52,9 +86,26 @@ impl Running {
             .collect();
         hops.values().for_each(|hop| hop.prepare(env));
         let layers = (0..context.params().layers)
-            .map(|layer| LayerState { confirming: Confirming::new(Layer(layer)), signed: false, confirmed: None })
+            .map(|layer| LayerState {
+                confirming: Confirming::new(Layer(layer)),
+                lists: BTreeMap::new(),
+                signed: false,
+                confirmed: None,
+            })
             .collect();
-        Self { context, layers, hops, hops_verified: 0, noise_sent: false, failed: false }
+        let (layers, receipts, claims) = (Layers(layers), Receipts::default(), Claims::default());
+        Self {
+            context,
+            layers,
+            receipts,
+            claims,
+            kept: BTreeMap::new(),
+            hops,
+            hops_verified: 0,
+            noise_sent: false,
+            failed: false,
+            reported: false,
+        }
     }
 
     /// Takes a message in, and goes as far as it allows.
@@ -78,6 +129,9 @@ impl Running {
             Message::InputOffer(message) => Some(message.input.stage),
             Message::InputSignature(message) => Some(message.stage),
             Message::InputRoot(message) => Some(message.input.stage),
+            Message::NoiseReceipt(message) => Some(message.stage).filter(|stage| stage.layer == Layer(0)),
+            Message::NoiseClaim(_) => whole(Layer(0)),
+            Message::NoiseAnswer(message) => Some(message.stage),
             Message::Confirmation(message) => whole(message.layer),
             Message::Batch(message) => Some(message.batch.place.stage),
             Message::Proof(message) => Some(message.batch.place.stage),
@@ -114,10 +168,13 @@ impl Running {
         match message {
             Message::InputRoot(message) => {
                 let stage = message.input.stage;
-                match SignedInput::verify(&self.context, &message) {
-                    Ok(input) => {
-                        let confirming = &mut self.layers[usize::from(stage.layer.0)].confirming;
-                        let added = confirming.add_input(&self.context, input);
+                match SignedInput::verify(&self.context, message) {
+                    Ok((input, lists)) => {
+                        let layer = &mut self.layers.0[usize::from(stage.layer.0)];
+                        let added = layer.confirming.add_input(&self.context, input);
+                        if layer.confirmed.is_none() {
+                            layer.lists.entry(stage.chain).or_insert_with(|| Arc::new(lists));
+                        }
                         self.contradicted(env, added)
                     }
                     Err(_) if from == self.context.first_of(stage) => Err(AbortReason::BadMessage(from)),
@@ -127,8 +184,20 @@ impl Running {
                     }
                 }
             }
+            Message::NoiseReceipt(receipt) => {
+                self.receipts.on_receipt(&self.context, from, receipt);
+                Ok(())
+            }
+            Message::NoiseClaim(claim) => {
+                let taken = self.claims.take(&self.context, claim);
+                self.contradicted(env, taken)
+            }
+            Message::NoiseAnswer(answer) => {
+                let taken = self.claims.take_answer(&self.context, from, answer);
+                self.contradicted(env, taken)
+            }
             Message::Confirmation(message) => {
-                let confirming = &mut self.layers[usize::from(message.layer.0)].confirming;
+                let confirming = &mut self.layers.0[usize::from(message.layer.0)].confirming;
                 let added = confirming.add_confirmation(&self.context, from, &message);
                 self.contradicted(env, added)
             }
@@ -179,33 +248,27 @@ impl Running {
     }
 
     /// Another server releases nothing more: before the last layer is confirmed that ends the round for all, after it
-    /// only the chain's.
+    /// only the chain's. A server that has signed the last vector may have it complete before we do.
     fn on_abort(&mut self, env: &mut Env<'_>, from: ServerId, abort: &Abort) -> Step {
         let signed = statement::abort(self.context.digest(), abort.stage, &abort.reason);
-        if self.context.signed_by(from, &signed, &abort.signature) && !self.is_closed() {
+        let last = self.layers.0.last().filter(|_| abort.stage.layer == self.context.last_layer());
+        let may_be_closed = last.is_some_and(|layer| layer.confirming.has_signed(from));
+        if self.context.signed_by(from, &signed, &abort.signature) && !self.is_closed() && !may_be_closed {
             env.notice(Notice::AbortedBy { server: from, stage: abort.stage, reason: abort.reason });
-            self.failed = true;
-            self.hops.clear();
+            self.give_up();
         }
         Ok(())
     }
 
     /// Whether the last layer's inputs are confirmed, so that chains may fail alone.
     fn is_closed(&self) -> bool {
-        self.layers.last().is_some_and(|layer| layer.confirmed.is_some())
+        self.layers.0.last().is_some_and(|layer| layer.confirmed.is_some())
     }
 
     /// Takes the result of a job in.
     pub(crate) fn on_done(&mut self, env: &mut Env<'_>, done: JobDone) -> Life {
         let Some(stage) = done.id.stage else {
-            if let Outcome::Noise(noise) = done.outcome {
-                for (chain, submissions) in noise {
-                    let stage = self.context.stage(Layer(0), chain);
-                    env.send_coordinator(Message::Noise(Noise { stage, submissions }));
-                }
-                self.noise_sent = true;
-            }
-            return Life::GoesOn;
+            return self.on_round_done(env, done.outcome);
         };
         let step = self.hop(stage).map_or(Ok(()), |hop| match done.outcome {
             Outcome::Assembled(assembled) => hop.on_assembled(env, assembled),
@@ -233,9 +296,80 @@ impl Running {
                 hop.back.on_sealed(replies);
                 Ok(())
             }
-            Outcome::Noise(_) => Ok(()),
+            Outcome::Noise(_) | Outcome::NoiseFound(..) => Ok(()),
         });
         self.settle(env, stage, step)
+    }
+
+    /// Takes the result of a job of the round as a whole in.
+    fn on_round_done(&mut self, env: &mut Env<'_>, outcome: Outcome) -> Life {
+        let (layer, step) = match outcome {
+            Outcome::Noise(mut noise) => {
+                for own in &mut noise {
+                    let (stage, submissions) =
+                        (self.context.stage(Layer(0), own.chain), std::mem::take(&mut own.submissions));
+                    env.send_coordinator(Message::Noise(Noise { stage, submissions }));
+                }
+                self.noise_sent = true;
+                self.receipts.set_noise(noise);
+                (Layer(0), Ok(()))
+            }
+            Outcome::NoiseFound(layer, found) => (layer, self.on_noise_found(env, layer, found)),
+            _ => return Life::GoesOn,
+        };
+        let whole = self.context.whole(layer).expect("a signed round has open chains");
+        self.settle(env, whole, step)
+    }
+
+    /// Signs the layer if all own noise is there; else shows one record that is missing, and signs nothing.
+    fn on_noise_found(&mut self, env: &mut Env<'_>, layer: Layer, found: Found) -> Step {
+        let missing = match found {
+            Found::All => {
+                self.receipts.set_found(layer);
+                return Ok(());
+            }
+            _ if !claims::may_be_made(&self.context) => return Err(AbortReason::NoiseMissing),
+            Found::Unclear => return Err(AbortReason::NoiseMissing),
+            Found::Missing(missing) => missing,
+        };
+        let layers = &self.layers;
+        let input = |layer, chain| layers.input(self.context.stage(layer, chain)).copied();
+        let claim = self.receipts.claim(&self.context, layer, missing, input, |signed| env.sign(signed));
+        if let Some(claim) = claim {
+            env.broadcast(Message::NoiseClaim(claim));
+        }
+        Ok(())
+    }
+
+    /// Opens and judges claims, and answers those that are about this server's chains.
+    fn settle_claims(&mut self, env: &mut Env<'_>) -> Step {
+        let mut guilty = Vec::new();
+        while let Some(opened) = self.claims.open_next(&self.context, &self.layers) {
+            match opened {
+                Ok(questions) => questions.into_iter().for_each(|question| self.answer(env, question)),
+                Err(reason) => guilty.push(reason),
+            }
+        }
+        guilty.extend(std::iter::from_fn(|| self.claims.judge_next(&self.context, &self.layers)));
+        for reason in &guilty {
+            if let AbortReason::FalseClaim(server) | AbortReason::DroppedNoise(server) = *reason {
+                env.convict(server, *reason);
+            }
+        }
+        // In a closed round the gate holds back just the chains that the guilty are in.
+        match guilty.first() {
+            Some(reason) if !self.is_closed() => Err(*reason),
+            _ => Ok(()),
+        }
+    }
+
+    /// Shows what there is of a record whose claim concerns one of this server's chains.
+    fn answer(&self, env: &mut Env<'_>, Question { claim, step, is_missing }: Question) {
+        let here = (step.destination.layer, step.destination.chain);
+        let kept = self.hops.get(&here).map(Hop::kept).or_else(|| self.kept.get(&here));
+        if let Some(shown) = kept.and_then(|kept| kept.answer(&step, is_missing)) {
+            env.broadcast(Message::NoiseAnswer(NoiseAnswer { claim, stage: step.destination, shown }));
+        }
     }
 
     /// Goes as far as possible after a step, or ends what the step's failure ends.
@@ -246,6 +380,7 @@ impl Running {
         // One chain that fails keeps no other from going on; each failure takes a hop away.
         for _ in 0..=self.hops.len() {
             if self.failed {
+                self.settle_late_claims(env);
                 break;
             }
             match self.progress(env) {
@@ -254,22 +389,39 @@ impl Running {
             }
         }
         self.finish_hops();
-        if self.is_over() { self.end(env) } else { Life::GoesOn }
+        if self.failed || self.is_over(env.now_ms) {
+            self.report(env);
+        }
+        if self.is_over(env.now_ms) { Life::Over } else { Life::GoesOn }
+    }
+
+    /// Judges claims after the round has failed.
+    fn settle_late_claims(&mut self, env: &mut Env<'_>) {
+        if let Err(reason) = self.settle_claims(env) {
+            let entry = self.context.whole(Layer(0)).expect("a signed round has open chains");
+            self.fail(env, entry, reason);
+        }
     }
 
     /// A server that has no turn in a round still sends noise and confirms every layer.
-    fn is_over(&self) -> bool {
-        let part_done = self.noise_sent && self.layers.iter().all(|layer| layer.confirmed.is_some());
-        self.hops.is_empty() && (self.failed || part_done)
+    fn is_over(&self, now_ms: u64) -> bool {
+        let part_done = self.noise_sent && self.layers.0.iter().all(|layer| layer.confirmed.is_some());
+        self.hops.is_empty() && (self.failed && !self.may_be_claimed(now_ms) || part_done)
     }
 
     fn progress(&mut self, env: &mut Env<'_>) -> Result<(), (Stage, AbortReason)> {
-        for layer in 0..self.layers.len() {
+        let entry = self.context.whole(Layer(0)).expect("a signed round has open chains");
+        self.settle_claims(env).map_err(|reason| (entry, reason))?;
+        let confirming = &self.layers.0[0].confirming;
+        self.receipts
+            .check(&self.context, |chain| confirming.input(chain))
+            .map_err(|BadReceipt(first)| (entry, AbortReason::NoReceipt(first)))?;
+        for layer in 0..self.layers.0.len() {
             let whole = self.context.whole(Layer(layer as u8)).expect("a signed round has open chains");
             self.confirm(env, layer).map_err(|reason| (whole, reason))?;
         }
         for ((layer, _), hop) in &mut self.hops {
-            let state = &self.layers[usize::from(layer.0)];
+            let state = &self.layers.0[usize::from(layer.0)];
             hop.progress(env, &state.confirming, state.confirmed.as_ref())
                 .map_err(|reason| (hop.place().stage, reason))?;
         }
@@ -280,11 +432,19 @@ impl Running {
     fn confirm(&mut self, env: &mut Env<'_>, index: usize) -> Step {
         let layer = Layer(index as u8);
         // Layers close in order: nothing may enter a later one before the one before is closed for everybody.
-        if index.checked_sub(1).is_some_and(|before| self.layers[before].confirmed.is_none()) {
+        if index.checked_sub(1).is_some_and(|before| self.layers.0[before].confirmed.is_none()) {
             return Ok(());
         }
-        let state = &mut self.layers[index];
-        if let (false, Some(vector)) = (state.signed, state.confirming.vector(&self.context)) {
+        let state = &mut self.layers.0[index];
+        if state.confirming.vector(&self.context).is_some()
+            && let Some(noise) = self.receipts.begin_search(layer)
+        {
+            let inputs = state.inputs();
+            env.run(None, Work::FindNoise(Search { layer, inputs, noise }));
+        }
+        if let (false, true, Some(vector)) =
+            (state.signed, self.receipts.are_complete(&self.context, layer), state.confirming.vector(&self.context))
+        {
             let _once = env.claim(Act::Confirm(layer))?;
             state.signed = true;
             let signature = env.sign(&statement::confirmation(self.context.digest(), layer, &vector));
@@ -293,6 +453,11 @@ impl Running {
         }
         if state.confirmed.is_none() {
             state.confirmed = state.confirming.confirmed(&self.context);
+            if state.confirmed.is_some() {
+                state.lists.clear();
+                let hops = self.hops.iter_mut().filter(|((of, _), _)| *of == layer);
+                hops.for_each(|(_, hop)| hop.forget_parcels());
+            }
         }
         Ok(())
     }
@@ -309,9 +474,23 @@ impl Running {
                 self.hops_verified += hop.hops_verified;
             }
         } else {
-            self.failed = true;
-            self.hops.clear();
+            self.give_up();
         }
+    }
+
+    /// Lets go of the hops with their secrets. What answers claims stays: whoever is claimed to have dropped a record
+    /// does not get away by ending the round.
+    fn give_up(&mut self) {
+        self.failed = true;
+        let hops = std::mem::take(&mut self.hops).into_iter();
+        self.kept.extend(hops.map(|(place, hop)| (place, hop.into_kept())));
+    }
+
+    /// Whether claims may still be made in a round that has failed.
+    fn may_be_claimed(&self, now_ms: u64) -> bool {
+        claims::may_be_made(&self.context)
+            && self.layers.0[0].confirmed.is_some()
+            && now_ms < self.context.first_due_ms()
     }
 
     fn finish_hops(&mut self) {
@@ -327,12 +506,15 @@ impl Running {
         }
     }
 
-    fn end(&mut self, env: &mut Env<'_>) -> Life {
+    /// Tells the coordinator, once, that nothing more is to be expected of this server.
+    fn report(&mut self, env: &mut Env<'_>) {
+        if std::mem::replace(&mut self.reported, true) {
+            return;
+        }
         let round = self.context.round();
         let collected = self.context.window_start_ms() + self.context.params().collect_ms;
         let mixing_ms = env.now_ms.saturating_sub(collected);
         env.send_coordinator(Message::Report(Report { round, hops_verified: self.hops_verified, mixing_ms }));
-        Life::Over
     }
 
     /// Looks at the clock. Replies that are due and have not come are replaced, if the last layer is closed; a round
@@ -351,13 +533,28 @@ impl Running {
     }
 
     fn run_out_of_time(&mut self, env: &mut Env<'_>) -> Life {
+        if let Some(stage) = self.claims.waits_for(&self.context).filter(|_| !self.is_closed()) {
+            self.fail(env, stage, AbortReason::Deadline(Awaited::Answer));
+        }
+        if let Some(first) = self.receipts.lacking(&self.context).filter(|_| self.lacks_receipts()) {
+            let entry = self.context.whole(Layer(0)).expect("a signed round has open chains");
+            self.fail(env, entry, AbortReason::NoReceipt(first));
+        }
         if let Some(hop) = self.hops.values().next() {
-            let confirmed = self.layers[usize::from(hop.place().stage.layer.0)].confirmed.is_some();
+            let confirmed = self.layers.0[usize::from(hop.place().stage.layer.0)].confirmed.is_some();
             let (stage, reason) = (hop.place().stage, AbortReason::Deadline(hop.awaited(confirmed)));
             self.fail(env, stage, reason);
         }
-        self.hops.clear();
-        self.end(env)
+        self.give_up();
+        self.report(env);
+        Life::Over
+    }
+
+    /// Whether everything has come that the first vector needs but the receipts for the own noise.
+    fn lacks_receipts(&self) -> bool {
+        let state = &self.layers.0[0];
+        let complete = state.confirming.vector(&self.context).is_some();
+        complete && !state.signed && !self.failed && self.context.params().noise_per_chain > 0
     }
 
     /// When the clock has to be looked at next, milliseconds since 1970.

@@ -6,6 +6,7 @@ use hippodrome_core::{
     message::{BatchCommitment, EpochPlan, InputCommitment, Standing},
 };
 use hippodrome_crypto::{
+    group::{ENCODED_LEN, Element},
     hash::Digest,
     hop::{HOP_PUBLIC_LEN, HopPublic},
     signing::{PublicKey, SIGNATURE_LEN, Signature},
@@ -64,6 +65,19 @@ pub(crate) fn signatures(field: &'static str, bytes: &[u8]) -> Result<Vec<Signat
     Ok(records::<SIGNATURE_LEN>(field, bytes)?.iter().copied().map(Signature).collect())
 }
 
+/// A branch of a tree: at most `limit` digests.
+pub(crate) fn branch(field: &'static str, limit: usize, bytes: &[u8]) -> Result<Vec<Digest>, WireError> {
+    let digests = records::<32>(field, bytes)?;
+    if digests.len() > limit {
+        return Err(WireError::TooMany { field, limit, got: digests.len() });
+    }
+    Ok(digests.iter().copied().map(Digest).collect())
+}
+
+pub(crate) fn join_digests(digests: &[Digest]) -> Bytes {
+    digests.iter().flat_map(|digest| digest.0).collect()
+}
+
 pub(crate) fn join_signatures(signatures: &[Signature]) -> Vec<u8> {
     signatures.iter().flat_map(|signature| signature.0).collect()
 }
@@ -105,6 +119,11 @@ pub(crate) fn hop_keys(field: &'static str, bytes: &[u8]) -> Result<Vec<HopPubli
 
 pub(crate) fn join_hop_keys(keys: &[HopPublic]) -> Vec<u8> {
     keys.iter().flat_map(HopPublic::to_bytes).collect()
+}
+
+pub(crate) fn elements(field: &'static str, bytes: &[u8]) -> Result<Vec<Element>, WireError> {
+    let decode = |key| Element::decode(key).map_err(|source| WireError::Element { field, source });
+    records::<ENCODED_LEN>(field, bytes)?.iter().map(decode).collect()
 }
 
 /// A number that must fit the id it names.
@@ -244,6 +263,8 @@ impl From<&InputCommitment> for pb::InputCommitment {
             root: bytes_of(&input.root),
             keys: bytes_of(&input.keys),
             entries: bytes_of(&input.entries),
+            fingerprints: bytes_of(&input.fingerprints),
+            left_out: bytes_of(&input.left_out),
         }
     }
 }
@@ -256,6 +277,8 @@ pub(crate) fn input_commitment(input: Option<pb::InputCommitment>) -> Result<Inp
         root: digest("input.root", &input.root)?,
         keys: digest("input.keys", &input.keys)?,
         entries: digest("input.entries", &input.entries)?,
+        fingerprints: digest("input.fingerprints", &input.fingerprints)?,
+        left_out: digest("input.left_out", &input.left_out)?,
     })
 }
 

@@ -6,11 +6,13 @@ use hippodrome_core::{
     ids::Round,
     message::{Confirmation, InputOffer, InputRoot, InputSignature, Noise, Submissions},
 };
+use hippodrome_crypto::{fingerprint::FINGERPRINT_LEN, group::ENCODED_LEN, signing::SIGNATURE_LEN};
 
 use super::{
     Wire, WireError,
     fields::{
-        bytes_of, bytes_of_signature, digest, input_commitment, join_signatures, layer, signature, signatures, stage,
+        bytes_of, bytes_of_signature, count, digest, elements, input_commitment, join_signatures, layer, records,
+        signature, signatures, split_list, stage,
     },
 };
 use crate::pb;
@@ -51,16 +53,27 @@ impl Wire for InputOffer {
     type Header = pb::InputOffer;
 
     fn header(&self) -> pb::InputOffer {
-        pb::InputOffer { input: Some((&self.input).into()), signature: bytes_of_signature(&self.signature) }
+        pb::InputOffer {
+            input: Some((&self.input).into()),
+            signature: bytes_of_signature(&self.signature),
+            left_out_len: count(&self.left_out),
+        }
     }
 
     fn body(&self) -> Cow<'_, [u8]> {
-        self.entries.as_slice().into()
+        match self.left_out.as_slice() {
+            [] => self.entries.as_slice().into(),
+            left_out => [&self.entries, left_out].concat().into(),
+        }
     }
 
-    fn decode(header: pb::InputOffer, entries: Vec<u8>) -> Result<Self, WireError> {
+    fn decode(header: pb::InputOffer, mut entries: Vec<u8>) -> Result<Self, WireError> {
         let signature = signature("signature", &header.signature)?;
-        Ok(Self { input: input_commitment(header.input)?, signature, entries })
+        let (expected, got) = (u64::from(header.left_out_len), entries.len());
+        let short = WireError::TooShort { field: "left_out", expected, got };
+        let kept = usize::try_from(expected).ok().and_then(|len| got.checked_sub(len)).ok_or(short)?;
+        let left_out = entries.split_off(kept);
+        Ok(Self { input: input_commitment(header.input)?, signature, entries, left_out })
     }
 }
 
@@ -82,15 +95,30 @@ impl Wire for InputRoot {
     type Header = pb::InputRoot;
 
     fn header(&self) -> pb::InputRoot {
-        pb::InputRoot { input: Some((&self.input).into()) }
+        pb::InputRoot {
+            input: Some((&self.input).into()),
+            signature_count: count(&self.signatures),
+            left_out_count: count(&self.left_out),
+        }
     }
 
     fn body(&self) -> Cow<'_, [u8]> {
-        join_signatures(&self.signatures).into()
+        let mut body = join_signatures(&self.signatures);
+        self.left_out.iter().for_each(|key| body.extend_from_slice(key.encoded()));
+        body.extend_from_slice(&self.fingerprints);
+        body.into()
     }
 
     fn decode(header: pb::InputRoot, body: Vec<u8>) -> Result<Self, WireError> {
-        Ok(Self { input: input_commitment(header.input)?, signatures: signatures("signatures", &body)? })
+        let (signed, lists) = split_list::<SIGNATURE_LEN>("signatures", header.signature_count, &body)?;
+        let (left_out, fingerprints) = split_list::<ENCODED_LEN>("left_out", header.left_out_count, lists)?;
+        records::<FINGERPRINT_LEN>("fingerprints", fingerprints)?;
+        Ok(Self {
+            input: input_commitment(header.input)?,
+            signatures: signatures("signatures", signed)?,
+            fingerprints: fingerprints.to_vec(),
+            left_out: elements("left_out", left_out)?,
+        })
     }
 }
 

@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 
 use hippodrome_core::message::{Batch, Parcel, Proof, Replies, ReturnBatch, ReturnParcel};
-use hippodrome_crypto::group::{ENCODED_LEN, Element};
+use hippodrome_crypto::group::ENCODED_LEN;
 
 use super::{
     Wire, WireError,
     fields::{
-        batch_commitment, bytes_of, bytes_of_signature, chain, count, digest, place, records, signature, split_list,
+        batch_commitment, bytes_of, bytes_of_signature, chain, count, digest, elements, place, signature, split_list,
         stage,
     },
 };
@@ -55,11 +55,6 @@ impl Wire for Proof {
         let (keys, proof) = split_list::<ENCODED_LEN>("keys", header.key_count, &body)?;
         Ok(Self { batch, signature, keys: elements("keys", keys)?, proof: proof.to_vec() })
     }
-}
-
-fn elements(field: &'static str, bytes: &[u8]) -> Result<Vec<Element>, WireError> {
-    let decode = |key| Element::decode(key).map_err(|source| WireError::Element { field, source });
-    records::<ENCODED_LEN>(field, bytes)?.iter().map(decode).collect()
 }
 
 impl Wire for Parcel {

@@ -20,6 +20,7 @@ mod input;
 mod keys;
 mod mixing;
 mod outcome;
+mod receipts;
 #[cfg(test)]
 mod snapshot;
 #[cfg(test)]
@@ -106,6 +107,10 @@ kinds!(
     InputOffer,
     InputSignature,
     InputRoot,
+    NoiseReceipt,
+    Receipts,
+    NoiseClaim,
+    NoiseAnswer,
     Confirmation,
     Batch,
     Proof,

@@ -56,6 +56,11 @@ fn reason_to_wire(reason: &AbortReason) -> Reason {
         AbortReason::LayerDidNotOpen => Reason::LayerDidNotOpen(pb::Empty {}),
         AbortReason::ActedBefore => Reason::ActedBefore(pb::Empty {}),
         AbortReason::Storage => Reason::Storage(pb::Empty {}),
+        AbortReason::NoiseLeftOut(server) => Reason::NoiseLeftOut(server.0.into()),
+        AbortReason::NoReceipt(server) => Reason::NoReceipt(server.0.into()),
+        AbortReason::NoiseMissing => Reason::NoiseMissing(pb::Empty {}),
+        AbortReason::DroppedNoise(server) => Reason::DroppedNoise(server.0.into()),
+        AbortReason::FalseClaim(server) => Reason::FalseClaim(server.0.into()),
     }
 }
 
@@ -69,6 +74,11 @@ fn reason_from_wire(reason: Reason) -> Result<AbortReason, WireError> {
         Reason::LayerDidNotOpen(_) => AbortReason::LayerDidNotOpen,
         Reason::ActedBefore(_) => AbortReason::ActedBefore,
         Reason::Storage(_) => AbortReason::Storage,
+        Reason::NoiseLeftOut(id) => AbortReason::NoiseLeftOut(server("noise_left_out", id)?),
+        Reason::NoReceipt(id) => AbortReason::NoReceipt(server("no_receipt", id)?),
+        Reason::NoiseMissing(_) => AbortReason::NoiseMissing,
+        Reason::DroppedNoise(id) => AbortReason::DroppedNoise(server("dropped_noise", id)?),
+        Reason::FalseClaim(id) => AbortReason::FalseClaim(server("false_claim", id)?),
     })
 }
 
@@ -81,6 +91,7 @@ impl From<Awaited> for pb::Awaited {
             Awaited::Batch => Self::Batch,
             Awaited::Proofs => Self::Proofs,
             Awaited::Replies => Self::Replies,
+            Awaited::Answer => Self::Answer,
         }
     }
 }
@@ -93,6 +104,7 @@ fn awaited(code: i32) -> Result<Awaited, WireError> {
         Ok(pb::Awaited::Batch) => Ok(Awaited::Batch),
         Ok(pb::Awaited::Proofs) => Ok(Awaited::Proofs),
         Ok(pb::Awaited::Replies) => Ok(Awaited::Replies),
+        Ok(pb::Awaited::Answer) => Ok(Awaited::Answer),
         Ok(pb::Awaited::Unspecified) | Err(_) => Err(WireError::Code { field: "deadline", got: code }),
     }
 }

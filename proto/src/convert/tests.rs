@@ -56,7 +56,7 @@ fn every_kind_survives_the_wire() {
         assert_eq!(encode(&Arc::new(decoded)), (header, body), "{}", kind_name(&message));
         kinds.insert(kind_name(&message));
     }
-    assert_eq!(kinds.len(), 31, "there is a sample of every kind");
+    assert_eq!(kinds.len(), 35, "there is a sample of every kind");
 }
 
 #[test]
@@ -344,7 +344,7 @@ proptest! {
     fn garbage_is_refused_or_is_a_message_but_never_panics(
         header in prop::collection::vec(any::<u8>(), 0..200),
         body in prop::collection::vec(any::<u8>(), 0..2000),
-        kind in 0_usize..31,
+        kind in 0_usize..52,
     ) {
         let _ = decode(&header, body.clone().into());
         let _ = pb::Chunk::decode(&body[..]).map(|chunk| assemble([chunk]));
@@ -354,7 +354,7 @@ proptest! {
     }
 
     #[test]
-    fn damaged_headers_never_panic(kind in 0_usize..31, at in any::<prop::sample::Index>(), value in any::<u8>()) {
+    fn damaged_headers_never_panic(kind in 0_usize..52, at in any::<prop::sample::Index>(), value in any::<u8>()) {
         let (header, body) = encode(&samples()[kind]);
         let mut header = header.encode_to_vec();
         let at = at.index(header.len());

@@ -162,10 +162,17 @@ fn named_by(reason: &AbortReason) -> Option<ServerId> {
         AbortReason::BadMessage(server)
         | AbortReason::BadProof(server)
         | AbortReason::Equivocation(server)
-        | AbortReason::Convicted(server) => Some(*server),
-        AbortReason::Deadline(_) | AbortReason::LayerDidNotOpen | AbortReason::ActedBefore | AbortReason::Storage => {
-            None
-        }
+        | AbortReason::Convicted(server)
+        | AbortReason::NoReceipt(server)
+        | AbortReason::DroppedNoise(server)
+        | AbortReason::FalseClaim(server) => Some(*server),
+        // The noise goes through the coordinator, which may have kept it.
+        AbortReason::NoiseLeftOut(_)
+        | AbortReason::Deadline(_)
+        | AbortReason::LayerDidNotOpen
+        | AbortReason::NoiseMissing
+        | AbortReason::ActedBefore
+        | AbortReason::Storage => None,
     }
 }
 

@@ -1,0 +1,177 @@
+//! Whoever loses a record between two layers is caught in the same round and named; whoever says so falsely is, too.
+
+use std::{cell::RefCell, rc::Rc, sync::Arc};
+
+use hippodrome_core::{
+    epoch::Epoch,
+    ids::{ChainId, Layer, Party, Position, Round, ServerId},
+    layout::Turn,
+    message::{AbortReason, Message, Parcel},
+    mixer::Notice,
+    params::NetworkParams,
+};
+use hippodrome_crypto::{hash::Digest, records::Records};
+use hippodrome_sim::{
+    Adversary, Network,
+    adversary::{Known, forge},
+    small_params,
+};
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+use rand_core::Rng;
+
+const SERVERS: usize = 6;
+
+type Act = Box<dyn FnMut(&Known, Party, Party, &Message) -> Vec<Message>>;
+
+struct Cheat {
+    known: Rc<RefCell<Known>>,
+    act: Act,
+}
+
+impl Adversary for Cheat {
+    fn intercept(&mut self, from: Party, to: Party, message: &Arc<Message>) -> Option<Vec<Message>> {
+        Some((self.act)(&self.known.borrow(), from, to, message))
+    }
+
+    fn announced(&mut self, round: Round, descriptor: &Digest, epoch: &Arc<Epoch>) {
+        self.known.borrow_mut().learn(round, descriptor, epoch);
+    }
+}
+
+struct Scene {
+    network: Network,
+    known: Rc<RefCell<Known>>,
+}
+
+fn scene(
+    params: NetworkParams,
+    seed: u64,
+    act: impl FnMut(&Known, Party, Party, &Message) -> Vec<Message> + 'static,
+) -> Scene {
+    let mut network = Network::new(params, SERVERS, Vec::new(), seed);
+    let known = Rc::new(RefCell::new(Known::of(&network)));
+    network.set_adversary(Cheat { known: Rc::clone(&known), act: Box::new(act) });
+    Scene { network, known }
+}
+
+impl Scene {
+    /// Who ended the first round, and why.
+    fn reasons(&self) -> Vec<(ServerId, AbortReason)> {
+        let aborted = self.network.notices.iter().filter_map(|(server, notice)| match notice {
+            Notice::Aborted { stage, reason } if stage.round == Round(1) => Some((*server, *reason)),
+            _ => None,
+        });
+        aborted.collect()
+    }
+
+    fn server_at(&self, layer: u8, chain: u16, position: u8) -> ServerId {
+        let known = self.known.borrow();
+        let turn = Turn { layer: Layer(layer), chain: ChainId(chain), position: Position(position) };
+        known.epoch(Round(1)).and_then(|epoch| epoch.layout().server_at(turn)).expect("a turn of the layout")
+    }
+
+    /// That every server but the cheat, and those that ended the round before they could know, names the cheat.
+    fn assert_named(&self, cheat: ServerId, named: impl Fn(ServerId) -> AbortReason) {
+        let reasons = self.reasons();
+        let convicts = |(_, reason): &&(ServerId, AbortReason)| *reason == named(cheat);
+        assert!(reasons.iter().filter(convicts).count() >= SERVERS - 1, "{cheat}: {reasons:?}");
+        let others = (0..SERVERS as u16).map(ServerId).filter(|server| *server != cheat);
+        for other in others {
+            assert!(reasons.iter().all(|(_, reason)| *reason != named(other)), "{other}: {reasons:?}");
+        }
+    }
+}
+
+/// The parcels that leave input chain 0 in round 1 for other servers, changed by their sender.
+fn change_parcels(
+    mut change: impl FnMut(&Known, &Parcel, &Records) -> Records + 'static,
+) -> impl FnMut(&Known, Party, Party, &Message) -> Vec<Message> {
+    move |known, from, _, message| match message {
+        Message::Parcel(parcel) if parcel.source.chain == ChainId(0) && parcel.source.round == Round(1) => {
+            let records = change(known, parcel, &known.parcel_records(parcel));
+            vec![known.sign_parcel(from, parcel, &records)]
+        }
+        _ => vec![message.clone()],
+    }
+}
+
+/// Which one in a hundred records a cheat picks: it cannot tell them apart.
+fn one_in_a_hundred(count: usize, rng: &mut ChaCha20Rng) -> Vec<usize> {
+    let mut picked = Vec::new();
+    while picked.len() < count / 100 {
+        let index = (rng.next_u64() % count as u64) as usize;
+        if !picked.contains(&index) {
+            picked.push(index);
+        }
+    }
+    picked.sort_unstable_by(|one, two| two.cmp(one));
+    picked
+}
+
+/// One chain a layer, with a thousand records in each.
+fn thousand() -> NetworkParams {
+    NetworkParams { chains: 1, noise_per_chain: 168, ..small_params() }
+}
+
+#[test]
+fn a_last_server_that_drops_one_record_in_a_hundred_is_caught_in_the_round_and_named() {
+    for seed in [1, 2, 3] {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        let mut scene = scene(
+            thousand(),
+            seed,
+            change_parcels(move |_, _, records| {
+                assert!(records.len() >= 1000);
+                let picked = one_in_a_hundred(records.len(), &mut rng);
+                picked.into_iter().fold(records.clone(), |records, index| forge::without(&records, index))
+            }),
+        );
+        scene.network.run(1, 30_000);
+        scene.assert_named(scene.server_at(0, 0, 2), AbortReason::DroppedNoise);
+    }
+}
+
+#[test]
+fn a_last_server_that_replaces_one_record_in_a_hundred_is_caught_in_the_round_and_named() {
+    for seed in [1, 2] {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        let mut scene = scene(
+            thousand(),
+            seed,
+            change_parcels(move |known, parcel, records| {
+                let mut changed = records.clone();
+                for index in one_in_a_hundred(records.len(), &mut rng) {
+                    let (source, to) = (parcel.source.chain, parcel.destination);
+                    let digest = known.digest(parcel.source.round);
+                    let other = forge::inner_record(digest, source, to, records.width(), &mut rng);
+                    changed.record_mut(index).copy_from_slice(&other);
+                }
+                changed
+            }),
+        );
+        scene.network.run(1, 30_000);
+        scene.assert_named(scene.server_at(0, 0, 2), AbortReason::DroppedNoise);
+    }
+}
+
+#[test]
+fn a_mass_drop_has_each_server_open_one_record_at_most() {
+    let mut scene = scene(small_params(), 1, change_parcels(|_, _, records| Records::new(records.width())));
+    scene.network.run(1, 30_000);
+    let mut claims: Vec<(ServerId, Digest)> = Vec::new();
+    for (from, _, message) in &scene.network.delivered {
+        if let (Party::Server(_), Message::NoiseClaim(claim)) = (from, message) {
+            let claimed = (claim.claimant, claim.record.digest());
+            if !claims.contains(&claimed) {
+                claims.push(claimed);
+            }
+            assert_eq!(claim.exponents.len(), 1, "nothing of the layer with the mailbox is shown");
+        }
+    }
+    let mut claimants: Vec<ServerId> = claims.iter().map(|(claimant, _)| *claimant).collect();
+    claimants.sort_unstable();
+    let shown = claimants.len();
+    claimants.dedup();
+    assert!(shown > 0 && claimants.len() == shown, "{claimants:?}");
+    scene.assert_named(scene.server_at(0, 0, 2), AbortReason::DroppedNoise);
+}
