@@ -123,6 +123,12 @@ pub(crate) fn kind(reason: &AbortReason) -> &'static str {
         AbortReason::LayerDidNotOpen => "layer_did_not_open",
         AbortReason::ActedBefore => "acted_before",
         AbortReason::Storage => "storage",
+        AbortReason::Deadline(Awaited::Answer) => "late_answer",
+        AbortReason::NoiseLeftOut(_) => "noise_left_out",
+        AbortReason::NoReceipt(_) => "no_receipt",
+        AbortReason::NoiseMissing => "noise_missing",
+        AbortReason::DroppedNoise(_) => "dropped_noise",
+        AbortReason::FalseClaim(_) => "false_claim",
     }
 }
 
