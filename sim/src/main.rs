@@ -16,7 +16,7 @@ use std::{
 
 use clap::Parser;
 use hippodrome_sim::{
-    adversary::cheat::CHEATS,
+    adversary::{cheat::CHEATS, review::FINDINGS},
     scenario::{self, Outcome, Scenario},
 };
 use serde_json::json;
@@ -49,6 +49,9 @@ struct Options {
     /// Print the table of all cheats, and do nothing.
     #[arg(long)]
     cheats: bool,
+    /// Print the table of the review's findings, and do nothing.
+    #[arg(long)]
+    findings: bool,
     /// Threads; as many as there are cores without it.
     #[arg(long)]
     threads: Option<usize>,
@@ -68,6 +71,10 @@ fn main() -> ExitCode {
     }
     if options.cheats {
         CHEATS.iter().for_each(|cheat| println!("{}", cheat.row()));
+        return ExitCode::SUCCESS;
+    }
+    if options.findings {
+        FINDINGS.iter().for_each(|finding| println!("{}", finding.row()));
         return ExitCode::SUCCESS;
     }
     match jobs(&options) {

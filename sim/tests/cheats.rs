@@ -5,12 +5,12 @@
 use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
 
 use hippodrome_core::{
-    epoch::Epoch,
     ids::{ChainId, Layer, Party, Place, Position, Round, ServerId},
     message::{AbortReason, Batch, Confirmation, Message, Parcel, ReturnBatch},
     mixer::Notice,
     params::{NetworkParams, Verification},
     participant::SlotReply,
+    roster::Roster,
     statement,
     submission::Access,
 };
@@ -50,8 +50,8 @@ impl<F: FnMut(&Known, Party, Party, &Message) -> Vec<Message>> Adversary for Che
         Some((self.act)(&self.known, from, to, message))
     }
 
-    fn announced(&mut self, round: Round, descriptor: &Digest, epoch: &Arc<Epoch>) {
-        self.known.learn(round, descriptor, epoch);
+    fn announced(&mut self, round: Round, descriptor: &Digest, roster: &Arc<Roster>) {
+        self.known.learn(round, descriptor, roster);
     }
 }
 

@@ -3,12 +3,12 @@
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use hippodrome_core::{
-    epoch::Epoch,
     ids::{ChainId, Layer, Party, Position, Round, ServerId},
     layout::Turn,
     message::{AbortReason, Message, Parcel},
     mixer::Notice,
     params::NetworkParams,
+    roster::Roster,
 };
 use hippodrome_crypto::{hash::Digest, records::Records};
 use hippodrome_sim::{
@@ -33,8 +33,8 @@ impl Adversary for Cheat {
         Some((self.act)(&self.known.borrow(), from, to, message))
     }
 
-    fn announced(&mut self, round: Round, descriptor: &Digest, epoch: &Arc<Epoch>) {
-        self.known.borrow_mut().learn(round, descriptor, epoch);
+    fn announced(&mut self, round: Round, descriptor: &Digest, roster: &Arc<Roster>) {
+        self.known.borrow_mut().learn(round, descriptor, roster);
     }
 }
 
@@ -67,7 +67,8 @@ impl Scene {
     fn server_at(&self, layer: u8, chain: u16, position: u8) -> ServerId {
         let known = self.known.borrow();
         let turn = Turn { layer: Layer(layer), chain: ChainId(chain), position: Position(position) };
-        known.epoch(Round(1)).and_then(|epoch| epoch.layout().server_at(turn)).expect("a turn of the layout")
+        let roster = known.roster(Round(1)).expect("an announced round");
+        roster.epoch().layout().server_at(turn).expect("a turn of the layout")
     }
 
     /// That every server but the cheat, and those that ended the round before they could know, names the cheat.

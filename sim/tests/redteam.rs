@@ -16,7 +16,7 @@ use hippodrome_core::{
     mixer::{Input, Mixer, Notice, Output},
     params::{NetworkParams, Verification},
     participant::{CLOCK_TOLERANCE_MS, SlotReply, check_window},
-    roster::output_chain,
+    roster::{Roster, output_chain},
     statement,
     submission::{Access, Composer, ReplyRecord, Submission},
 };
@@ -440,9 +440,9 @@ impl<F: FnMut(&Digest, &[SigningKey], Party, Party, &Message) -> Vec<Message>> A
         (message.round() == Some(Round(1))).then(|| (self.act)(&digest, &self.keys, from, to, message))
     }
 
-    fn announced(&mut self, round: Round, descriptor: &Digest, epoch: &Arc<Epoch>) {
+    fn announced(&mut self, round: Round, descriptor: &Digest, roster: &Arc<Roster>) {
         if round == Round(1) {
-            *self.known.borrow_mut() = Some((*descriptor, Arc::clone(epoch)));
+            *self.known.borrow_mut() = Some((*descriptor, Arc::clone(roster.epoch())));
         }
     }
 }

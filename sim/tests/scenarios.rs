@@ -1,9 +1,12 @@
 //! Every scenario once, with its invariants; and that a seed says everything about a run.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs, path::Path};
 
 use hippodrome_sim::{
-    adversary::cheat::{By, CHEATS},
+    adversary::{
+        cheat::{By, CHEATS},
+        review::FINDINGS,
+    },
     scenario::{Kind, Outcome, Scenario, all, named, run},
 };
 
@@ -68,10 +71,44 @@ fn names_of_scenarios_differ() {
 }
 
 #[test]
-fn the_page_about_the_simulator_has_every_cheat_as_the_code_has_it() {
+fn the_page_about_the_simulator_has_every_cheat_and_finding_as_the_code_has_them() {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../paper-notes/src/simulator.md");
     let page = std::fs::read_to_string(page).expect("the page is there");
-    for cheat in CHEATS {
-        assert!(page.contains(&cheat.row()), "the page lacks this row:\n{}", cheat.row());
+    for row in CHEATS.iter().map(|cheat| cheat.row()).chain(FINDINGS.iter().map(|finding| finding.row())) {
+        assert!(page.contains(&row), "the page lacks this row:\n{row}");
+    }
+}
+
+#[test]
+fn every_finding_of_the_review_is_mounted_or_says_why_it_cannot_be() {
+    let names: Vec<_> = FINDINGS.iter().map(|finding| finding.name.to_owned()).collect();
+    let expected: Vec<_> = (1..=21).map(|number| format!("F{number}")).collect();
+    assert_eq!(names, expected);
+    for finding in FINDINGS {
+        assert!(finding.cheats().next().is_some() || !finding.elsewhere.is_empty(), "{}", finding.name);
+    }
+    assert!(CHEATS.iter().all(|cheat| names.iter().any(|name| name == cheat.attack)));
+}
+
+#[test]
+fn the_tests_that_findings_name_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut sources = String::new();
+    for folder in ["core/src", "crypto/src", "crypto/tests", "sim/tests"] {
+        collect_sources(&root.join(folder), &mut sources);
+    }
+    for test in FINDINGS.iter().flat_map(|finding| finding.tests) {
+        assert!(sources.contains(&format!("fn {test}(")), "there is no test `{test}`");
+    }
+}
+
+fn collect_sources(folder: &Path, into: &mut String) {
+    for entry in fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("it can be listed").path();
+        if path.is_dir() {
+            collect_sources(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            into.push_str(&fs::read_to_string(&path).expect("it can be read"));
+        }
     }
 }

@@ -8,15 +8,17 @@ use std::{collections::BTreeMap, iter};
 use hippodrome_core::{
     ids::{ChainId, Layer, Party, Place, Position, Round, ServerId, Stage},
     layout::Turn,
-    message::{Abort, AbortReason, Message, Proof, Submissions},
+    message::{Abort, AbortReason, Message, NoiseClaim, Proof, ShownSubmission, Submissions},
     params::NetworkParams,
     statement,
     submission::Submission,
 };
-use hippodrome_crypto::{hash::Digest, merkle, permutation::below, records::Records};
+use hippodrome_crypto::{
+    group::SecretScalar, hash::Digest, merkle, permutation::below, records::Records, signing::Signature,
+};
 use rand_chacha::ChaCha20Rng;
 
-use super::{Known, forge, mangle::mangled};
+use super::{Known, calls, forge, mangle::mangled};
 
 /// Who cheats.
 #[derive(Clone, Copy, Debug)]
@@ -147,6 +149,8 @@ pub(super) struct Scene<'a> {
     pub(super) rng: &'a mut ChaCha20Rng,
     /// What is sent besides.
     pub(super) besides: &'a mut Vec<(Party, Party, Message)>,
+    /// Success that no cheat may ever have.
+    pub(super) broken: &'a mut Vec<String>,
 }
 
 impl Scene<'_> {
@@ -208,6 +212,12 @@ pub static CHEATS: &[Cheat] = &[
     server("related-key-between-layers", "F4", Role::Sender, Names::Culprit, related_key_between_layers),
     server("two-parcels", "F2", Role::Sender, Names::Culprit, two_parcels),
     server("repeated-parcel-record", "F5", Role::Sender, Names::Culprit, repeated_parcel_record),
+    Cheat {
+        answer: Answer::Suffered,
+        ..server("dropped-between-layers", "F11", Role::Sender, Names::Nobody, dropped_between_layers)
+    },
+    server("stripped-noise", "F6", Role::Sender, Names::Culprit, stripped_noise),
+    server("false-noise-claim", "F6", Role::Any, Names::Culprit, false_noise_claim),
     // The way back.
     server("partial-return", "F12", Role::NotFirst, Names::Nobody, partial_return),
     Cheat { answer: Answer::Harmless, ..server("second-return", "F2", Role::NotFirst, Names::Nobody, second_return) },
@@ -218,6 +228,7 @@ pub static CHEATS: &[Cheat] = &[
         answer: Answer::Suffered,
         ..server("garbled-return", "F12", Role::NotFirst, Names::Nobody, garbled_return)
     },
+    Cheat { answer: Answer::Suffered, ..server("spoiled-reply", "F6", Role::NotFirst, Names::Nobody, spoiled_reply) },
     // Words.
     server("false-accusation", "F16", Role::Any, Names::Nobody, || accuse(AbortReason::BadProof)),
     server("false-word-of-a-bad-layer", "F16", Role::Any, Names::Nobody, || accuse(|_| AbortReason::LayerDidNotOpen)),
@@ -227,6 +238,9 @@ pub static CHEATS: &[Cheat] = &[
     Cheat { answer: Answer::Suffered, ..server("foreign-messages", "F2", Role::Any, Names::Nobody, foreign) },
     server("keys-not-proven", "F2", Role::NotLast, Names::Nobody, keys_not_proven),
     // The coordinator.
+    coordinator("false-epochs", "F1", calls::false_epochs),
+    coordinator("false-amendments", "F1", calls::false_amendments),
+    Cheat { answer: Answer::Detected, ..coordinator("withheld-announcement", "F8", calls::withheld_announcement) },
     coordinator("jumped-round", "F8", jumped_round),
     coordinator("repeated-round", "F8", repeated_round),
     coordinator("two-descriptors", "F2", two_descriptors),
@@ -308,8 +322,8 @@ fn early_batch() -> Trick {
         let Message::InputSignature(signed) = message else { return None };
         let stage = signed.stage;
         let to_me = scene.to == Party::Server(scene.me);
-        let epoch = scene.known.epoch(stage.round)?;
-        let members = epoch.members(stage.layer, stage.chain);
+        let roster = scene.known.roster(stage.round)?;
+        let members = roster.members(stage.layer, stage.chain);
         if !to_me || members[0] != scene.me || done.contains(&stage) {
             return None;
         }
@@ -489,6 +503,42 @@ fn repeated_parcel_record() -> Trick {
     })
 }
 
+fn dropped_between_layers() -> Trick {
+    parcels(|all, _| forge::without(all, 0))
+}
+
+/// Everything is dropped, so that only what others noticed of it could still hide somebody.
+fn stripped_noise() -> Trick {
+    parcels(|all, _| Records::new(all.width()))
+}
+
+/// A claim that noise is missing, of a record that is not in any input.
+fn false_noise_claim() -> Trick {
+    let mut entered: Option<(Stage, Digest)> = None;
+    let mut done: Vec<Round> = Vec::new();
+    Box::new(move |scene, message| {
+        let Message::InputRoot(root) = message else { return None };
+        let (stage, me) = (root.input.stage, scene.me);
+        let input = statement::input(scene.known.digest(stage.round), &root.input);
+        if stage.layer == Layer(0) {
+            entered = Some((stage, input));
+        }
+        let (from, claimed) = entered.filter(|(from, _)| from.round == stage.round)?;
+        if stage.layer != Layer(1) || done.contains(&stage.round) {
+            return None;
+        }
+        done.push(stage.round);
+        let path = merkle::InclusionProof(Vec::new());
+        let record = ShownSubmission { stage: from, input: claimed, index: 0, body: vec![7; 64], path };
+        let exponents = vec![SecretScalar::random(scene.rng).show()];
+        let signature = Signature([0; 64]);
+        let mut claim = NoiseClaim { claimant: me, record, exponents, lacking: input, signature };
+        claim.signature = scene.known.key(me).sign(&claim.statement(scene.known.digest(stage.round)));
+        scene.send_to_all(&Message::NoiseClaim(claim));
+        Some(vec![message.clone()])
+    })
+}
+
 fn two_parcels() -> Trick {
     Box::new(|scene, message| match message {
         Message::Parcel(parcel) if scene.mine() && !parcel.records.is_empty() => {
@@ -527,6 +577,17 @@ fn garbled_return() -> Trick {
         Message::ReturnBatch(back) if scene.mine() && !back.replies.is_empty() => {
             let mut replies = scene.known.replies(back);
             (0..replies.len()).for_each(|index| replies = forge::garbled(&replies, index));
+            Some(vec![scene.known.sign_return(scene.from, back, &replies)])
+        }
+        _ => None,
+    })
+}
+
+/// One record's reply is broken: was it noise, or did somebody wait for it?
+fn spoiled_reply() -> Trick {
+    Box::new(|scene, message| match message {
+        Message::ReturnBatch(back) if scene.mine() && !back.replies.is_empty() => {
+            let replies = forge::garbled(&scene.known.replies(back), 0);
             Some(vec![scene.known.sign_return(scene.from, back, &replies)])
         }
         _ => None,

@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use hippodrome_core::{
     directory::Directory,
-    epoch::Epoch,
     ids::{Layer, Party, Place, Position, Round, ServerId},
     message::{Batch, BatchCommitment, Confirmation, InputOffer, Message, Parcel, Proof, ReturnBatch, ReturnParcel},
     params::NetworkParams,
+    roster::Roster,
     statement,
     wire::Sizes,
 };
@@ -29,7 +29,7 @@ pub struct Known {
     pub sizes: Sizes,
     servers: u16,
     keys: BTreeMap<ServerId, SigningKey>,
-    rounds: BTreeMap<Round, (Digest, Arc<Epoch>)>,
+    rounds: BTreeMap<Round, (Digest, Arc<Roster>)>,
 }
 
 impl Known {
@@ -51,8 +51,8 @@ impl Known {
     }
 
     /// Takes note of an announced round.
-    pub fn learn(&mut self, round: Round, descriptor: &Digest, epoch: &Arc<Epoch>) {
-        self.rounds.insert(round, (*descriptor, Arc::clone(epoch)));
+    pub fn learn(&mut self, round: Round, descriptor: &Digest, roster: &Arc<Roster>) {
+        self.rounds.insert(round, (*descriptor, Arc::clone(roster)));
     }
 
     /// The digest that a round's statements are signed under; before its announcement, nobody's.
@@ -61,14 +61,14 @@ impl Known {
         self.rounds.get(&round).map_or(&UNKNOWN, |(digest, _)| digest)
     }
 
-    /// The epoch of a round, once it was announced.
-    pub fn epoch(&self, round: Round) -> Option<&Arc<Epoch>> {
-        self.rounds.get(&round).map(|(_, epoch)| epoch)
+    /// Who takes part in a round, once it was announced.
+    pub fn roster(&self, round: Round) -> Option<&Arc<Roster>> {
+        self.rounds.get(&round).map(|(_, roster)| roster)
     }
 
-    /// The epoch of the last round announced.
-    pub fn latest_epoch(&self) -> Option<&Arc<Epoch>> {
-        self.rounds.last_key_value().map(|(_, (_, epoch))| epoch)
+    /// The last round announced, with who takes part in it.
+    pub fn latest(&self) -> Option<(Round, &Arc<Roster>)> {
+        self.rounds.last_key_value().map(|(round, (_, roster))| (*round, roster))
     }
 
     /// How many servers there are.

@@ -3,18 +3,20 @@
 //! An adversary owns the signing keys of the servers that it has corrupted, so that every signature holds that it wants
 //! to hold; the machines themselves are always the real ones.
 
+mod calls;
 pub mod cheat;
 pub mod forge;
 mod knowledge;
 pub mod mangle;
 mod plot;
+pub mod review;
 
 use std::sync::Arc;
 
 use hippodrome_core::{
-    epoch::Epoch,
     ids::{Party, Round},
     message::Message,
+    roster::Roster,
 };
 use hippodrome_crypto::hash::Digest;
 
@@ -36,9 +38,9 @@ pub trait Adversary {
         Vec::new()
     }
 
-    /// A round was announced: the digest that its statements are signed under, and its chains.
-    fn announced(&mut self, round: Round, descriptor: &Digest, epoch: &Arc<Epoch>) {
-        let _ = (round, descriptor, epoch);
+    /// A round was announced: the digest that its statements are signed under, and who takes part.
+    fn announced(&mut self, round: Round, descriptor: &Digest, roster: &Arc<Roster>) {
+        let _ = (round, descriptor, roster);
     }
 }
 

@@ -3,9 +3,9 @@
 use std::{cell::RefCell, collections::BTreeSet, ops::RangeInclusive, rc::Rc, sync::Arc};
 
 use hippodrome_core::{
-    epoch::Epoch,
     ids::{Party, Round, ServerId},
     message::Message,
+    roster::Roster,
 };
 use hippodrome_crypto::{hash::Digest, permutation::below};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
@@ -23,6 +23,8 @@ pub struct Mounted {
     pub culprit: Option<ServerId>,
     /// The first rounds of each cheat.
     pub acts: BTreeSet<(&'static str, Round)>,
+    /// What a cheat got that none may ever get.
+    pub broken: Vec<String>,
 }
 
 /// What is to be mounted.
@@ -79,11 +81,11 @@ impl Plotter {
     }
 
     /// One of the servers that have the turns which all cheats need.
-    fn choose_culprit(&mut self, epoch: &Epoch) {
+    fn choose_culprit(&mut self, roster: &Roster) {
         let params = &self.known.params;
         let fits = |server: &ServerId| {
             self.tricks.iter().all(|(cheat, _)| match cheat.by {
-                By::Server(role) => epoch.layout().turns_of(*server).any(|turn| role.has(&turn, params)),
+                By::Server(role) => roster.epoch().layout().turns_of(*server).any(|turn| role.has(&turn, params)),
                 By::Coordinator | By::Client(_) | By::Clients(_) => true,
             })
         };
@@ -97,20 +99,25 @@ impl Plotter {
 
 impl Adversary for Plotter {
     fn intercept(&mut self, from: Party, to: Party, message: &Arc<Message>) -> Option<Vec<Message>> {
-        let round = message.round().filter(|round| self.rounds.contains(round))?;
+        // What belongs to no round counts to the last one announced.
+        let round = message.round().or_else(|| Some(self.known.latest()?.0));
+        let round = round.filter(|round| self.rounds.contains(round))?;
         let me = self.mounted.borrow().culprit?;
         let Self { known, tricks, rng, besides, mounted, .. } = self;
         for (cheat, trick) in tricks {
             let concerned = match cheat.by {
                 By::Server(_) => from == Party::Server(me) || to == Party::Server(me),
-                By::Coordinator => from == Party::Coordinator,
+                By::Coordinator => from == Party::Coordinator || to == Party::Coordinator,
                 By::Client(_) | By::Clients(_) => false,
             };
             if !concerned {
                 continue;
             }
-            let mut scene = Scene { known, me, from, to, rng, besides };
-            if let Some(changed) = trick(&mut scene, message) {
+            let mut broken = Vec::new();
+            let mut scene = Scene { known, me, from, to, rng, besides, broken: &mut broken };
+            let changed = trick(&mut scene, message);
+            mounted.borrow_mut().broken.append(&mut broken);
+            if let Some(changed) = changed {
                 mounted.borrow_mut().acts.insert((cheat.name, round));
                 return Some(changed);
             }
@@ -122,10 +129,10 @@ impl Adversary for Plotter {
         std::mem::take(&mut self.besides)
     }
 
-    fn announced(&mut self, round: Round, descriptor: &Digest, epoch: &Arc<Epoch>) {
-        self.known.learn(round, descriptor, epoch);
+    fn announced(&mut self, round: Round, descriptor: &Digest, roster: &Arc<Roster>) {
+        self.known.learn(round, descriptor, roster);
         if self.mounted.borrow().culprit.is_none() {
-            self.choose_culprit(epoch);
+            self.choose_culprit(roster);
         }
     }
 }

@@ -40,9 +40,11 @@ const FETCH_GRACE_MS: u64 = 2000;
 impl Network {
     pub(super) fn announced(&mut self, round: Round) {
         let Some(roster) = self.coordinator.roster_of(round) else { return };
+        self.watcher.announced(round, roster);
         if let Some(digest) = self.coordinator.descriptor_digest(round) {
-            self.adversary.announced(round, &digest, roster.epoch());
+            self.adversary.announced(round, &digest, roster);
         }
+        self.newest_roster = Some(Arc::clone(roster));
         (0..self.seats.len()).for_each(|client| self.tell_round(client, round));
         self.views.retain(|(other, _), _| other.0 + 8 > round.0);
     }

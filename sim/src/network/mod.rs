@@ -21,6 +21,7 @@ use hippodrome_core::{
     message::Message,
     mixer::{self, Mixer, Notice},
     params::NetworkParams,
+    roster::Roster,
 };
 use hippodrome_crypto::{
     hash::Hasher,
@@ -100,6 +101,11 @@ pub trait Watcher {
         let _ = (now_ms, from, to, message);
     }
 
+    /// A round was announced, to be held by these.
+    fn announced(&mut self, round: Round, roster: &Roster) {
+        let _ = (round, roster);
+    }
+
     /// A server told its operator something.
     fn noticed(&mut self, server: ServerId, notice: &Notice) {
         let _ = (server, notice);
@@ -132,6 +138,8 @@ pub struct Network {
     watcher: Box<dyn Watcher>,
     rng: ChaCha20Rng,
     records: bool,
+    /// That of the last round announced.
+    newest_roster: Option<Arc<Roster>>,
     completed: BTreeSet<Round>,
     failed: BTreeMap<Round, String>,
     /// What servers told their operators, with the server.
@@ -204,6 +212,7 @@ impl Network {
             watcher: Box::new(Nobody),
             rng,
             records: true,
+            newest_roster: None,
             completed: BTreeSet::new(),
             failed: BTreeMap::new(),
             notices: Vec::new(),
@@ -260,6 +269,11 @@ impl Network {
     /// The signing key of a server, for adversaries that own it.
     pub fn server_key(&self, id: ServerId) -> &SigningKey {
         &self.server_keys[usize::from(id.0)]
+    }
+
+    /// Who takes part in the last round that was announced; nobody before the first.
+    pub fn newest_roster(&self) -> Option<&Arc<Roster>> {
+        self.newest_roster.as_ref()
     }
 
     /// Rounds whose replies were handed out.

@@ -2,7 +2,8 @@
 //!
 //! * No honest server names an honest server.
 //! * A server says one thing only for each act of a round, across restarts.
-//! * Nothing mixed leaves an honest server before it has heard the confirmations of all others.
+//! * Nothing mixed leaves an honest server before it has heard the confirmations of all others who are active.
+//! * No number is announced twice, and every round has as many active servers as the network wants at least.
 
 use std::{
     cell::RefCell,
@@ -14,6 +15,7 @@ use hippodrome_core::{
     ids::{Layer, Party, Round, ServerId, Stage},
     message::{AbortReason, Message},
     mixer::Notice,
+    roster::Roster,
 };
 use hippodrome_crypto::hash::{Digest, Hasher};
 
@@ -34,12 +36,15 @@ pub(super) struct Findings {
 
 /// Watches a run.
 pub(super) struct Invariants {
-    servers: usize,
+    min_live: usize,
+    /// Servers that are active, by round.
+    active: BTreeMap<Round, usize>,
     mounted: Rc<RefCell<Mounted>>,
     findings: Rc<RefCell<Findings>>,
     acts: BTreeMap<(Round, ServerId, Act), Digest>,
     confirmations: BTreeMap<(Round, Layer, ServerId), BTreeSet<ServerId>>,
     newest: Round,
+    announced: Round,
     keeps_digest: bool,
 }
 
@@ -51,18 +56,20 @@ const ROUNDS_KEPT: u64 = 16;
 
 impl Invariants {
     pub(super) fn new(
-        servers: usize,
+        min_live: usize,
         mounted: Rc<RefCell<Mounted>>,
         keeps_digest: bool,
     ) -> (Self, Rc<RefCell<Findings>>) {
         let findings = Rc::<RefCell<Findings>>::default();
         let invariants = Self {
-            servers,
+            min_live,
+            active: BTreeMap::new(),
             mounted,
             findings: Rc::clone(&findings),
             acts: BTreeMap::new(),
             confirmations: BTreeMap::new(),
             newest: Round(0),
+            announced: Round(0),
             keeps_digest,
         };
         (invariants, findings)
@@ -94,7 +101,8 @@ impl Invariants {
         };
         let Some(stage) = stage else { return };
         let heard = self.confirmations.get(&(stage.round, stage.layer, from)).map_or(0, BTreeSet::len);
-        if heard + 1 < self.servers {
+        let others = self.active.get(&stage.round).map_or(usize::MAX, |active| active - 1);
+        if heard < others {
             self.violated(format!("{from} let something out in {stage} after {heard} confirmations of others"));
         }
     }
@@ -105,6 +113,7 @@ impl Invariants {
             let oldest = Round(round.0.saturating_sub(ROUNDS_KEPT));
             self.acts.retain(|(round, ..), _| *round >= oldest);
             self.confirmations.retain(|(round, ..), _| *round >= oldest);
+            self.active.retain(|round, _| *round >= oldest);
         }
     }
 
@@ -134,6 +143,18 @@ impl Watcher for Invariants {
         if let (Party::Server(from), Party::Server(to), Message::Confirmation(message)) = (from, to, message) {
             self.confirmations.entry((message.round, message.layer, to)).or_default().insert(from);
         }
+    }
+
+    fn announced(&mut self, round: Round, roster: &Roster) {
+        if round <= self.announced {
+            self.violated(format!("{round} was announced after {}", self.announced));
+        }
+        self.announced = round;
+        let active = roster.active().len();
+        if active < self.min_live {
+            self.violated(format!("{round} was announced with {active} active servers"));
+        }
+        self.active.insert(round, active);
     }
 
     fn noticed(&mut self, server: ServerId, notice: &Notice) {

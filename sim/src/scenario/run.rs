@@ -113,14 +113,18 @@ fn draw_params(rng: &mut ChaCha20Rng, cheats: &[&Cheat]) -> (NetworkParams, usiz
         (3, 2, 2, 4),
     ];
     let (layers, chains, chain_len, servers) = SHAPES[below(SHAPES.len() as u32, rng) as usize];
+    // In the other modes, no claims of missing noise are made.
+    let claims = cheats.iter().any(|cheat| cheat.attack == "F6");
     let verification = match below(6, rng) {
+        _ if claims => Verification::Full,
         0 => Verification::Aggregate,
         1 if cheats.is_empty() => Verification::None,
         _ => Verification::Full,
     };
     let slots = 1 + u16::from(below(4, rng) == 0);
     let params = NetworkParams { layers, chains, chain_len, verification, slots, noise_per_chain: 2, ..small_params() };
-    (params, servers)
+    let min_live = params.quorum(servers) as u16;
+    (NetworkParams { min_live, ..params }, servers)
 }
 
 /// A network with its people, and what watches them.
@@ -141,7 +145,8 @@ impl Stage {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
         let (params, servers) = draw_params(&mut rng, &cheats);
         let (mut people, diaries) = people(&params, talks, seed, &mut rng);
-        let rounds = Round(4)..=Round(4 + u64::from(below(2, &mut rng)));
+        // Two, of which the second is under way before the first is over.
+        let rounds = Round(4)..=Round(5);
         for cheat in &cheats {
             let forges: Vec<Forge> = match cheat.by {
                 By::Client(forge) => vec![forge],
@@ -153,12 +158,12 @@ impl Stage {
             });
             people.extend(cheating);
         }
-        let clients = people.len();
+        let (clients, min_live) = (people.len(), params.min_live.into());
         let mut network = Network::new(params, servers, people, seed);
         network.keep_no_record();
         let (plotter, mounted) = Plotter::new(&network, Plot { cheats: cheats.clone(), rounds, seed });
         network.set_adversary(plotter);
-        let (invariants, findings) = Invariants::new(servers, Rc::clone(&mounted), with_digest);
+        let (invariants, findings) = Invariants::new(min_live, Rc::clone(&mounted), with_digest);
         network.set_watcher(invariants);
         Self { network, diaries, clients, troubles, cheats, mounted, findings, violations: Vec::new(), rng }
     }
@@ -243,7 +248,7 @@ impl Stage {
         let findings = self.findings.borrow();
         outcome.rounds = (self.network.completed().len() + self.network.failed().len()) as u64;
         outcome.violations = self.violations;
-        outcome.violations.extend(findings.violations.iter().cloned());
+        outcome.violations.extend(findings.violations.iter().chain(&self.mounted.borrow().broken).cloned());
         outcome.digest = findings.digest;
         outcome
     }
