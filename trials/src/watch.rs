@@ -22,12 +22,10 @@ const PACE: Duration = Duration::from_millis(100);
 pub struct Standing {
     /// Whether the coordinator answered at the last look.
     pub up: bool,
-    /// The epoch, 0 for none.
-    pub epoch: u64,
-    /// The amendment, 0 for none.
-    pub amendment: u64,
-    /// Servers that do not take part, by name.
-    pub out: Vec<String>,
+    /// Who takes part.
+    pub membership: Membership,
+    /// How that has changed so far, in words.
+    pub changes: Vec<String>,
     /// The last round announced.
     pub round: u64,
     /// Rounds seen announced.
@@ -42,23 +40,38 @@ pub struct Standing {
     pub last_failure: String,
 }
 
-impl Standing {
-    /// What has changed in who takes part since an earlier standing, in words; empty if nothing.
-    pub fn membership_since(&self, before: &Self) -> String {
-        let mut changes = Vec::new();
-        if self.epoch != before.epoch {
-            changes.push(format!("epoch {} to {}", before.epoch, self.epoch));
-        }
-        if (self.epoch, self.amendment) != (before.epoch, before.amendment) {
-            changes.push(format!("amendment {}", self.amendment));
-        }
-        let newly = |these: &[String], those: &[String]| {
-            these.iter().filter(|name| !those.contains(name)).cloned().collect::<Vec<_>>().join(" ")
+/// Who takes part in rounds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Membership {
+    /// The epoch.
+    pub epoch: u64,
+    /// The amendment, 0 for none.
+    pub amendment: u64,
+    /// Servers that take no part, by name.
+    pub out: Vec<String>,
+}
+
+impl Membership {
+    /// What `testnet status` says; none while there is no epoch.
+    fn read(status: &Value) -> Option<Self> {
+        let said = status["membership"].as_object()?;
+        let servers = said["servers"].as_array()?.iter().filter(|server| server["part"] != "active");
+        let out = servers.filter_map(|server| server["server"].as_str().map(str::to_owned)).collect();
+        Some(Self { epoch: said["epoch"].as_u64()?, amendment: said["amendment"].as_u64()?, out })
+    }
+
+    /// What has changed since an earlier one, in words; none if nothing has.
+    fn since(&self, before: &Self) -> Option<String> {
+        let newly = |word: &str, these: &[String], those: &[String]| {
+            let names: Vec<&str> = these.iter().filter(|name| !those.contains(name)).map(String::as_str).collect();
+            if names.is_empty() { String::new() } else { format!(" {word} {}", names.join(" ")) }
         };
-        let (out, back) = (newly(&self.out, &before.out), newly(&before.out, &self.out));
-        changes.extend((!out.is_empty()).then(|| format!("out {out}")));
-        changes.extend((!back.is_empty()).then(|| format!("back {back}")));
-        changes.join(", ")
+        let head = match (self.epoch != before.epoch, self.amendment) {
+            (true, 0) => format!("epoch {}", self.epoch),
+            (_, amendment) => format!("epoch {} amended {amendment}", self.epoch),
+        };
+        let (out, back) = (newly("without", &self.out, &before.out), newly("with", &before.out, &self.out));
+        (self != before).then(|| format!("{head}{out}{back}"))
     }
 }
 
@@ -76,49 +89,65 @@ struct Sum {
     last: Counters,
     /// There was a first look: rounds announced before it are nobody's concern.
     begun: bool,
+    /// The coordinator has restarted and announced no round yet: the numbers to the next one were never announced.
+    jumps: bool,
+    /// When rounds were seen to be completed.
+    completions: Vec<Instant>,
 }
 
 impl Sum {
     fn take(&mut self, status: &Value) {
+        let was_up = std::mem::replace(&mut self.standing.up, status["running"].as_bool().unwrap_or_default());
+        if self.standing.up {
+            self.count(status, was_up);
+            self.standing.last_failure = status["last_failure"].as_str().unwrap_or_default().to_owned();
+            if let Some(membership) = Membership::read(status) {
+                self.follow(membership);
+            }
+        }
+    }
+
+    fn count(&mut self, status: &Value, was_up: bool) {
         let number = |key: &str| status[key].as_u64().unwrap_or_default();
+        let now = Counters { completed: number("rounds_completed"), failed: number("rounds_failed") };
         let standing = &mut self.standing;
-        let was_up = std::mem::replace(&mut standing.up, status["running"].as_bool().unwrap_or_default());
-        if !standing.up {
+        // A coordinator that has just restarted may know of no round yet.
+        let round = number("round").max(standing.round);
+        if !std::mem::replace(&mut self.begun, true) {
+            standing.in_flight = round.saturating_sub(now.completed + now.failed);
+            (self.last, standing.round) = (now, round);
             return;
         }
-        let now = Counters { completed: number("rounds_completed"), failed: number("rounds_failed") };
-        let round = number("round");
         let anew = now.completed < self.last.completed || now.failed < self.last.failed;
-        let before = if anew { Counters::default() } else { self.last };
-        if self.begun {
-            // Behind a restart numbers jump, and nobody has announced those between.
-            let restarted = anew || !was_up;
-            let announced = round.saturating_sub(standing.round).min(if restarted { 1 } else { u64::MAX });
-            let (completed, failed) = (now.completed - before.completed, now.failed - before.failed);
-            let in_flight = announced + if restarted { 0 } else { standing.in_flight };
-            standing.announced += announced;
-            standing.completed += completed;
-            standing.failed += failed;
-            standing.in_flight = in_flight.saturating_sub(completed + failed);
-        } else {
-            standing.in_flight = round.saturating_sub(now.completed + now.failed);
+        if anew || !was_up {
+            (standing.in_flight, self.jumps) = (0, true);
         }
-        (self.last, self.begun) = (now, true);
-        standing.round = round;
-        standing.epoch = number("epoch");
-        standing.amendment = number("amendment");
-        standing.out = names(&status["out"]);
-        standing.last_failure = status["last_failure"].as_str().unwrap_or_default().to_owned();
+        let before = if anew { Counters::default() } else { self.last };
+        let announced = if self.jumps { (round - standing.round).min(1) } else { round - standing.round };
+        self.jumps &= announced == 0;
+        let (completed, failed) = (now.completed - before.completed, now.failed - before.failed);
+        if completed > 0 {
+            self.completions.push(Instant::now());
+        }
+        standing.announced += announced;
+        standing.completed += completed;
+        standing.failed += failed;
+        standing.in_flight = (standing.in_flight + announced).saturating_sub(completed + failed);
+        (self.last, standing.round) = (now, round);
     }
-}
 
-/// A list of names, or of objects with a `server` in them.
-fn names(list: &Value) -> Vec<String> {
-    let name = |item: &Value| {
-        let item = if item.is_object() { &item["server"] } else { item };
-        item.as_str().map_or_else(|| item.to_string(), str::to_owned)
-    };
-    list.as_array().map(|list| list.iter().map(name).collect()).unwrap_or_default()
+    fn follow(&mut self, membership: Membership) {
+        let before = std::mem::replace(&mut self.standing.membership, membership);
+        if before.epoch > 0 {
+            self.standing.changes.extend(self.standing.membership.since(&before));
+        }
+    }
+
+    /// The longest time without a completed round, of those that ended after `instant`.
+    fn longest_gap(&self, instant: Instant) -> Option<Duration> {
+        let gaps = self.completions.windows(2).filter(|gap| gap[1] > instant);
+        gaps.map(|gap| gap[1] - gap[0]).max()
+    }
 }
 
 /// Looks in a thread of its own for as long as it lives.
@@ -147,6 +176,11 @@ impl Watch {
     /// What is known now.
     pub fn standing(&self) -> Standing {
         lock(&self.sum).standing.clone()
+    }
+
+    /// The longest time without a completed round, of those that ended after `instant`; none if no round completed.
+    pub fn longest_gap(&self, instant: Instant) -> Option<Duration> {
+        lock(&self.sum).longest_gap(instant)
     }
 
     /// Waits until the standing is as wanted; false if that does not come in time.
@@ -185,7 +219,7 @@ mod tests {
 
     fn look(sum: &mut Sum, round: u64, completed: u64, failed: u64) {
         sum.take(&json!({
-            "running": true, "round": round, "rounds_completed": completed, "rounds_failed": failed, "epoch": 1,
+            "running": true, "round": round, "rounds_completed": completed, "rounds_failed": failed,
         }));
     }
 
@@ -199,6 +233,8 @@ mod tests {
         assert_eq!((sum.standing.announced, sum.standing.completed, sum.standing.failed), (2, 2, 1));
         sum.take(&json!({ "running": false }));
         assert!(!sum.standing.up);
+        look(&mut sum, 0, 0, 0);
+        assert_eq!((sum.standing.announced, sum.standing.in_flight), (2, 0));
         look(&mut sum, 40, 0, 0);
         look(&mut sum, 41, 1, 0);
         assert_eq!((sum.standing.announced, sum.standing.completed, sum.standing.failed), (4, 3, 1));
@@ -206,10 +242,20 @@ mod tests {
     }
 
     #[test]
-    fn changes_of_who_takes_part_are_said() {
-        let before = Standing { epoch: 1, out: vec!["server-1".into()], ..Standing::default() };
-        let after = Standing { epoch: 2, amendment: 1, out: vec!["server-4".into()], ..Standing::default() };
-        assert_eq!(after.membership_since(&before), "epoch 1 to 2, amendment 1, out server-4, back server-1");
-        assert_eq!(after.membership_since(&after), "");
+    fn changes_of_who_takes_part_are_told_one_by_one() {
+        let mut sum = Sum::default();
+        let mut look = |epoch: u64, amendment: u64, parts: [&str; 2]| {
+            let servers = [("server-0", parts[0]), ("server-1", parts[1])];
+            let servers: Vec<Value> =
+                servers.iter().map(|(server, part)| json!({ "server": server, "part": part })).collect();
+            let membership = json!({ "epoch": epoch, "amendment": amendment, "servers": servers });
+            sum.take(&json!({ "running": true, "membership": membership }));
+            sum.take(&json!({ "running": true, "membership": null }));
+        };
+        look(1, 0, ["active", "active"]);
+        look(1, 1, ["struck", "active"]);
+        look(2, 0, ["out", "active"]);
+        look(4, 0, ["active", "active"]);
+        assert_eq!(sum.standing.changes, ["epoch 1 amended 1 without server-0", "epoch 2", "epoch 4 with server-0"]);
     }
 }

@@ -17,8 +17,10 @@ pub struct FaultReport {
     pub rounds_lost: u64,
     /// Seconds from the fault until a round completed again; none if none did.
     pub next_round_s: Option<f64>,
-    /// What changed in who takes part.
-    pub membership: String,
+    /// The longest time without a completed round from before the fault until it was overcome, in seconds.
+    pub longest_gap_s: Option<f64>,
+    /// What changed in who takes part, change by change.
+    pub membership: Vec<String>,
     /// Texts delivered so far.
     pub delivered: usize,
     /// What is wrong.
@@ -27,17 +29,18 @@ pub struct FaultReport {
 
 impl FaultReport {
     /// The head of a table of such reports.
-    pub const HEAD: &str = "fault                      at s  failed  lost  next round s  texts  who takes part";
+    pub const HEAD: &str = "fault                      at s  failed  lost  next s   gap s  texts  who takes part";
 }
 
 impl fmt::Display for FaultReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let next = self.next_round_s.map_or("never".to_owned(), |seconds| format!("{seconds:.1}"));
+        let seconds = |span: Option<f64>| span.map_or("never".to_owned(), |seconds| format!("{seconds:.1}"));
+        let (next, gap) = (seconds(self.next_round_s), seconds(self.longest_gap_s));
         let Self { fault, at_s, rounds_failed, rounds_lost, delivered, membership, .. } = self;
-        let membership = if membership.is_empty() { "as before" } else { membership };
+        let membership = if membership.is_empty() { "as before".to_owned() } else { membership.join(", ") };
         write!(
             f,
-            "{fault:<24} {at_s:>6.1} {rounds_failed:>7} {rounds_lost:>5} {next:>13} {delivered:>6}  {membership}"
+            "{fault:<24} {at_s:>6.1} {rounds_failed:>7} {rounds_lost:>5} {next:>7} {gap:>7} {delivered:>6}  {membership}"
         )?;
         self.problem.as_ref().map_or(Ok(()), |problem| write!(f, "\n    WRONG: {problem}"))
     }

@@ -87,7 +87,8 @@ impl<'a> Trial<'a> {
             rounds_failed: after.failed - course.before.failed,
             rounds_lost: lost,
             next_round_s: course.next_round.map(|span| span.as_secs_f64()),
-            membership: after.membership_since(&course.before),
+            longest_gap_s: self.watch.longest_gap(course.began).map(|span| span.as_secs_f64()),
+            membership: after.changes[course.before.changes.len()..].to_vec(),
             delivered: self.delivered(),
             problem: course.problem,
         })
@@ -133,7 +134,10 @@ impl<'a> Trial<'a> {
     /// Waits until a server that is there again takes part, and rounds complete.
     fn wait_for_return(&self, node: &str, course: &mut Course) {
         let patience = self.options.return_patience;
-        if !self.watch.wait(Instant::now() + patience, |standing| !standing.out.iter().any(|out| out == node)) {
+        if !self
+            .watch
+            .wait(Instant::now() + patience, |standing| !standing.membership.out.iter().any(|out| out == node))
+        {
             course.blame(format!("it did not take part again within {} s", patience.as_secs_f64()));
         }
         let mut again = Course::new(self.watch.standing());
