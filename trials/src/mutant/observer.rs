@@ -21,7 +21,7 @@ const ROSTERS: usize = 8;
 pub(super) struct Observer {
     directory: Arc<Directory>,
     rosters: BTreeMap<RosterId, Arc<Roster>>,
-    proposed: BTreeMap<Round, (Digest, Arc<Epoch>)>,
+    proposed: BTreeMap<Round, (Digest, Arc<Roster>)>,
 }
 
 impl Observer {
@@ -29,8 +29,8 @@ impl Observer {
         Self { directory, rosters: BTreeMap::new(), proposed: BTreeMap::new() }
     }
 
-    /// Takes in a message of the coordinator; gives a round that it announces, with its digest and epoch.
-    pub(super) fn observe(&mut self, message: &Message) -> Option<(Round, Digest, Arc<Epoch>)> {
+    /// Takes in a message of the coordinator; gives a round that it announces, with its digest and roster.
+    pub(super) fn observe(&mut self, message: &Message) -> Option<(Round, Digest, Arc<Roster>)> {
         match message {
             Message::EpochStart(start) => {
                 let epoch = self.verify(start)?;
@@ -43,8 +43,8 @@ impl Observer {
             }
             Message::DescriptorProposal(proposal) => self.propose(proposal)?,
             Message::Announcement(announced) => {
-                let (digest, epoch) = self.proposed.get(&announced.round)?;
-                return Some((announced.round, *digest, Arc::clone(epoch)));
+                let (digest, roster) = self.proposed.get(&announced.round)?;
+                return Some((announced.round, *digest, Arc::clone(roster)));
             }
             _ => {}
         }
@@ -66,7 +66,7 @@ impl Observer {
     fn propose(&mut self, proposal: &DescriptorProposal) -> Option<()> {
         let roster = self.rosters.get(&proposal.roster)?;
         let descriptor = Descriptor::new(&self.directory, roster, proposal.round, &proposal.keys).ok()?;
-        self.proposed.insert(proposal.round, (*descriptor.digest(), Arc::clone(roster.epoch())));
+        self.proposed.insert(proposal.round, (*descriptor.digest(), Arc::clone(roster)));
         if self.proposed.len() > ROUNDS {
             self.proposed.pop_first();
         }

@@ -127,9 +127,9 @@ impl<F: FnMut(&'static str, Round)> Machine<F> {
     /// Takes in what the cheat makes of a message.
     fn receive(&mut self, from: Party, message: Message) {
         if from == Party::Coordinator
-            && let Some((round, digest, epoch)) = self.observer.observe(&message)
+            && let Some((round, digest, roster)) = self.observer.observe(&message)
         {
-            self.plotter.announced(round, &digest, &epoch);
+            self.plotter.announced(round, &digest, &roster);
         }
         let message = Arc::new(message);
         let changed = self.plotter.intercept(from, Party::Server(self.me), &message);
