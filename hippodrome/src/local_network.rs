@@ -53,16 +53,13 @@ pub(crate) async fn start(
     patience: Duration,
 ) -> Result<(Nodes, GatewayClient), LocalNetworkError> {
     let mut start = Start { dir, running: Nodes::default(), patience, until: Instant::now() + patience };
-    // Where an earlier coordinator was is of no use.
-    let _ = fs::remove_file(dir.coordinator_address_file());
     let node = Node::Coordinator;
     start.running.start(dir, node, life, |command| coordinator_command(command, dir, ANY_LOCAL_PORT))?;
-    let address = start.coordinator_address().await?;
+    let (address, gateway) = start.coordinator(network).await?;
     for id in network.directory.server_ids() {
         let node = Node::Server(id);
         start.running.start(dir, node, life, |command| server_command(command, dir, node, &address))?;
     }
-    let gateway = connect(network, &address).await?;
     start.first_round(&gateway).await?;
     Ok((start.running, gateway))
 }
@@ -144,13 +141,17 @@ struct Start<'a> {
 }
 
 impl Start<'_> {
-    async fn coordinator_address(&mut self) -> Result<String, LocalNetworkError> {
+    /// Waits until the coordinator answers at the address that it has written. It is the one of its last start if that
+    /// is free, so that whoever looks for it there finds it.
+    async fn coordinator(&mut self, network: &Network) -> Result<(String, GatewayClient), LocalNetworkError> {
         loop {
             let text = fs::read_to_string(self.dir.coordinator_address_file());
-            if let Some(address) = text.ok().and_then(|text| parse_address(&text)) {
-                return Ok(address);
+            if let Some(address) = text.ok().and_then(|text| parse_address(&text))
+                && let Ok(gateway) = connect(network, &address).await
+            {
+                return Ok((address, gateway));
             }
-            self.look_again("the coordinator did not begin to listen").await?;
+            self.look_again("the coordinator did not answer").await?;
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     harness::{fails, running_nodes, succeeds},
-    testnet::Testnet,
+    testnet::{Testnet, introduce},
 };
 
 impl Testnet {
@@ -65,6 +65,19 @@ fn a_coordinator_that_is_killed_and_started_again_is_found_where_it_was() {
     net.node("start", "coordinator");
     assert_eq!(net.status()["coordinator"], address);
     net.completes_rounds();
+}
+
+#[test]
+fn a_chat_says_that_the_coordinator_is_away_and_goes_on_when_it_is_back() {
+    let net = Testnet::up(&[]);
+    let (mut alice, mut bob) = introduce(&net);
+    net.node("kill", "coordinator");
+    alice.wait_for_words("no connection, trying again and again");
+    alice.type_line("are you there?");
+    alice.wait_for_words("text 1 queued");
+    net.node("start", "coordinator");
+    alice.wait_for_all(&["* connected again", "* text 1 delivered"]);
+    bob.wait_for_words("< are you there?");
 }
 
 #[test]
