@@ -88,6 +88,9 @@ impl Gateway for Desk {
             rounds_failed: status.rounds_failed,
             hops_verified: status.hops_verified,
             last_failure: status.last_failure.unwrap_or_default(),
+            rounds_unopened: 0,
+            idle: String::new(),
+            struck: Vec::new(),
         })
     }
 }

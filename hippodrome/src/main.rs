@@ -6,9 +6,11 @@ mod founding;
 mod keys;
 mod local_network;
 mod logs;
+mod membership;
 mod network_dir;
 mod node;
 mod processes;
+mod status;
 mod testnet;
 mod values;
 
@@ -22,6 +24,7 @@ Examples:
   hippodrome demo                            a network, two people, one conversation
   hippodrome testnet up --dir net            a network that keeps running
   hippodrome chat --network net --as alice   talk through it
+  hippodrome status --network net            how it is doing
   hippodrome help keys                       how to found a network on several machines";
 
 /// A messenger that hides who talks to whom: onions through mix servers that prove their shuffles
@@ -39,6 +42,7 @@ enum Command {
     Demo(demo::DemoArgs),
     Testnet(testnet::TestnetArgs),
     Chat(chat::ChatArgs),
+    Status(status::StatusArgs),
     Coordinator(node::CoordinatorArgs),
     Mixnode(node::MixnodeArgs),
     Keys(keys::KeysArgs),
@@ -93,6 +97,7 @@ fn run(Cli { logs, command }: Cli) -> Result<(), Box<dyn Error>> {
         match command {
             Command::Demo(args) => demo::run(args).await?,
             Command::Chat(args) => chat::run(args).await?,
+            Command::Status(args) => status::run(args).await?,
             Command::Testnet(args) => testnet::run(args).await?,
             Command::Coordinator(args) => node::run_coordinator(args).await?,
             Command::Mixnode(args) => node::run_mixnode(args).await?,

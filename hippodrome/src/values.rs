@@ -1,6 +1,6 @@
-//! Values of the command line that have a form of their own.
+//! Values of the command line that have a form of their own, and the time.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use hippodrome_core::params::Verification;
@@ -21,6 +21,11 @@ pub(crate) fn verification() -> impl TypedValueParser<Value = Verification> {
     const MODES: [Verification; 3] = [Verification::Full, Verification::Aggregate, Verification::None];
     PossibleValuesParser::new(MODES.map(Verification::name))
         .map(|name| MODES.into_iter().find(|mode| mode.name() == name).unwrap_or(Verification::Full))
+}
+
+/// Milliseconds since 1970 by this machine's clock.
+pub(crate) fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 #[cfg(test)]

@@ -1,9 +1,6 @@
 //! What can be seen of the rounds from outside.
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use hippodrome_core::{
     epoch::Epoch,
@@ -14,6 +11,7 @@ use hippodrome_proto::gateway::{GatewayClient, GatewayError, NetworkStatus, Roun
 use tokio::time::sleep;
 
 use super::Narrator;
+use crate::values::now_ms;
 
 /// Between two questions how many proofs have been verified.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
@@ -149,9 +147,4 @@ impl<'a> Rounds<'a> {
     fn noise(&self) -> u64 {
         u64::from(self.params.noise_per_chain) * u64::from(self.params.chains) * self.servers as u64
     }
-}
-
-/// Milliseconds since 1970.
-fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }

@@ -26,6 +26,7 @@ use crate::{
     network_dir::{NetworkDir, NetworkDirError, Node},
     node::stop_signal,
     processes::{self, Condition, LOOK_AGAIN, Life, ProcessError},
+    status::StatusError,
     values,
 };
 
@@ -120,6 +121,8 @@ pub(crate) enum TestnetError {
     Dir(#[from] NetworkDirError),
     #[error(transparent)]
     Network(#[from] LocalNetworkError),
+    #[error(transparent)]
+    Status(#[from] StatusError),
     #[error(transparent)]
     Registry(#[from] RegistryError),
     #[error(transparent)]

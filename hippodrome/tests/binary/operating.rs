@@ -1,4 +1,4 @@
-//! What a node tells its operator: metrics and logs, and that neither says anything about a user.
+//! What nodes tell their operators: status, metrics and logs, of which the latter say nothing about a user.
 
 use std::{
     collections::BTreeSet,
@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    harness::{Running, eventually, hippodrome, succeeds},
+    harness::{Running, eventually, fails, hippodrome, last_object, succeeds},
     testnet::{Testnet, introduce},
 };
 
@@ -104,6 +104,28 @@ fn metrics_are_those_of_a_list_on_which_nothing_depends_on_users_or_noise() {
     let (_coordinator, coordinator_metrics) = start_with_metrics(&[&arguments[..], &listen].concat());
     check(&server_metrics, &[SERVER_METRICS]);
     check(&coordinator_metrics, &[SERVER_METRICS, COORDINATOR_METRICS]);
+}
+
+#[test]
+fn status_shows_who_takes_part_to_whoever_has_the_network_file() {
+    let net = Testnet::up(&[]);
+    let testnet = net.status();
+    let (file, address) = (net.dir.join("network.toml"), testnet["coordinator"].as_str().expect("an address"));
+    let copy = tempfile::tempdir().expect("a temporary directory");
+    fs::copy(&file, copy.path().join("network.toml")).expect("copied");
+    let copied = copy.path().join("network.toml").display().to_string();
+    fails(&["status", "--network", &copied], &["nobody says where the coordinator is"]);
+    let status = last_object(&succeeds(&["status", "--network", &copied, "--address", address, "--json"]));
+    assert_eq!(status["network"], testnet["network"]);
+    let membership = &status["membership"];
+    assert_eq!(membership, &testnet["membership"]);
+    let servers = membership["servers"].as_array().expect("a list");
+    assert!(servers.len() == 3 && servers.iter().all(|server| server["part"] == "active"), "{membership}");
+    assert_eq!(membership["chains"][0][0]["open"], true);
+    let said = succeeds(&["status", "--network", net.dir()]);
+    assert!(said.contains("3 of 3 take part") && said.contains("layer 0, chain 0: server-"), "{said}");
+    succeeds(&["testnet", "kill", "--dir", net.dir(), "coordinator"]);
+    fails(&["status", "--network", net.dir()], &["the coordinator does not answer", address]);
 }
 
 /// Runs of hexadecimal digits that are long enough for a key or the id of a mailbox.

@@ -16,27 +16,33 @@ use crate::pb;
 /// Bytes of a struck server with the ground.
 const STRIKE_LEN: usize = 2 + 1;
 
+pub(crate) fn ground_code(ground: Ground) -> u8 {
+    match ground {
+        Ground::Silent => 0,
+        Ground::Aborted => 1,
+        Ground::Convicted => 2,
+    }
+}
+
+pub(crate) fn ground(code: u32) -> Result<Ground, WireError> {
+    match code {
+        0 => Ok(Ground::Silent),
+        1 => Ok(Ground::Aborted),
+        2 => Ok(Ground::Convicted),
+        got => Err(WireError::Code { field: "ground", got: got.try_into().unwrap_or(i32::MAX) }),
+    }
+}
+
 fn join_strikes(struck: &[Strike]) -> Vec<u8> {
     let record = |strike: &Strike| {
         let [low, high] = strike.server.0.to_le_bytes();
-        let ground = match strike.ground {
-            Ground::Silent => 0,
-            Ground::Aborted => 1,
-            Ground::Convicted => 2,
-        };
-        [low, high, ground]
+        [low, high, ground_code(strike.ground)]
     };
     struck.iter().flat_map(record).collect()
 }
 
-fn strike(&[low, high, ground]: &[u8; STRIKE_LEN]) -> Result<Strike, WireError> {
-    let ground = match ground {
-        0 => Ground::Silent,
-        1 => Ground::Aborted,
-        2 => Ground::Convicted,
-        got => return Err(WireError::Code { field: "ground", got: got.into() }),
-    };
-    Ok(Strike { server: ServerId(u16::from_le_bytes([low, high])), ground })
+fn strike(&[low, high, code]: &[u8; STRIKE_LEN]) -> Result<Strike, WireError> {
+    Ok(Strike { server: ServerId(u16::from_le_bytes([low, high])), ground: ground(code.into())? })
 }
 
 fn amendment(id: Option<pb::RosterId>, struck: &[u8]) -> Result<Amendment, WireError> {

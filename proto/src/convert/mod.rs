@@ -26,6 +26,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use amendment::{ground, ground_code};
 pub(crate) use assembly::Assembly;
 pub use error::WireError;
 

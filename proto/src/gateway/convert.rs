@@ -10,14 +10,15 @@ use hippodrome_core::{
 };
 use hippodrome_crypto::{hash::Digest, hop::HopPublic, merkle::InclusionProof};
 
-use super::{NetworkInfo, NetworkStatus, RoundEvent, SubmitRequest};
+use super::{NetworkInfo, NetworkStatus, RoundEvent, StruckServer, SubmitRequest};
 use crate::{
     convert::{
         Wire, WireError,
         fields::{
-            bytes_of, chain, digest, hop_keys, join_hop_keys, join_signatures, records, required, roster, signatures,
+            bytes_of, chain, digest, hop_keys, join_hop_keys, join_signatures, records, required, roster, server,
+            signatures,
         },
-        split,
+        ground, ground_code, split,
     },
     pb::{self, network_part::Part, round_event::Event},
 };
@@ -172,6 +173,9 @@ impl From<NetworkStatus> for pb::StatusReply {
             rounds_failed: status.rounds_failed,
             hops_verified: status.hops_verified,
             last_failure: status.last_failure,
+            rounds_unopened: status.rounds_unopened,
+            idle: status.idle,
+            struck: status.struck.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -180,7 +184,7 @@ impl TryFrom<pb::StatusReply> for NetworkStatus {
     type Error = WireError;
 
     fn try_from(status: pb::StatusReply) -> Result<Self, WireError> {
-        let got = status.servers_up.len();
+        let got = status.servers_up.len().max(status.struck.len());
         if got > SERVER_LIMIT {
             return Err(WireError::TooMany { field: "servers_up", limit: SERVER_LIMIT, got });
         }
@@ -192,7 +196,25 @@ impl TryFrom<pb::StatusReply> for NetworkStatus {
             rounds_failed: status.rounds_failed,
             hops_verified: status.hops_verified,
             last_failure: printable(status.last_failure),
+            rounds_unopened: status.rounds_unopened,
+            idle: printable(status.idle),
+            struck: status.struck.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
         })
+    }
+}
+
+impl From<StruckServer> for pb::StruckServer {
+    fn from(StruckServer { server, ground, since_ms }: StruckServer) -> Self {
+        Self { server: server.0.into(), ground: ground_code(ground).into(), since_ms: since_ms.unwrap_or(0) }
+    }
+}
+
+impl TryFrom<pb::StruckServer> for StruckServer {
+    type Error = WireError;
+
+    fn try_from(struck: pb::StruckServer) -> Result<Self, WireError> {
+        let since_ms = Some(struck.since_ms).filter(|since_ms| *since_ms > 0);
+        Ok(Self { server: server("server", struck.server)?, ground: ground(struck.ground)?, since_ms })
     }
 }
 

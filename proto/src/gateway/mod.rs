@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use hippodrome_core::{
     descriptor::ClientDescriptor,
-    ids::{ChainId, ClientId, Round},
-    message::{AmendmentStart, EpochStart},
+    ids::{ChainId, ClientId, Round, ServerId},
+    message::{AmendmentStart, EpochStart, Ground},
 };
 use hippodrome_crypto::signing::Signature;
 use tokio::sync::mpsc;
@@ -80,6 +80,23 @@ pub struct NetworkStatus {
     pub hops_verified: u64,
     /// Why the last failed round failed, or nothing.
     pub last_failure: String,
+    /// Rounds that were called for and not announced.
+    pub rounds_unopened: u64,
+    /// Why no rounds are opened, or nothing.
+    pub idle: String,
+    /// Servers that are struck from the epoch, or are about to be.
+    pub struck: Vec<StruckServer>,
+}
+
+/// A server that is out of rounds, by the coordinator's word; what a quorum has signed is in the amendment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StruckServer {
+    /// The server.
+    pub server: ServerId,
+    /// Why.
+    pub ground: Ground,
+    /// Since when, milliseconds since 1970; none if the coordinator has forgotten.
+    pub since_ms: Option<u64>,
 }
 
 /// Why the coordinator does not do what a client asks.

@@ -6,6 +6,7 @@ use std::{
 use hippodrome_core::{
     descriptor::ClientDescriptor,
     ids::{ChainId, ClientId, Party, RosterId, Round, ServerId},
+    message::Ground,
 };
 use hippodrome_crypto::merkle::InclusionProof;
 use proptest::{prelude::*, sample::Index};
@@ -17,8 +18,8 @@ use tokio::{
 };
 
 use super::{
-    Gateway, GatewayClient, GatewayError, NetworkInfo, NetworkStatus, Refusal, RoundEvent, SubmitRequest, async_trait,
-    connect_gateway, convert::NetworkAssembly, convert::network_parts,
+    Gateway, GatewayClient, GatewayError, NetworkInfo, NetworkStatus, Refusal, RoundEvent, StruckServer, SubmitRequest,
+    async_trait, connect_gateway, convert::NetworkAssembly, convert::network_parts,
 };
 use crate::{
     convert::WireError,
@@ -87,6 +88,12 @@ fn status() -> NetworkStatus {
         rounds_failed: 4,
         hops_verified: 5,
         last_failure: "server 1 did not answer".to_owned(),
+        rounds_unopened: 6,
+        idle: "server 1 is being struck".to_owned(),
+        struck: vec![
+            StruckServer { server: ServerId(1), ground: Ground::Silent, since_ms: None },
+            StruckServer { server: ServerId(2), ground: Ground::Convicted, since_ms: Some(7) },
+        ],
     }
 }
 
