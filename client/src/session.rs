@@ -22,7 +22,7 @@ use hippodrome_crypto::{
     signing::{PublicKey, SigningKey},
 };
 use hippodrome_proto::{
-    gateway::{GatewayClient, GatewayError, Refusal, SubmitRequest},
+    gateway::{Fetched, GatewayClient, GatewayError, Refusal, SubmitRequest},
     transport::ConnectError,
 };
 use tokio::{
@@ -203,7 +203,7 @@ struct InFlight {
 /// What a request to the coordinator led to.
 enum Errand {
     Submitted(Round, Result<(), GatewayError>),
-    Fetched(Round, Result<Vec<u8>, GatewayError>),
+    Fetched(Round, Result<Box<Fetched>, GatewayError>),
 }
 
 impl<V: Voice> Running<'_, V> {
@@ -350,23 +350,28 @@ impl<V: Voice> Running<'_, V> {
         in_flight.asked = true;
         let (gateway, client): (GatewayClient, ClientId) = (self.session.uplink.gateway().clone(), in_flight.client);
         let until_ms = in_flight.deadline_ms + FETCH_GRACE_MS;
-        self.errands
-            .spawn(async move { Errand::Fetched(round, insist(until_ms, || gateway.fetch(round, client)).await) });
+        self.errands.spawn(async move {
+            Errand::Fetched(round, insist(until_ms, || gateway.fetch(round, client)).await.map(Box::new))
+        });
     }
 
     fn on_errand(&mut self, errand: Errand) -> Result<(), SessionError> {
         match errand {
             Errand::Submitted(round, Ok(())) => self.voice.notice(Notice::Submitted(round)),
             Errand::Submitted(round, Err(error)) => self.lose(round, &error.to_string())?,
-            Errand::Fetched(round, Ok(replies)) => self.open(round, &replies)?,
+            Errand::Fetched(round, Ok(fetched)) => self.open(round, &fetched)?,
             Errand::Fetched(round, Err(error)) => self.lose(round, &error.to_string())?,
         }
         Ok(())
     }
 
-    fn open(&mut self, round: Round, replies: &[u8]) -> Result<(), SessionError> {
+    fn open(&mut self, round: Round, Fetched { replies, inclusion }: &Fetched) -> Result<(), SessionError> {
         let Entry::Occupied(in_flight) = self.in_flight.entry(round) else { return Ok(()) };
-        match in_flight.remove().pending.open(replies) {
+        let pending = in_flight.remove().pending;
+        if let Err(not) = pending.check_inclusion(self.session.uplink.directory(), inclusion.as_ref()) {
+            self.voice.notice(Notice::NotIncluded { round, reason: not.to_string() });
+        }
+        match pending.open(replies) {
             Ok(replies) => self.voice.replies(round, replies),
             Err(wrong) => self.voice.lost(round, &wrong.to_string()),
         }

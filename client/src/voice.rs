@@ -50,6 +50,13 @@ pub enum Notice {
     },
     /// The submissions of a round have been handed in.
     Submitted(Round),
+    /// Nobody shows that the submissions of a round were let into the input of their chain.
+    NotIncluded {
+        /// The round.
+        round: Round,
+        /// What is wrong.
+        reason: String,
+    },
     /// A round is left out.
     SatOut {
         /// The round.

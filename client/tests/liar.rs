@@ -25,7 +25,7 @@ use hippodrome_core::{
 };
 use hippodrome_crypto::{group::Element, hash::Digest, hop::HopSecret, signing::SigningKey};
 use hippodrome_proto::{
-    gateway::{Gateway, NetworkInfo, NetworkStatus, Refusal, RoundEvent, SubmitRequest, async_trait},
+    gateway::{Fetched, Gateway, NetworkInfo, NetworkStatus, Refusal, RoundEvent, SubmitRequest, async_trait},
     tls::{NodeCertificate, Pins},
     transport::{ConnectError, Limits, Listener, bind},
 };
@@ -159,8 +159,8 @@ impl Gateway for Liar {
         Ok(())
     }
 
-    async fn fetch(&self, _: Round, _: ClientId) -> Result<Vec<u8>, Refusal> {
-        Ok(vec![0; 7])
+    async fn fetch(&self, _: Round, _: ClientId) -> Result<Fetched, Refusal> {
+        Ok(Fetched { replies: vec![0; 7], inclusion: None })
     }
 
     async fn status(&self) -> Result<NetworkStatus, Refusal> {

@@ -6,7 +6,9 @@ use hippodrome_core::{
     coordinator::SubmitRefusal,
     ids::{ChainId, ClientId, RosterId, Round},
 };
-use hippodrome_proto::gateway::{Gateway, NetworkInfo, NetworkStatus, Refusal, RoundEvent, SubmitRequest, async_trait};
+use hippodrome_proto::gateway::{
+    Fetched, Gateway, NetworkInfo, NetworkStatus, Refusal, RoundEvent, SubmitRequest, async_trait,
+};
 use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::shell::{Shell, now_ms, until};
@@ -73,9 +75,11 @@ impl Gateway for Desk {
         self.shell.machine().submit(now_ms(), round, admitted).map_err(refused)
     }
 
-    async fn fetch(&self, round: Round, client: ClientId) -> Result<Vec<u8>, Refusal> {
+    async fn fetch(&self, round: Round, client: ClientId) -> Result<Fetched, Refusal> {
         let none = || Refusal::NotFound(format!("{round} has no replies for this client, not yet or not any more"));
-        self.shell.machine().replies(round, client).ok_or_else(none)
+        let machine = self.shell.machine();
+        let replies = machine.replies(round, client).ok_or_else(none)?;
+        Ok(Fetched { replies, inclusion: machine.inclusion(round, client) })
     }
 
     async fn status(&self) -> Result<NetworkStatus, Refusal> {

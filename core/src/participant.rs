@@ -1,15 +1,23 @@
 //! A client's part in a round, without I/O: the same number of equal-sized messages every round, busy or idle.
 
-use hippodrome_crypto::signing::SigningKey;
+use std::sync::Arc;
+
+use hippodrome_crypto::{
+    hash::Digest,
+    merkle::{self, RangeProof},
+    signing::{Signature, SigningKey},
+};
 use rand_core::CryptoRng;
 
 use crate::{
     descriptor::RoundView,
-    directory::Directory,
+    directory::{Directory, MissingSignature},
     epoch::Epoch,
-    ids::{Author, ChainId, ClientId, Round},
+    ids::{Author, ChainId, ClientId, Layer, Round, Stage},
     marks::{Act, Once},
+    message::InputCommitment,
     roster::Roster,
+    statement,
     submission::{Access, Composed, Composer, ReplyBroken, ReplyRoute},
     wire::{FRAME_LEN, Sizes},
 };
@@ -112,20 +120,66 @@ impl Participant {
         let composer = Composer { view, author: Author::Client(self.client), key: &self.key };
         let mut records = Vec::with_capacity(self.sizes.submission * accesses.len());
         let mut routes = Vec::with_capacity(accesses.len());
+        let mut leaves = Vec::with_capacity(accesses.len());
         for (slot, access) in accesses.iter().enumerate() {
             let Composed { submission, route, .. } = composer.compose(slot as u16, access, rng);
             records.extend(submission.encode());
+            leaves.push(merkle::leaf(submission.key.encoded(), &merkle::body_hash(&submission.body)));
             routes.push(route);
         }
-        (records, Pending { round: view.round(), routes, width: self.sizes.reply(0, 0) })
+        let sent = Sent {
+            stage: Stage { round: view.round(), layer: Layer(0), chain: view.chain() },
+            roster: Arc::clone(view.roster()),
+            descriptor: *view.digest(),
+            leaves,
+        };
+        (records, Pending { routes, width: self.sizes.reply(0, 0), sent })
     }
 }
 
-/// What opens the replies of a round; used once.
+/// What opens the replies of a round, used once, and tells whether the submissions were let in.
 pub struct Pending {
-    round: Round,
     routes: Vec<ReplyRoute>,
     width: usize,
+    sent: Sent,
+}
+
+/// What was submitted, as it must stand in the chain's input.
+struct Sent {
+    stage: Stage,
+    roster: Arc<Roster>,
+    descriptor: Digest,
+    leaves: Vec<Digest>,
+}
+
+/// Where a client's submissions stand in the signed input of its chain, as the coordinator shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inclusion {
+    /// The input.
+    pub input: InputCommitment,
+    /// One signature a member, in chain order.
+    pub signatures: Vec<Signature>,
+    /// Place of the first of the submissions; the others follow it, slot by slot.
+    pub start: u32,
+    /// From the submissions to the input's root.
+    pub branch: RangeProof,
+}
+
+/// Why a client does not know that its submissions were let in.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotIncluded {
+    /// Nothing was shown.
+    #[error("nobody shows that the submissions are in the chain's input")]
+    NotShown,
+    /// What was shown is about something else.
+    #[error("what is shown is about another round or chain")]
+    Elsewhere,
+    /// A member has not signed the input.
+    #[error("the input that is shown is not signed by every member of the chain: {0}")]
+    Signature(#[from] MissingSignature),
+    /// Other records stand there.
+    #[error("the submissions are not where they are said to be")]
+    Branch,
 }
 
 /// What came back for one slot.
@@ -144,7 +198,27 @@ pub struct WrongReplies {
 impl Pending {
     /// The round.
     pub fn round(&self) -> Round {
-        self.round
+        self.sent.stage.round
+    }
+
+    /// Checks that all submissions are in the chain's input, which every member signed.
+    pub fn check_inclusion(&self, directory: &Directory, shown: Option<&Inclusion>) -> Result<(), NotIncluded> {
+        let Sent { stage, roster, descriptor, leaves } = &self.sent;
+        let Inclusion { input, signatures, start, branch } = shown.ok_or(NotIncluded::NotShown)?;
+        if input.stage != *stage {
+            return Err(NotIncluded::Elsewhere);
+        }
+        let members = roster.members(stage.layer, stage.chain);
+        if signatures.len() != members.len() {
+            return Err(MissingSignature::Count { got: signatures.len(), expected: members.len() }.into());
+        }
+        let signed = statement::input(descriptor, input);
+        for (&member, signature) in members.iter().zip(signatures) {
+            let key = directory.server_key(member).ok_or(MissingSignature::Bad(member))?;
+            key.verify(&signed, signature).map_err(|_| MissingSignature::Bad(member))?;
+        }
+        let range = branch.verify(&input.root, input.count.into(), (*start).into(), leaves.clone());
+        range.map(drop).map_err(|_| NotIncluded::Branch)
     }
 
     /// Opens all replies; the same work whatever they hold.

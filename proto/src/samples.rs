@@ -10,6 +10,7 @@ use hippodrome_core::{
         Replies, Report, ReturnBatch, ReturnParcel, SeedCall, SeedCommitment, SeedCommitments, SeedReveal, ShownPart,
         ShownSubmission, Standing, Strike, Submissions,
     },
+    participant::Inclusion,
 };
 use hippodrome_crypto::{
     group::{Element, SecretScalar},
@@ -101,6 +102,15 @@ impl Sampler {
             exponents: (0..2).map(|_| SecretScalar::random(&mut self.0).show()).collect(),
             lacking: self.digest(),
             signature: self.signature(),
+        }
+    }
+
+    pub(crate) fn inclusion(&mut self) -> Inclusion {
+        Inclusion {
+            input: self.input(),
+            signatures: self.signatures(3),
+            start: 26,
+            branch: RangeProof(vec![self.digest(), self.digest()]),
         }
     }
 

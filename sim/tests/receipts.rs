@@ -8,11 +8,13 @@ use hippodrome_core::{
     message::{AbortReason, Message, Parcel},
     mixer::Notice,
     params::NetworkParams,
+    participant::{NotIncluded, SlotReply},
     roster::Roster,
+    submission::{Access, ReceiptRecord},
 };
-use hippodrome_crypto::{hash::Digest, records::Records};
+use hippodrome_crypto::{hash::Digest, merkle, records::Records};
 use hippodrome_sim::{
-    Adversary, Network,
+    Adversary, Behaviour, Network,
     adversary::{Known, forge},
     small_params,
 };
@@ -20,6 +22,17 @@ use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use rand_core::Rng;
 
 const SERVERS: usize = 6;
+
+/// A client that visits a mailbox of its own.
+struct Idle;
+
+impl Behaviour for Idle {
+    fn accesses(&mut self, round: Round, _: Round) -> Vec<Access> {
+        vec![Access { mailbox: [round.0 as u8; 16], content: [1; 256] }]
+    }
+
+    fn replies(&mut self, _: Round, _: Option<Vec<SlotReply>>) {}
+}
 
 type Act = Box<dyn FnMut(&Known, Party, Party, &Message) -> Vec<Message>>;
 
@@ -48,7 +61,8 @@ fn scene(
     seed: u64,
     act: impl FnMut(&Known, Party, Party, &Message) -> Vec<Message> + 'static,
 ) -> Scene {
-    let mut network = Network::new(params, SERVERS, Vec::new(), seed);
+    let clients = (0..4).map(|_| Box::new(Idle) as Box<dyn Behaviour>);
+    let mut network = Network::new(params, SERVERS, clients.collect(), seed);
     let known = Rc::new(RefCell::new(Known::of(&network)));
     network.set_adversary(Cheat { known: Rc::clone(&known), act: Box::new(act) });
     Scene { network, known }
@@ -175,4 +189,35 @@ fn a_mass_drop_has_each_server_open_one_record_at_most() {
     claimants.dedup();
     assert!(shown > 0 && claimants.len() == shown, "{claimants:?}");
     scene.assert_named(scene.server_at(0, 0, 2), AbortReason::DroppedNoise);
+}
+
+#[test]
+fn a_client_sees_whether_its_submissions_were_let_in() {
+    let mut honest = scene(small_params(), 1, |_, _, _, message| vec![message.clone()]);
+    honest.network.run(2, 30_000);
+    assert!((0..4).all(|client| honest.network.not_included(client).is_empty()));
+
+    let mut silent = scene(small_params(), 1, |_, _, _, message| match message {
+        Message::Receipts(_) => vec![],
+        _ => vec![message.clone()],
+    });
+    silent.network.run(1, 30_000);
+    let first = |scene: &Scene, client| scene.network.not_included(client).first().cloned();
+    assert!((0..4).all(|client| first(&silent, client) == Some((Round(1), NotIncluded::NotShown))));
+
+    // Another record stands where a client's should be, under a root that no member has signed.
+    let mut lying = scene(small_params(), 1, |_, _, _, message| match message {
+        Message::Receipts(receipts) => {
+            let mut lying = receipts.clone();
+            let leaves = lying.records.chunks_exact_mut(ReceiptRecord::LEN).map(|record| {
+                record[ReceiptRecord::LEN - 1] ^= 1;
+                Digest(record[ReceiptRecord::LEN - 32..].try_into().expect("a leaf"))
+            });
+            lying.input.root = merkle::root_of(&leaves.collect::<Vec<_>>());
+            vec![Message::Receipts(lying)]
+        }
+        _ => vec![message.clone()],
+    });
+    lying.network.run(1, 30_000);
+    assert!((0..4).all(|client| matches!(first(&lying, client), Some((Round(1), NotIncluded::Signature(_))))));
 }

@@ -130,6 +130,13 @@ pub enum PersonEvent {
         /// The round.
         round: u64,
     },
+    /// Nobody shows that what was sent in a round was let in: the coordinator or a server may have left it out.
+    NotIncluded {
+        /// The round.
+        round: u64,
+        /// What is wrong.
+        reason: String,
+    },
     /// Did not take part in a round, or not with the conversation.
     SatOut {
         /// The round.

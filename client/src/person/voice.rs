@@ -91,6 +91,7 @@ impl Voice for PersonVoice {
             Notice::Connected => PersonEvent::Connected,
             Notice::Interrupted { reason } => PersonEvent::Interrupted { reason },
             Notice::Submitted(round) => PersonEvent::Submitted { round: round.0 },
+            Notice::NotIncluded { round, reason } => PersonEvent::NotIncluded { round: round.0, reason },
             Notice::SatOut { round, reason } => PersonEvent::SatOut { round: round.0, reason },
         };
         inner.tell(event);

@@ -4,12 +4,13 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use hippodrome_crypto::{hash::Digest, records::Records};
 
-use super::{Output, RepliesByClient};
+use super::{Output, RepliesByClient, included::Included};
 use crate::{
     descriptor::SignedDescriptor,
     directory::Directory,
     ids::{Author, ChainId, ClientId, Layer, Round, ServerId, Stage},
-    message::{Abort, Message, Noise, Replies, Report, Submissions},
+    message::{Abort, Message, Noise, Receipts, Replies, Report, Submissions},
+    participant::Inclusion,
     roster::Roster,
     submission::{ReplyRecord, Submission, SubmissionError},
 };
@@ -101,6 +102,7 @@ pub(super) struct Collecting {
     /// One for each open input chain, in order.
     noise: Vec<BTreeMap<ServerId, Vec<u8>>>,
     closed: bool,
+    included: BTreeMap<ChainId, Included>,
     replies: BTreeMap<ChainId, RepliesByClient>,
     reports: BTreeMap<ServerId, Report>,
     failure: Option<String>,
@@ -119,6 +121,7 @@ impl Collecting {
             submissions: vec![BTreeMap::new(); inputs],
             noise: vec![BTreeMap::new(); inputs],
             closed: false,
+            included: BTreeMap::new(),
             replies: BTreeMap::new(),
             reports: BTreeMap::new(),
             failure: None,
@@ -232,6 +235,17 @@ impl Collecting {
         }
     }
 
+    /// The first server of an input chain says what is in the chain's input.
+    pub(super) fn on_receipts(&mut self, from: ServerId, receipts: &Receipts, out: &mut Vec<Output>) {
+        let stage = receipts.input.stage;
+        let is_open = stage.layer == Layer(0) && self.input_index(stage.chain).is_some();
+        let is_first = is_open && self.roster.members(Layer(0), stage.chain)[0] == from;
+        match Included::new(receipts).filter(|_| is_first) {
+            Some(included) => drop(self.included.entry(stage.chain).or_insert(included)),
+            None => out.push(Output::Notice(format!("{}: receipts of {from} do not hold", self.round()))),
+        }
+    }
+
     pub(super) fn on_replies(&mut self, from: ServerId, replies: &Replies, out: &mut Vec<Output>) {
         let (sizes, stage) = (self.directory.params().sizes(), replies.stage);
         let is_open = self.input_index(stage.chain).is_some();
@@ -300,8 +314,16 @@ impl Collecting {
         if !self.ended {
             return None;
         }
-        // From its own chain only: another chain's first server has no say in it.
-        let chain = self.roster.input_chain(self.roster.epoch().plan().registry.get(client.0 as usize)?)?;
-        self.replies.get(&chain)?.get(&client).cloned()
+        self.replies.get(&self.chain_of(client)?)?.get(&client).cloned()
+    }
+
+    /// What shows a client that its submissions were let in.
+    pub(super) fn inclusion_of(&self, client: ClientId) -> Option<Inclusion> {
+        self.included.get(&self.chain_of(client)?)?.of(client)
+    }
+
+    /// A client's own chain: no other chain's first server has a say in what it gets.
+    fn chain_of(&self, client: ClientId) -> Option<ChainId> {
+        self.roster.input_chain(self.roster.epoch().plan().registry.get(client.0 as usize)?)
     }
 }

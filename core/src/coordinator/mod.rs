@@ -6,6 +6,7 @@
 
 mod collecting;
 mod founding;
+mod included;
 mod opening;
 mod state;
 
@@ -28,6 +29,7 @@ use crate::{
     ids::{ChainId, ClientId, Round, ServerId},
     marks::{Act, Marks},
     message::{AbortReason, AmendmentStart, EpochPlan, EpochStart, Message, Peers, Standing},
+    participant::Inclusion,
     roster::Roster,
     statement,
 };
@@ -239,6 +241,11 @@ impl Coordinator {
         self.collecting.get(&round)?.replies_to(client)
     }
 
+    /// What shows a client that its submissions in a round were let in.
+    pub fn inclusion(&self, round: Round, client: ClientId) -> Option<Inclusion> {
+        self.collecting.get(&round)?.inclusion_of(client)
+    }
+
     fn on_message(&mut self, now_ms: u64, from: ServerId, message: Message, out: &mut Vec<Output>) {
         match message {
             Message::Hello(hello) => self.on_hello(now_ms, from, hello.address, out),
@@ -246,11 +253,9 @@ impl Coordinator {
                 self.on_founding(now_ms, from, message, out);
             }
             Message::Keys(_) | Message::DescriptorSignature(_) => self.on_opening(from, message, out),
-            Message::Noise(_) | Message::Replies(_) | Message::Report(_) | Message::Abort(_) => {
+            Message::Noise(_) | Message::Receipts(_) | Message::Replies(_) | Message::Report(_) | Message::Abort(_) => {
                 self.on_collecting(now_ms, from, message, out);
             }
-            // Clients are not shown them yet.
-            Message::Receipts(_) => {}
             _ => out.push(Output::Notice(format!("ignored a message that {from} has no cause to send here"))),
         }
     }
@@ -389,6 +394,7 @@ impl Coordinator {
         let Some(collecting) = message.round().and_then(|round| self.collecting.get_mut(&round)) else { return };
         match message {
             Message::Noise(noise) => collecting.on_noise(from, &noise, out),
+            Message::Receipts(receipts) => collecting.on_receipts(from, &receipts, out),
             Message::Replies(replies) => collecting.on_replies(from, &replies, out),
             Message::Report(report) => collecting.on_report(from, &report),
             Message::Abort(abort) => {

@@ -299,6 +299,9 @@ impl Chat {
             PersonEvent::Interrupted { reason } => {
                 self.complain(Kind::Disconnected, format!("no connection, trying again and again: {reason}"))?;
             }
+            PersonEvent::NotIncluded { round, reason } => {
+                self.complain(Kind::NotIncluded, format!("round {round} may have left you out: {reason}"))?;
+            }
             PersonEvent::SatOut { round, reason } => {
                 self.complain(Kind::SatOut, format!("took no part in round {round}: {reason}"))?;
             }

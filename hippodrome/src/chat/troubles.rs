@@ -9,6 +9,8 @@ pub(super) enum Kind {
     Disconnected,
     /// A round was left out.
     SatOut,
+    /// What was sent in a round may have been left out.
+    NotIncluded,
     /// A round brought nothing.
     Lost,
 }

@@ -7,7 +7,7 @@ use tokio::{sync::watch, time::timeout};
 use tonic::{Code, Response, Status, Streaming, transport::Channel};
 
 use super::{
-    NetworkInfo, NetworkStatus, Refusal, RoundEvent, SubmitRequest,
+    Fetched, NetworkInfo, NetworkStatus, Refusal, RoundEvent, SubmitRequest,
     convert::{NetworkAssembly, printable},
 };
 use crate::{
@@ -90,10 +90,10 @@ impl GatewayClient {
         answer(self.client.clone().submit(pb::SubmitRequest::from(request))).await.map(drop)
     }
 
-    /// The reply records of a client.
-    pub async fn fetch(&self, round: Round, client: ClientId) -> Result<Vec<u8>, GatewayError> {
+    /// What a client gets of a round.
+    pub async fn fetch(&self, round: Round, client: ClientId) -> Result<Fetched, GatewayError> {
         let request = pb::FetchRequest { round: round.0, client: client.0 };
-        Ok(answer(self.client.clone().fetch(request)).await?.records.into())
+        Ok(answer(self.client.clone().fetch(request)).await?.try_into()?)
     }
 
     /// How the network is doing.

@@ -7,16 +7,21 @@ use hippodrome_core::{
     descriptor::ClientDescriptor,
     ids::{ChainId, Round},
     message::{AmendmentStart, EpochStart},
+    participant::Inclusion,
 };
-use hippodrome_crypto::{hash::Digest, hop::HopPublic, merkle::InclusionProof};
+use hippodrome_crypto::{
+    hash::Digest,
+    hop::HopPublic,
+    merkle::{InclusionProof, RANGE_PROOF_LIMIT, RangeProof},
+};
 
-use super::{NetworkInfo, NetworkStatus, RoundEvent, StruckServer, SubmitRequest};
+use super::{Fetched, NetworkInfo, NetworkStatus, RoundEvent, StruckServer, SubmitRequest};
 use crate::{
     convert::{
         Wire, WireError,
         fields::{
-            bytes_of, chain, digest, hop_keys, join_hop_keys, join_signatures, records, required, roster, server,
-            signatures,
+            branch, bytes_of, chain, digest, hop_keys, input_commitment, join_digests, join_hop_keys, join_signatures,
+            records, required, roster, server, signatures,
         },
         ground, ground_code, split,
     },
@@ -221,4 +226,32 @@ impl TryFrom<pb::StruckServer> for StruckServer {
 /// Text that ends on a terminal: without control characters, and not endless.
 pub(super) fn printable(text: String) -> String {
     text.chars().filter(|c| !c.is_control()).take(500).collect()
+}
+
+impl From<Fetched> for pb::FetchReply {
+    fn from(Fetched { replies, inclusion }: Fetched) -> Self {
+        let inclusion = inclusion.map(|Inclusion { input, signatures, start, branch }| pb::Inclusion {
+            input: Some((&input).into()),
+            signatures: join_signatures(&signatures).into(),
+            start,
+            branch: join_digests(&branch.0),
+        });
+        Self { records: replies.into(), inclusion }
+    }
+}
+
+impl TryFrom<pb::FetchReply> for Fetched {
+    type Error = WireError;
+
+    fn try_from(reply: pb::FetchReply) -> Result<Self, WireError> {
+        let decode = |shown: pb::Inclusion| {
+            Ok::<_, WireError>(Inclusion {
+                input: input_commitment(shown.input)?,
+                signatures: signatures("inclusion.signatures", &shown.signatures)?,
+                start: shown.start,
+                branch: RangeProof(branch("inclusion.branch", RANGE_PROOF_LIMIT, &shown.branch)?),
+            })
+        };
+        Ok(Self { replies: reply.records.into(), inclusion: reply.inclusion.map(decode).transpose()? })
+    }
 }

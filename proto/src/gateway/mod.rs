@@ -9,6 +9,7 @@ use hippodrome_core::{
     descriptor::ClientDescriptor,
     ids::{ChainId, ClientId, Round, ServerId},
     message::{AmendmentStart, EpochStart, Ground},
+    participant::Inclusion,
 };
 use hippodrome_crypto::signing::Signature;
 use tokio::sync::mpsc;
@@ -61,6 +62,15 @@ pub struct SubmitRequest {
     pub chain: ChainId,
     /// Encoded submissions, one a slot.
     pub records: Vec<u8>,
+}
+
+/// What a client gets of a round.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// Its sealed replies, one a slot.
+    pub replies: Vec<u8>,
+    /// That its submissions were let in, if the coordinator was told: to be verified.
+    pub inclusion: Option<Inclusion>,
 }
 
 /// How the network is doing.
@@ -122,8 +132,8 @@ pub trait Gateway: Send + Sync + 'static {
     async fn rounds(&self, chain: ChainId) -> Result<mpsc::Receiver<RoundEvent>, Refusal>;
     /// Takes the submissions of a client.
     async fn submit(&self, request: SubmitRequest) -> Result<(), Refusal>;
-    /// Gives the reply records of a client, one a slot.
-    async fn fetch(&self, round: Round, client: ClientId) -> Result<Vec<u8>, Refusal>;
+    /// Gives what a client gets of a round.
+    async fn fetch(&self, round: Round, client: ClientId) -> Result<Fetched, Refusal>;
     /// How the network is doing.
     async fn status(&self) -> Result<NetworkStatus, Refusal>;
 }

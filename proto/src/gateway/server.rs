@@ -61,8 +61,8 @@ impl gateway_server::Gateway for GatewayEnd {
 
     async fn fetch(&self, request: Request<pb::FetchRequest>) -> Result<Response<pb::FetchReply>, Status> {
         let request = request.into_inner();
-        let records = self.gateway.fetch(Round(request.round), ClientId(request.client)).await.map_err(refused)?;
-        Ok(Response::new(pb::FetchReply { records: records.into() }))
+        let fetched = self.gateway.fetch(Round(request.round), ClientId(request.client)).await.map_err(refused)?;
+        Ok(Response::new(fetched.into()))
     }
 
     async fn status(&self, _: Request<pb::Empty>) -> Result<Response<pb::StatusReply>, Status> {

@@ -18,8 +18,8 @@ use tokio::{
 };
 
 use super::{
-    Gateway, GatewayClient, GatewayError, NetworkInfo, NetworkStatus, Refusal, RoundEvent, StruckServer, SubmitRequest,
-    async_trait, connect_gateway, convert::NetworkAssembly, convert::network_parts,
+    Fetched, Gateway, GatewayClient, GatewayError, NetworkInfo, NetworkStatus, Refusal, RoundEvent, StruckServer,
+    SubmitRequest, async_trait, connect_gateway, convert::NetworkAssembly, convert::network_parts,
 };
 use crate::{
     convert::WireError,
@@ -70,8 +70,9 @@ impl Gateway for Oracle {
         }
     }
 
-    async fn fetch(&self, round: Round, client: ClientId) -> Result<Vec<u8>, Refusal> {
-        Ok(format!("replies of {round} for {client}").into_bytes())
+    async fn fetch(&self, round: Round, client: ClientId) -> Result<Fetched, Refusal> {
+        let inclusion = (round.0 != 5).then(|| Sampler::new(client.0.into()).inclusion());
+        Ok(Fetched { replies: format!("replies of {round} for {client}").into_bytes(), inclusion })
     }
 
     async fn status(&self) -> Result<NetworkStatus, Refusal> {
@@ -194,8 +195,10 @@ async fn clients_submit_fetch_and_ask() {
         matches!(refused, GatewayError::Refused(Refusal::Refused(text)) if text == "round 2 is closed for 10 bytes")
     );
     assert!(matches!(submit(3).await, Err(GatewayError::Refused(Refusal::Busy(_)))));
-    let replies = client.fetch(Round(4), ClientId(5)).await.expect("replies");
-    assert_eq!(replies, b"replies of round 4 for client 5");
+    let fetched = client.fetch(Round(4), ClientId(5)).await.expect("replies");
+    assert_eq!(fetched.replies, b"replies of round 4 for client 5");
+    assert_eq!(fetched.inclusion, Some(Sampler::new(5).inclusion()));
+    assert_eq!(client.fetch(Round(5), ClientId(5)).await.expect("replies").inclusion, None);
     assert_eq!(client.status().await.expect("a status"), status());
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hippodrome_core::{
     descriptor::RoundView,
     ids::{ChainId, Round},
+    participant::Inclusion,
 };
 
 use super::{
@@ -24,7 +25,7 @@ pub(super) enum Heard {
     /// A round is over without replies, or the client's part in it is.
     Lost(Round),
     /// What was fetched; none if the coordinator has nothing for this client.
-    Replies(Round, Option<Vec<u8>>),
+    Replies(Round, Option<Vec<u8>>, Option<Box<Inclusion>>),
 }
 
 /// What a client asks of the coordinator.
@@ -107,9 +108,12 @@ impl Network {
                 seat.forget(round);
                 seat.open(round, None);
             }
-            Heard::Replies(round, replies) => {
+            Heard::Replies(round, replies, inclusion) => {
                 let bytes = replies.as_ref().map_or(0, Vec::len);
                 seat.saw(now_ms, round, SightKind::Replies, bytes);
+                if replies.is_some() {
+                    seat.check_inclusion(&self.directory, round, inclusion.as_deref());
+                }
                 seat.open(round, replies.as_deref());
             }
         }
@@ -200,7 +204,8 @@ impl Network {
             Request::Fetch { round, .. } => {
                 let Some(number) = self.seats[client].waits_for(round) else { return };
                 let replies = self.coordinator.replies(round, number);
-                self.tell(client, Heard::Replies(round, replies));
+                let inclusion = self.coordinator.inclusion(round, number).map(Box::new);
+                self.tell(client, Heard::Replies(round, replies, inclusion));
             }
         }
     }

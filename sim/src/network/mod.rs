@@ -21,6 +21,7 @@ use hippodrome_core::{
     message::Message,
     mixer::{self, Mixer, Notice},
     params::NetworkParams,
+    participant::NotIncluded,
     roster::Roster,
 };
 use hippodrome_crypto::{
@@ -284,6 +285,11 @@ impl Network {
     /// Rounds that were announced and ended without replies, with the reason.
     pub fn failed(&self) -> &BTreeMap<Round, String> {
         &self.failed
+    }
+
+    /// Rounds with replies of which nobody could show a client that its submissions were let in.
+    pub fn not_included(&self, client: usize) -> &[(Round, NotIncluded)] {
+        &self.seats[client].not_included
     }
 
     /// What was to be seen on a client's line.

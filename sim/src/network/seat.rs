@@ -7,7 +7,7 @@ use hippodrome_core::{
     directory::Directory,
     ids::{Author, ChainId, ClientId, Round},
     marks::Act,
-    participant::{CLOCK_TOLERANCE_MS, Participant, Pending, check_window},
+    participant::{CLOCK_TOLERANCE_MS, Inclusion, NotIncluded, Participant, Pending, check_window},
     roster::Roster,
     submission::Composer,
 };
@@ -23,6 +23,8 @@ pub(super) struct Seat {
     pub(super) disk: Disk,
     pub(super) behaviour: Box<dyn Behaviour>,
     pub(super) sights: Vec<Sight>,
+    /// Rounds with replies of which nobody could show that its submissions were let in.
+    pub(super) not_included: Vec<(Round, NotIncluded)>,
     rng: ChaCha20Rng,
     /// Its place under the roster that was looked at last.
     place: Option<(Arc<Roster>, Participant)>,
@@ -52,6 +54,7 @@ impl Seat {
             disk: Disk::default(),
             behaviour,
             sights: Vec::new(),
+            not_included: Vec::new(),
             rng,
             place: None,
             due: BTreeMap::new(),
@@ -126,6 +129,12 @@ impl Seat {
     /// The client's number and whether it waits for replies of the round.
     pub(super) fn waits_for(&self, round: Round) -> Option<ClientId> {
         self.pending.get(&round).map(|(client, _)| *client)
+    }
+
+    /// Checks what the coordinator shows of the submissions of a round.
+    pub(super) fn check_inclusion(&mut self, directory: &Directory, round: Round, shown: Option<&Inclusion>) {
+        let checked = self.pending.get(&round).map(|(_, pending)| pending.check_inclusion(directory, shown));
+        self.not_included.extend(checked.and_then(Result::err).map(|not| (round, not)));
     }
 
     /// Opens the replies of a round, or gives it up.
