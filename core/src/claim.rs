@@ -17,6 +17,7 @@ use crate::{
     descriptor::Descriptor,
     ids::{Layer, ServerId, Stage},
     message::InputCommitment,
+    statement,
     submission::{Forwarded, ParcelRecord},
 };
 
@@ -91,8 +92,12 @@ pub(crate) struct Step {
 impl NoiseClaim {
     /// What the owner signs.
     pub fn statement(&self, descriptor: &Digest) -> Digest {
-        let hasher = Hasher::new("hippodrome v1 noise claim")
-            .digest(descriptor)
+        statement::claim(descriptor, &self.content())
+    }
+
+    /// Digest of everything but the signature.
+    pub fn content(&self) -> Digest {
+        let hasher = Hasher::new("hippodrome v1 noise claim's content")
             .number(self.claimant.0.into())
             .digest(&self.record.digest())
             .digest(&self.lacking)

@@ -187,6 +187,31 @@ impl Descriptor {
         Ok(Self { roster: Arc::clone(roster), round, digest, keys: layers, entry })
     }
 
+    /// Takes the keys of every hop by layer, chain and position; none of a closed chain. For those who judge a round
+    /// afterwards: that the keys are proven is what the signatures say.
+    pub fn arrange(
+        directory: &Directory,
+        roster: &Arc<Roster>,
+        round: Round,
+        keys: Vec<Vec<Vec<HopPublic>>>,
+    ) -> Result<Self, DescriptorError> {
+        check_usable(roster)?;
+        let params = directory.params();
+        let hops_of = |layer, chain| if roster.is_open(layer, chain) { usize::from(params.chain_len) } else { 0 };
+        let fits = |(layer, chains): (Layer, &Vec<ChainKeys>)| {
+            chains.len() == usize::from(params.chains)
+                && (0..).map(ChainId).zip(chains).all(|(chain, keys)| keys.len() == hops_of(layer, chain))
+        };
+        if keys.len() != usize::from(params.layers) || !(0..).map(Layer).zip(&keys).all(fits) {
+            return Err(DescriptorError::Shape {
+                expected: "the keys of every hop of every open chain, and of no other",
+            });
+        }
+        let entry = Tree::new(keys[0].iter().map(|keys| chain_leaf(keys)).collect());
+        let digest = descriptor_digest(directory, roster, round, entry.root(), &keys[1..]);
+        Ok(Self { roster: Arc::clone(roster), round, digest, keys, entry })
+    }
+
     /// Who takes part in the round.
     pub fn roster(&self) -> &Arc<Roster> {
         &self.roster
@@ -195,6 +220,11 @@ impl Descriptor {
     /// The round.
     pub fn round(&self) -> Round {
         self.round
+    }
+
+    /// Keys of every hop: layers, chains, positions; none of a closed chain.
+    pub fn all_keys(&self) -> &[Vec<Vec<HopPublic>>] {
+        &self.keys
     }
 
     /// The digest under every proof and signature of the round.
@@ -252,6 +282,11 @@ impl std::ops::Deref for SignedDescriptor {
 }
 
 impl SignedDescriptor {
+    /// Everybody's signatures, in order.
+    pub fn signatures(&self) -> &[Signature] {
+        &self.signatures
+    }
+
     /// What a client of input chain `chain` is given, if that chain is open.
     pub fn view(&self, chain: ChainId) -> Option<ClientDescriptor> {
         self.roster.open_index(Layer(0), chain)?;

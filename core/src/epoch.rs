@@ -12,7 +12,7 @@ use crate::{
     directory::{Directory, MissingSignature},
     ids::{Author, ChainId, ClientId, Layer, Round, ServerId},
     layout::Layout,
-    message::EpochPlan,
+    message::{EpochPlan, EpochStart},
     params::Odds,
 };
 
@@ -211,6 +211,7 @@ fn expect_each(plan: &EpochPlan, got: usize) -> Result<(), EpochError> {
 #[derive(Clone, Debug)]
 pub struct EpochDraft {
     plan: EpochPlan,
+    shares: Vec<[u8; 32]>,
     seed: Digest,
     digest: Digest,
     clients: HashMap<PublicKey, ClientId>,
@@ -225,7 +226,7 @@ impl EpochDraft {
         let seed = Hasher::new("hippodrome v1 epoch seed").digest(&plan_digest).list(shares.iter()).finish();
         let digest = Hasher::new("hippodrome v1 epoch").digest(&plan_digest).digest(&seed).finish();
         let clients = index(&plan.registry)?;
-        Ok(Self { plan, seed, digest, clients })
+        Ok(Self { plan, shares: shares.to_vec(), seed, digest, clients })
     }
 
     /// A server's signature on the epoch.
@@ -248,7 +249,8 @@ impl EpochDraft {
         let params = directory.params();
         let layout = Layout::draw(&self.seed, &self.plan.live, params.layers, params.chains, params.chain_len);
         let odds = params.odds(self.plan.number);
-        Ok(Epoch { draft: self, layout, period_ms: params.period_ms, odds })
+        let signatures = signatures.to_vec();
+        Ok(Epoch { draft: self, signatures, layout, period_ms: params.period_ms, odds })
     }
 }
 
@@ -256,12 +258,19 @@ impl EpochDraft {
 #[derive(Clone, Debug)]
 pub struct Epoch {
     draft: EpochDraft,
+    signatures: Vec<(ServerId, Signature)>,
     layout: Layout,
     period_ms: u64,
     odds: Odds,
 }
 
 impl Epoch {
+    /// The epoch with everything that shows that it is one, for someone who has the directory only.
+    pub fn start(&self) -> EpochStart {
+        let EpochDraft { plan, shares, .. } = self.draft.clone();
+        EpochStart { plan, shares, signatures: self.signatures.clone() }
+    }
+
     /// The epoch's digest.
     pub fn digest(&self) -> &Digest {
         &self.draft.digest

@@ -9,6 +9,7 @@ pub mod coordinator;
 pub mod descriptor;
 pub mod directory;
 pub mod epoch;
+pub mod evidence;
 pub mod ids;
 pub mod layout;
 pub mod marks;

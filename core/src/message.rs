@@ -4,6 +4,8 @@
 //! canonical group elements) when a value of these types exists; everything else about them is checked by the machine
 //! that receives them. Who sent a message is known from the connection's pinned certificate.
 
+use std::sync::Arc;
+
 use hippodrome_crypto::{
     group::Element,
     hash::Digest,
@@ -12,8 +14,14 @@ use hippodrome_crypto::{
     signing::{PublicKey, Signature},
 };
 
-pub use crate::claim::{NoiseClaim, ShownSubmission};
-use crate::ids::{Layer, Place, Position, RosterId, Round, ServerId, Stage};
+pub use crate::{
+    claim::{NoiseClaim, ShownSubmission},
+    evidence::{Accusation, TraceStep},
+};
+use crate::{
+    evidence::Evidence,
+    ids::{Layer, Place, Position, RosterId, Round, ServerId, Stage},
+};
 
 /// Any message between servers and the coordinator.
 #[derive(Clone, Debug)]
@@ -54,6 +62,18 @@ pub enum Message {
     Replies(Replies),
     Report(Report),
     Abort(Abort),
+    Accusation(Accusation),
+    TraceStep(TraceStep),
+    Charge(Charge),
+}
+
+/// Server → everyone: evidence about a round, for each to judge.
+#[derive(Clone, Debug)]
+pub struct Charge {
+    /// The round that it is about.
+    pub round: Round,
+    /// The evidence.
+    pub evidence: Arc<Evidence>,
 }
 
 /// Server → coordinator: "I am up, and peers reach me here."
@@ -317,7 +337,7 @@ pub struct InputCommitment {
     pub root: Digest,
     /// Digest of the key list.
     pub keys: Digest,
-    /// Digest of the entries: it binds origins and signatures too.
+    /// Merkle root over the entries: it binds origins and signatures too.
     pub entries: Digest,
     /// Digest of the fingerprints of the keys, in order; of none in layer 0.
     pub fingerprints: Digest,
@@ -347,8 +367,17 @@ pub struct InputSignature {
     pub signature: Signature,
 }
 
+/// A chain's input with what makes it one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgreedInput {
+    /// What was signed.
+    pub input: InputCommitment,
+    /// One signature a member, in chain order.
+    pub signatures: Vec<Signature>,
+}
+
 /// First server → all active servers: the chain's input, signed by all its members.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputRoot {
     /// What was signed.
     pub input: InputCommitment,
@@ -433,6 +462,41 @@ pub struct BatchCommitment {
     pub keys: Digest,
     /// Merkle root over the batch that it was made from.
     pub source: Digest,
+    /// Digest of the keys that it was made from: those of that batch less the removed.
+    pub source_keys: Digest,
+    /// Digest of the places of the records that were removed from that batch: [`crate::evidence::removal`].
+    pub removed: Digest,
+}
+
+/// A batch that its hop has signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignedBatch {
+    /// What was signed.
+    pub batch: BatchCommitment,
+    /// The hop's signature.
+    pub signature: Signature,
+}
+
+/// What the sender of a parcel signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParcelCommitment {
+    /// The chain that the records come from.
+    pub source: Stage,
+    /// The chain of the next layer that they go to.
+    pub destination: crate::ids::ChainId,
+    /// Number of records.
+    pub count: u32,
+    /// Merkle root over the records.
+    pub root: Digest,
+}
+
+/// A parcel that its sender has signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignedParcel {
+    /// What was signed.
+    pub parcel: ParcelCommitment,
+    /// The sender's signature.
+    pub signature: Signature,
 }
 
 /// Hop → next hop, forward: the mixed batch.
@@ -453,10 +517,14 @@ pub struct Proof {
     pub batch: BatchCommitment,
     /// The sender's signature on the batch.
     pub signature: Signature,
+    /// The batch that it was made from, as the hop before signed it; none at the first hop.
+    pub source: Option<SignedBatch>,
     /// The keys put out, in order.
     pub keys: Vec<Element>,
     /// The encoded proof of the network's verification mode.
     pub proof: Vec<u8>,
+    /// The sender's signature over batch, source and proof: what is judged is what it said.
+    pub proof_signature: Signature,
 }
 
 /// Last server of a chain → first server of a chain of the next layer.
@@ -557,6 +625,9 @@ pub enum AbortReason {
     /// The server had acted on this round before: it restarted inside it.
     #[error("the server has acted on this round before")]
     ActedBefore,
+    /// Something does not hold, and it cannot be shown whose fault that is.
+    #[error("something did not hold, and it cannot be shown whose fault that is")]
+    Unproven,
     /// The server cannot keep its durable marks.
     #[error("the server cannot write its durable marks")]
     Storage,
@@ -595,6 +666,8 @@ pub enum Awaited {
     Replies,
     #[error("what is left of a record that is claimed to be missing")]
     Answer,
+    #[error("the end of a trace")]
+    Trail,
 }
 
 impl EpochPlan {
@@ -643,6 +716,9 @@ impl Message {
             Self::ReturnBatch(message) => message.replies.len(),
             Self::ReturnParcel(message) => message.replies.len(),
             Self::Replies(message) => message.replies.len(),
+            Self::Accusation(message) => message.len_bytes(),
+            Self::TraceStep(message) => message.len_bytes(),
+            Self::Charge(message) => message.evidence.len_bytes(),
             _ => 0,
         }
     }
@@ -685,6 +761,9 @@ impl Message {
             Self::Replies(message) => Some(message.stage.round),
             Self::Report(message) => Some(message.round),
             Self::Abort(message) => Some(message.stage.round),
+            Self::Accusation(message) => Some(message.place.stage.round),
+            Self::TraceStep(message) => Some(message.place.stage.round),
+            Self::Charge(message) => Some(message.round),
         }
     }
 }

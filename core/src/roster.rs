@@ -15,6 +15,7 @@ use hippodrome_crypto::{
 use crate::{
     directory::{Directory, MissingSignature},
     epoch::Epoch,
+    evidence::RosterRecord,
     ids::{ChainId, Layer, RosterId, Round, ServerId},
     message::{Amendment, AmendmentStart, EpochPlan, Ground, Strike},
     params::NetworkParams,
@@ -122,6 +123,8 @@ impl Amendment {
 pub struct Roster {
     epoch: Arc<Epoch>,
     amendment: Amendment,
+    /// Those on the amendment; none if there is none.
+    signatures: Vec<(ServerId, Signature)>,
     digest: Digest,
     active: Vec<ServerId>,
     /// Ascending, one list a layer.
@@ -145,7 +148,7 @@ impl Roster {
             .map(|layer| (0..params.chains).map(ChainId).filter(|chain| is_open(Layer(layer), chain)).collect())
             .collect();
         let digest = Hasher::new("hippodrome v1 roster").digest(&amendment.digest(epoch.digest())).finish();
-        Self { epoch, amendment, digest, active, open }
+        Self { epoch, amendment, signatures: Vec::new(), digest, active, open }
     }
 
     /// Checks that an amendment could follow on this roster: a higher number, nobody dropped, enough servers left.
@@ -177,7 +180,15 @@ impl Roster {
     pub fn amend(&self, directory: &Directory, start: &AmendmentStart) -> Result<Self, AmendmentError> {
         self.check(directory, &start.amendment)?;
         directory.verify_quorum(&start.amendment.signed_digest(&self.epoch), &start.signatures)?;
-        Ok(Self::with(directory.params(), Arc::clone(&self.epoch), start.amendment.clone()))
+        let amended = Self::with(directory.params(), Arc::clone(&self.epoch), start.amendment.clone());
+        Ok(Self { signatures: start.signatures.clone(), ..amended })
+    }
+
+    /// Epoch and amendment with everything that shows what they are, for someone who has the directory only.
+    pub fn record(&self) -> RosterRecord {
+        let amendment = (self.amendment.number > 0)
+            .then(|| AmendmentStart { amendment: self.amendment.clone(), signatures: self.signatures.clone() });
+        RosterRecord { epoch: self.epoch.start(), amendment }
     }
 
     /// Epoch and amendment by their numbers.

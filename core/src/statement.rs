@@ -6,14 +6,14 @@ use hippodrome_crypto::hash::{Digest, Hasher};
 
 use crate::{
     ids::{ChainId, Layer, Place, Stage},
-    message::{AbortReason, Awaited, BatchCommitment, InputCommitment},
+    message::{AbortReason, Awaited, BatchCommitment, InputCommitment, SignedBatch},
 };
 
 fn staged(label: &str, descriptor: &Digest, stage: Stage) -> Hasher {
     Hasher::new(label).digest(descriptor).number(stage.layer.0.into()).number(stage.chain.0.into())
 }
 
-fn placed(label: &str, descriptor: &Digest, place: Place) -> Hasher {
+pub(crate) fn placed(label: &str, descriptor: &Digest, place: Place) -> Hasher {
     staged(label, descriptor, place.stage).number(place.position.0.into())
 }
 
@@ -48,6 +48,18 @@ pub fn batch(descriptor: &Digest, batch: &BatchCommitment) -> Digest {
         .digest(&batch.root)
         .digest(&batch.keys)
         .digest(&batch.source)
+        .digest(&batch.source_keys)
+        .digest(&batch.removed)
+        .finish()
+}
+
+/// A hop's proof, with the batch that it is about and the one that this was made from.
+pub fn proof(descriptor: &Digest, about: &BatchCommitment, source: Option<&SignedBatch>, proof: &[u8]) -> Digest {
+    let hasher = Hasher::new("hippodrome v1 proof").digest(&batch(descriptor, about)).number(source.is_some().into());
+    source
+        .iter()
+        .fold(hasher, |hasher, source| hasher.digest(&batch(descriptor, &source.batch)).bytes(&source.signature.0))
+        .bytes(proof)
         .finish()
 }
 
@@ -56,7 +68,17 @@ pub fn hop(descriptor: &Digest, place: Place, server: crate::ids::ServerId) -> D
     placed("hippodrome v1 hop", descriptor, place).number(server.0.into()).finish()
 }
 
-/// Records that were removed from a hop's input before it was mixed; with one directory version none ever are.
+/// An accusation of records that fail at a hop, by the digest of its content.
+pub fn accusation(descriptor: &Digest, place: Place, content: &Digest) -> Digest {
+    placed("hippodrome v1 accusation", descriptor, place).digest(content).finish()
+}
+
+/// A claim of missing noise, by the digest of its content.
+pub fn claim(descriptor: &Digest, content: &Digest) -> Digest {
+    Hasher::new("hippodrome v1 noise claim").digest(descriptor).digest(content).finish()
+}
+
+/// That no records were removed from a hop's input before it was mixed.
 pub fn no_removals() -> Digest {
     Hasher::new("hippodrome v1 removals").number(0).finish()
 }
@@ -106,6 +128,7 @@ pub fn abort_code(reason: &AbortReason) -> (u8, u16) {
         AbortReason::NoiseMissing => (18, 0),
         AbortReason::DroppedNoise(server) => (19, server.0),
         AbortReason::FalseClaim(server) => (20, server.0),
+        AbortReason::Unproven => (8, 0),
     }
 }
 
@@ -118,6 +141,7 @@ fn awaited_code(awaited: Awaited) -> u16 {
         Awaited::Proofs => 4,
         Awaited::Replies => 5,
         Awaited::Answer => 16,
+        Awaited::Trail => 6,
     }
 }
 
@@ -154,12 +178,30 @@ mod tests {
             }
             for position in 0..2 {
                 let there = place(layer, chain, position);
-                assert!(
-                    seen.insert(batch(&d, &BatchCommitment { place: there, count: 2, root: r, keys: k, source: e }))
-                );
-                assert!(
-                    seen.insert(batch(&d, &BatchCommitment { place: there, count: 3, root: r, keys: k, source: e }))
-                );
+                assert!(seen.insert(batch(
+                    &d,
+                    &BatchCommitment {
+                        place: there,
+                        count: 2,
+                        root: r,
+                        keys: k,
+                        source: e,
+                        source_keys: k,
+                        removed: r
+                    }
+                )));
+                assert!(seen.insert(batch(
+                    &d,
+                    &BatchCommitment {
+                        place: there,
+                        count: 3,
+                        root: r,
+                        keys: k,
+                        source: e,
+                        source_keys: k,
+                        removed: r
+                    }
+                )));
                 assert!(seen.insert(return_batch(&d, there, 2, &r)));
                 assert!(seen.insert(hop(&d, there, ServerId(0))));
                 assert!(seen.insert(hop(&d, there, ServerId(1))));

@@ -5,7 +5,7 @@ use hippodrome_crypto::{
     group::{DecodeError, Element, SecretScalar, ShownScalar},
     hash::{Digest, Hasher},
     knowledge::{Claim, KNOWLEDGE_LEN, Knowledge},
-    merkle::body_hash,
+    merkle::{self, body_hash},
     onion::{BrokenReply, ReplyKeys, wrap},
     permutation::below,
     signing::{PublicKey, Signature, SigningKey},
@@ -234,6 +234,11 @@ impl Forwarded {
         let destination = ChainId(u16::from_le_bytes(fields.array::<CHAIN_LEN>()));
         Ok(Self { destination, record: ParcelRecord::decode(fields.0)? })
     }
+
+    /// The payload.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        [self.destination.0.to_le_bytes().as_slice(), &self.record.encode()].concat()
+    }
 }
 
 /// A record on its way between layers: key, signature of knowledge, body.
@@ -256,6 +261,12 @@ impl ParcelRecord {
     /// The record.
     pub(crate) fn encode(&self) -> Vec<u8> {
         [self.key.encoded().as_slice(), &self.knowledge.to_bytes(), &self.body].concat()
+    }
+
+    /// The record's leaf under its parcel's root: key, then hash of the rest.
+    pub(crate) fn leaf(&self) -> Digest {
+        let rest = [self.knowledge.to_bytes().as_slice(), &self.body].concat();
+        merkle::leaf(self.key.encoded(), &body_hash(&rest))
     }
 
     /// What must hold for the record to be let into a chain of `layer`.
@@ -356,7 +367,7 @@ impl Composer<'_> {
             let (record, keys) = self.inner(layer, source, chain, &exponent, &payload, rng);
             replies.push(keys);
             opened.push(OpenedLayer { chain, key: record.key, exponent });
-            payload = [chain.0.to_le_bytes().as_slice(), &record.encode()].concat();
+            payload = Forwarded { destination: chain, record }.encode();
         }
         let exponent = SecretScalar::random(rng);
         let (submission, keys) = self.outer(slot, &exponent, &payload, rng);

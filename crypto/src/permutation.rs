@@ -37,10 +37,9 @@ impl Permutation {
         self.0[output] as usize
     }
 
-    /// Where the given inputs come out, ascending. As secret as the permutation itself.
-    pub fn outputs_of(&self, inputs: &[usize]) -> Vec<usize> {
-        let wanted: std::collections::HashSet<u32> = inputs.iter().map(|&input| input as u32).collect();
-        (0..self.len()).filter(|&output| wanted.contains(&self.0[output])).collect()
+    /// The inputs that the given outputs are made from, unless there is no such output. As secret as the permutation.
+    pub fn sources_of(&self, outputs: &[u32]) -> Option<Vec<u32>> {
+        outputs.iter().map(|&output| self.0.get(output as usize).copied()).collect()
     }
 
     /// Outputs from inputs, forward.

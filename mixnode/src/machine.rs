@@ -135,6 +135,7 @@ impl Driver {
                 }
             }
             Output::Peers(addresses) => self.set_peers(addresses),
+            Output::Evidence(case) => tracing::debug!(round = case.round.0, "evidence"),
             Output::Notice(notice) => log(&notice),
         }
     }
@@ -220,6 +221,7 @@ fn log(notice: &Notice) {
                 "replies were wrong or late, and are replaced by random bytes"
             );
         }
+        Notice::Convicted { round, verdict } => tracing::warn!(round = round.0, %verdict, "convicted"),
         Notice::Refused { why } => tracing::warn!(why, "a call of the coordinator is refused"),
         Notice::Ignored { what } => tracing::debug!(what, "ignored"),
     }

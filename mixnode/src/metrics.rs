@@ -65,7 +65,7 @@ impl Metrics {
         match output {
             Output::Send { message, .. } => self.observe_sent(message),
             Output::Notice(notice) => self.observe_notice(notice),
-            Output::Run(_) | Output::Peers(_) => {}
+            Output::Run(_) | Output::Peers(_) | Output::Evidence(_) => {}
         }
     }
 
@@ -88,7 +88,7 @@ impl Metrics {
             Notice::AbortedBy { stage, .. } => self.trouble(stage.round, "aborted_by_another"),
             Notice::RepliesReplaced { place } => self.trouble(place.stage.round, "replies_replaced"),
             Notice::RoundOver(round) => self.over(*round),
-            Notice::Refused { .. } | Notice::Ignored { .. } => {}
+            Notice::Convicted { .. } | Notice::Refused { .. } | Notice::Ignored { .. } => {}
         }
     }
 
@@ -116,11 +116,13 @@ pub(crate) fn kind(reason: &AbortReason) -> &'static str {
         AbortReason::Deadline(Awaited::Batch) => "late_batch",
         AbortReason::Deadline(Awaited::Proofs) => "late_proofs",
         AbortReason::Deadline(Awaited::Replies) => "late_replies",
+        AbortReason::Deadline(Awaited::Trail) => "late_trail",
         AbortReason::BadMessage(_) => "bad_message",
         AbortReason::BadProof(_) => "bad_proof",
         AbortReason::Equivocation(_) => "equivocation",
         AbortReason::Convicted(_) => "convicted",
         AbortReason::LayerDidNotOpen => "layer_did_not_open",
+        AbortReason::Unproven => "unproven",
         AbortReason::ActedBefore => "acted_before",
         AbortReason::Storage => "storage",
         AbortReason::Deadline(Awaited::Answer) => "late_answer",

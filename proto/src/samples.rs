@@ -1,21 +1,30 @@
 //! One message of every kind, with different contents in every field, for tests.
 
+use std::sync::Arc;
+
 use hippodrome_core::{
+    evidence::{
+        BadProof, Case, Evidence, ParcelPlace, RosterRecord, Showing, ShownEntry, ShownRecord, SignedStatement, Source,
+        Statement, Traced, Unlinked,
+    },
     ids::{ChainId, Layer, Place, Position, RosterId, Round, ServerId, Stage},
     message::{
-        Abort, AbortReason, Amendment, AmendmentProposal, AmendmentSignature, AmendmentStart, Announcement, Awaited,
-        Batch, BatchCommitment, Confirmation, DescriptorProposal, DescriptorSignature, EpochPlan, EpochProposal,
-        EpochSignature, EpochStart, Ground, Hello, InputCommitment, InputOffer, InputRoot, InputSignature, Keys,
-        KeysCall, Message, Noise, NoiseAnswer, NoiseClaim, NoiseReceipt, Parcel, Peers, Proof, ProvenHopKeys, Receipts,
-        Replies, Report, ReturnBatch, ReturnParcel, SeedCall, SeedCommitment, SeedCommitments, SeedReveal, ShownPart,
-        ShownSubmission, Standing, Strike, Submissions,
+        Abort, AbortReason, Accusation, AgreedInput, Amendment, AmendmentProposal, AmendmentSignature, AmendmentStart,
+        Announcement, Awaited, Batch, BatchCommitment, Charge, Confirmation, DescriptorProposal, DescriptorSignature,
+        EpochPlan, EpochProposal, EpochSignature, EpochStart, Ground, Hello, InputCommitment, InputOffer, InputRoot,
+        InputSignature, Keys, KeysCall, Message, Noise, NoiseAnswer, NoiseClaim, NoiseReceipt, Parcel,
+        ParcelCommitment, Peers, Proof, ProvenHopKeys, Receipts, Replies, Report, ReturnBatch, ReturnParcel, SeedCall,
+        SeedCommitment, SeedCommitments, SeedReveal, ShownPart, ShownSubmission, SignedBatch, SignedParcel, Standing,
+        Strike, Submissions, TraceStep,
     },
     participant::Inclusion,
 };
 use hippodrome_crypto::{
+    equality::EqualityProof,
     group::{Element, SecretScalar},
     hash::Digest,
     hop::HopSecret,
+    knowledge::Knowledge,
     merkle::{InclusionProof, RangeProof},
     signing::{PublicKey, Signature, SigningKey},
 };
@@ -150,6 +159,8 @@ impl Sampler {
             root: self.digest(),
             keys: self.digest(),
             source: self.digest(),
+            source_keys: self.digest(),
+            removed: self.digest(),
         }
     }
 
@@ -274,8 +285,10 @@ impl Sampler {
             Message::Proof(Proof {
                 batch: self.batch_commitment(),
                 signature: self.signature(),
+                source: Some(SignedBatch { batch: self.batch_commitment(), signature: self.signature() }),
                 keys,
                 proof: self.bytes(99),
+                proof_signature: self.signature(),
             }),
             Message::Parcel(Parcel {
                 source: self.stage(),
@@ -302,6 +315,155 @@ impl Sampler {
         ]
     }
 
+    fn equality_proof(&mut self) -> EqualityProof {
+        let mut bytes = self.array();
+        // Scalars below the group's order.
+        (bytes[31], bytes[63]) = (0, 0);
+        EqualityProof::parse(&bytes).expect("canonical scalars")
+    }
+
+    fn path(&mut self, length: usize) -> InclusionProof {
+        InclusionProof((0..length).map(|_| self.digest()).collect())
+    }
+
+    fn signed_batch(&mut self) -> SignedBatch {
+        SignedBatch { batch: self.batch_commitment(), signature: self.signature() }
+    }
+
+    fn parcel_commitment(&mut self) -> ParcelCommitment {
+        ParcelCommitment { source: self.stage(), destination: ChainId(7), count: 66, root: self.digest() }
+    }
+
+    /// One of every source of records.
+    fn sources(&mut self) -> [Source; 3] {
+        let input = |sampler: &mut Self| AgreedInput { input: sampler.input(), signatures: sampler.signatures(3) };
+        let entries = (0..2).map(|length| ShownEntry { entry: self.bytes(20), path: self.path(length) }).collect();
+        let place = |sampler: &mut Self, parcel| ParcelPlace {
+            parcel,
+            index: 0x1020304,
+            knowledge: Knowledge::from_bytes(sampler.array()),
+            path: sampler.path(2),
+        };
+        let parcels =
+            (0..2).map(|_| SignedParcel { parcel: self.parcel_commitment(), signature: self.signature() }).collect();
+        let records = vec![place(self, 1), place(self, 0x203)];
+        [
+            Source::Batch(self.signed_batch()),
+            Source::Submissions { input: input(self), entries },
+            Source::Parcels { input: input(self), parcels, records },
+        ]
+    }
+
+    fn showing(&mut self, source: Source) -> Showing {
+        let record =
+            |length: u32| ShownRecord { index: 9 + length, record: self.bytes(40), path: self.path(length as usize) };
+        Showing { source, records: (0..2).map(record).collect() }
+    }
+
+    fn accusation(&mut self, source: Source) -> Accusation {
+        Accusation {
+            place: self.place(),
+            shown: self.showing(source),
+            shared: vec![self.element(), self.element()],
+            shared_proof: self.equality_proof(),
+            malformed: vec![(1, self.element())],
+            blinded_proof: self.equality_proof(),
+            signature: self.signature(),
+        }
+    }
+
+    fn trace_step(&mut self, source: Source) -> TraceStep {
+        TraceStep {
+            accusation: self.digest(),
+            place: self.place(),
+            shown: self.showing(source),
+            shared: vec![self.element(), self.element()],
+            shared_proof: self.equality_proof(),
+            blinded: vec![self.element(), self.element()],
+            blinded_proof: self.equality_proof(),
+            signature: self.signature(),
+        }
+    }
+
+    fn statements(&mut self) -> Vec<Statement> {
+        vec![
+            Statement::Input(self.input()),
+            Statement::Confirmation { layer: Layer(3), vector: self.digest() },
+            Statement::Batch(self.batch_commitment()),
+            Statement::Parcel(self.parcel_commitment()),
+            Statement::ReturnBatch { place: self.place(), count: 55, root: self.digest() },
+            Statement::ReturnParcel(self.parcel_commitment()),
+            Statement::Accusation { place: self.place(), content: self.digest() },
+            Statement::Claim { content: self.digest() },
+        ]
+    }
+
+    /// One of every kind of evidence, and equivocations of every kind of statement.
+    pub(crate) fn evidence(&mut self) -> Vec<Evidence> {
+        let [batch, submissions, parcels] = self.sources();
+        let traced = |sampler: &mut Self| Traced {
+            accusation: Arc::new(sampler.accusation(batch.clone())),
+            steps: vec![
+                Arc::new(sampler.trace_step(parcels.clone())),
+                Arc::new(sampler.trace_step(submissions.clone())),
+            ],
+        };
+        let mut evidence = vec![
+            Evidence::Unlinked(Box::new(Unlinked {
+                input: self.input(),
+                signature: self.signature(),
+                batch: self.signed_batch(),
+            })),
+            Evidence::FalseAccusation(Arc::new(self.accusation(submissions.clone()))),
+            Evidence::WrongStep(traced(self)),
+            Evidence::Trail(traced(self)),
+        ];
+        for message in self.input_messages().into_iter().chain(self.mixing_messages()) {
+            match message {
+                Message::InputOffer(offer) => evidence.push(Evidence::BadInput(Box::new(offer))),
+                Message::Batch(batch) => evidence.push(Evidence::BadBatch(Box::new(batch))),
+                Message::Parcel(parcel) => evidence.push(Evidence::BadParcel(Box::new(parcel))),
+                Message::Proof(proof) => {
+                    let inputs = vec![self.element()];
+                    evidence.push(Evidence::BadProof(Box::new(BadProof { proof, inputs })));
+                }
+                _ => {}
+            }
+        }
+        for statement in self.statements() {
+            let signed = |sampler: &mut Self| SignedStatement {
+                signer: ServerId(0x102),
+                statement,
+                signature: sampler.signature(),
+            };
+            evidence.push(Evidence::Equivocation(Box::new([signed(self), signed(self)])));
+        }
+        evidence
+    }
+
+    /// A case with some evidence.
+    pub(crate) fn case(&mut self, evidence: Evidence) -> Case {
+        let public = self.proven().public;
+        Case {
+            record: RosterRecord { epoch: self.epoch_start(2), amendment: Some(self.amendment_start()) },
+            round: Round(19),
+            keys: vec![vec![vec![public, public], vec![]], vec![vec![], vec![public]]],
+            signatures: self.signatures(2),
+            evidence: Arc::new(evidence),
+        }
+    }
+
+    fn blame_messages(&mut self) -> Vec<Message> {
+        let [batch, submissions, parcels] = self.sources();
+        let evidence = Arc::new(self.evidence().remove(0));
+        vec![
+            Message::Accusation(self.accusation(batch)),
+            Message::TraceStep(self.trace_step(submissions)),
+            Message::TraceStep(self.trace_step(parcels)),
+            Message::Charge(Charge { round: Round(20), evidence }),
+        ]
+    }
+
     /// One message of every kind, and an abort for every reason.
     pub(crate) fn every_kind(&mut self) -> Vec<Message> {
         let mut messages = self.epoch_messages();
@@ -311,6 +473,7 @@ impl Sampler {
         messages.extend(abort_reasons().map(|reason| self.abort(reason)));
         messages.extend(self.amendment_messages());
         messages.extend(self.receipt_messages());
+        messages.extend(self.blame_messages());
         messages
     }
 }
@@ -324,6 +487,7 @@ fn abort_reasons() -> impl Iterator<Item = AbortReason> {
         Awaited::Proofs,
         Awaited::Replies,
         Awaited::Answer,
+        Awaited::Trail,
     ];
     let others = [
         AbortReason::BadMessage(ServerId(1)),
@@ -338,6 +502,7 @@ fn abort_reasons() -> impl Iterator<Item = AbortReason> {
         AbortReason::NoiseMissing,
         AbortReason::DroppedNoise(ServerId(6)),
         AbortReason::FalseClaim(ServerId(7)),
+        AbortReason::Unproven,
     ];
     awaited.into_iter().map(AbortReason::Deadline).chain(others)
 }

@@ -216,11 +216,11 @@ fn a_batch_whose_count_lies_or_whose_keys_are_not_elements_is_refused_by_name() 
 fn a_proof_that_is_changed_replayed_or_of_another_hop_names_its_prover() {
     for verification in [Verification::Full, Verification::Aggregate] {
         let params = NetworkParams { verification, ..small_params() };
-        let mut scene = scene(params, |_, _, _, message| match message {
+        let mut scene = scene(params, |known, from, _, message| match message {
             Message::Proof(proof) if proof.batch.place.stage.round == Round(1) => {
                 let mut changed = proof.clone();
                 changed.proof[33] ^= 1;
-                vec![Message::Proof(changed)]
+                vec![known.resign_proof(from, changed)]
             }
             _ => vec![message.clone()],
         });
@@ -231,7 +231,7 @@ fn a_proof_that_is_changed_replayed_or_of_another_hop_names_its_prover() {
 
     // The proof of round 1 in round 2.
     let mut first: HashMap<Place, Vec<u8>> = HashMap::new();
-    let mut scene = scene(small_params(), move |_, _, _, message| match message {
+    let mut scene = scene(small_params(), move |known, from, _, message| match message {
         Message::Proof(proof) => {
             let mut place = proof.batch.place;
             let round = std::mem::replace(&mut place.stage.round, Round(0));
@@ -241,7 +241,7 @@ fn a_proof_that_is_changed_replayed_or_of_another_hop_names_its_prover() {
             } else if let Some(replayed) = first.get(&place) {
                 proof.proof.clone_from(replayed);
             }
-            vec![Message::Proof(proof)]
+            vec![known.resign_proof(from, proof)]
         }
         _ => vec![message.clone()],
     });

@@ -89,7 +89,7 @@ impl Rig {
                     Output::Send { to, message, .. } => sent.push((to, (*message).clone())),
                     Output::Run(job) => inputs.push(Input::Done(job.run())),
                     Output::Notice(notice) => self.notices.push((index, notice)),
-                    Output::Peers(_) => {}
+                    Output::Peers(_) | Output::Evidence(_) => {}
                 }
             }
         }
@@ -743,7 +743,8 @@ fn in_an_aggregate_network_no_member_signs_an_entry_that_nobody_vouches_for() {
                 let mut forged = offer.clone();
                 assert!(forged.entries.len() > width);
                 forged.entries[at] ^= 1;
-                forged.input.entries = Hasher::new("hippodrome v1 input entries").bytes(&forged.entries).finish();
+                let entries = Records::from_bytes(width, forged.entries.clone()).expect("whole entries");
+                forged.input.entries = merkle::root_of(&merkle::leaves(&entries));
                 let signed = statement::input(digest, &forged.input);
                 forged.signature = keys[usize::from(first.0)].sign(&signed);
                 vec![Message::InputOffer(forged)]
@@ -766,7 +767,9 @@ fn in_an_aggregate_network_no_member_signs_an_entry_that_nobody_vouches_for() {
 
 #[test]
 fn a_chain_that_fails_in_the_last_layer_holds_up_no_other() {
-    let mut scene = scene(&small_params(), &[garbage_in_layer_1], watch);
+    // Nothing is traced without the shuffle argument.
+    let params = NetworkParams { verification: Verification::Aggregate, ..small_params() };
+    let mut scene = scene(&params, &[garbage_in_layer_1], watch);
     scene.network.run(1, 30_000);
     let reasons = scene.reasons();
     assert!(reasons.iter().any(|(_, reason)| *reason == AbortReason::LayerDidNotOpen), "{reasons:?}");

@@ -13,6 +13,7 @@ use super::{
     random_records,
 };
 use crate::{
+    evidence as traced,
     ids::{Layer, Place, Position, ServerId, Stage},
     message::{AbortReason, BatchCommitment, Message, Replies, ReturnBatch, ReturnParcel},
     statement,
@@ -84,6 +85,22 @@ impl Back {
     pub(crate) fn begin(&mut self, secrets: BackSecrets, passed: PassedForward) {
         self.secrets = Some(secrets);
         self.passed = Some(passed);
+    }
+
+    /// What places in this hop's output were made from, among the records that were not removed: for a step of a trace.
+    /// None before the proof is made, once the way back has used the permutation up, or if there is no such place.
+    pub(crate) fn sources_of(&self, context: &RoundContext, outputs: &[traced::Output]) -> Option<Vec<u32>> {
+        let permutation = self.secrets.as_ref()?.permutation.as_ref()?;
+        let next = Layer(self.stage().layer.0 + 1);
+        let place = |output: &traced::Output| match output {
+            traced::Output::Batch(place) => Some(*place),
+            traced::Output::Parcel(chain, record) => {
+                let parcel = self.parcels.get(context.roster.open_index(next, *chain)?)?;
+                parcel.places.get(*record as usize).map(|place| *place as u32)
+            }
+        };
+        let outputs: Option<Vec<u32>> = outputs.iter().map(place).collect();
+        permutation.sources_of(&outputs?)
     }
 
     pub(crate) fn set_replies(&mut self, replies: Records) {
@@ -213,10 +230,10 @@ impl Back {
         if !ready {
             return;
         }
-        if let (Some(replies), Some(BackSecrets { returns, permutation: Some(permutation), dropped, .. })) =
+        if let (Some(replies), Some(BackSecrets { returns, permutation: Some(permutation), removed, .. })) =
             (self.replies.take(), self.secrets.take())
         {
-            let work = SealWork { place: self.place, returns, permutation, dropped, replies };
+            let work = SealWork { place: self.place, returns, permutation, removed, replies };
             env.run(Some(self.stage()), Work::Seal(Box::new(work)));
         }
     }

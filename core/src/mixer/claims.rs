@@ -6,15 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use hippodrome_crypto::{hash::Digest, merkle};
+use hippodrome_crypto::merkle;
 
-use super::{
-    confirm::Contradiction,
-    context::RoundContext,
-    input::{self, InputLists},
-};
+use super::{confirm::Contradiction, context::RoundContext, input::InputLists};
 use crate::{
     claim::{self, Dropped, Followed, NoiseClaim, Step},
+    evidence::{SignedStatement, Statement, rules},
     ids::{Layer, ServerId, Stage},
     message::{AbortReason, InputCommitment, NoiseAnswer, Parcel, ShownPart},
     params::Verification,
@@ -78,7 +75,14 @@ impl Claims {
         match self.0.get(&claimant) {
             _ if !is_signed => Ok(()),
             Some(earlier) if earlier.claim.statement(context.digest()) == claim.statement(context.digest()) => Ok(()),
-            Some(_) => Err(Contradiction(claimant)),
+            Some(earlier) => {
+                let signed = |claim: &NoiseClaim| SignedStatement {
+                    signer: claimant,
+                    statement: Statement::Claim { content: claim.content() },
+                    signature: claim.signature,
+                };
+                Err(Contradiction(Box::new([signed(&earlier.claim), signed(&claim)])))
+            }
             None => {
                 self.0.insert(claimant, Case { claim, early: Vec::new(), state: State::New });
                 Ok(())
@@ -248,9 +252,10 @@ fn parcel_is_of(context: &RoundContext, step: &Step, parcel: &Parcel) -> bool {
     {
         return false;
     }
-    let records: Result<Vec<ParcelRecord>, _> = parcel.records.chunks_exact(width).map(ParcelRecord::decode).collect();
-    let root: Option<Digest> = records.ok().map(|records| input::parcel_root(&records));
+    let Some(commitment) = rules::parcel_commitment(context, parcel) else { return false };
+    let records = rules::parcel_records(context, &commitment, &parcel.records);
     let count = parcel.records.len() / width;
     let signed = statement::parcel(context.digest(), parcel.source, parcel.destination, count, &parcel.root);
-    root == Some(parcel.root) && context.signed_by(context.last_of(parcel.source), &signed, &parcel.signature)
+    records.is_some_and(|records| records.iter().all(|record| ParcelRecord::decode(record).is_ok()))
+        && context.signed_by(context.last_of(parcel.source), &signed, &parcel.signature)
 }

@@ -7,6 +7,7 @@ use hippodrome_crypto::{hash::Digest, signing::Signature};
 
 use super::{context::RoundContext, input::SignedInput};
 use crate::{
+    evidence::{SignedStatement, Statement},
     ids::{ChainId, Layer, ServerId},
     message::{Confirmation, InputCommitment},
     statement,
@@ -17,12 +18,12 @@ use crate::{
 pub(crate) struct Confirming {
     layer: Layer,
     inputs: BTreeMap<ChainId, SignedInput>,
-    vectors: BTreeMap<ServerId, Digest>,
+    vectors: BTreeMap<ServerId, (Digest, Signature)>,
 }
 
 /// Two different signed statements where there may be one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Contradiction(pub(crate) ServerId);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Contradiction(pub(crate) Box<[SignedStatement; 2]>);
 
 /// A layer whose vector of inputs all active servers have signed. Only [`Confirming::confirmed`] makes it.
 #[derive(Clone, Debug)]
@@ -46,8 +47,15 @@ impl Confirming {
     /// Takes a chain's input. A different one signed by all members means that all of them signed twice.
     pub(crate) fn add_input(&mut self, context: &RoundContext, input: SignedInput) -> Result<(), Contradiction> {
         let stage = input.commitment().stage;
-        match self.inputs.insert(stage.chain, input) {
-            Some(earlier) if earlier != input => Err(Contradiction(context.first_of(stage))),
+        let signed = |input: &SignedInput| SignedStatement {
+            signer: context.first_of(stage),
+            statement: Statement::Input(*input.commitment()),
+            signature: input.agreed().signatures[0],
+        };
+        match self.inputs.insert(stage.chain, input.clone()) {
+            Some(earlier) if earlier.commitment() != input.commitment() => {
+                Err(Contradiction(Box::new([signed(&earlier), signed(&input)])))
+            }
             _ => Ok(()),
         }
     }
@@ -78,8 +86,14 @@ impl Confirming {
         if !self.is_signed(context, from, vector, signature) {
             return Ok(());
         }
-        match self.vectors.insert(from, *vector) {
-            Some(earlier) if earlier != *vector => Err(Contradiction(from)),
+        let signed = |(vector, signature)| {
+            let statement = Statement::Confirmation { layer: self.layer, vector };
+            SignedStatement { signer: from, statement, signature }
+        };
+        match self.vectors.insert(from, (*vector, *signature)) {
+            Some(earlier) if earlier.0 != *vector => {
+                Err(Contradiction(Box::new([signed(earlier), signed((*vector, *signature))])))
+            }
             _ => Ok(()),
         }
     }
@@ -96,7 +110,10 @@ impl Confirming {
     /// The layer, once all active servers have confirmed the vector that we see ourselves.
     pub(crate) fn confirmed(&self, context: &RoundContext) -> Option<ConfirmedLayer> {
         let vector = self.vector(context)?;
-        let all = context.active().iter().all(|server| self.vectors.get(server) == Some(&vector));
+        let all = context
+            .active()
+            .iter()
+            .all(|server| self.vectors.get(server).is_some_and(|(confirmed, _)| *confirmed == vector));
         let inputs = self.complete(context)?;
         all.then_some(ConfirmedLayer { layer: self.layer, inputs })
     }

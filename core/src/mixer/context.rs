@@ -1,136 +1,32 @@
-//! What every step of a round looks up: directory, roster, signed descriptor, and who we are.
+//! What every step of a round looks up: the public side of the round, who we are, and when things are due.
 
-use std::sync::Arc;
+use std::ops::Deref;
 
-use hippodrome_crypto::{
-    group::Element,
-    hash::Digest,
-    hop::HopContext,
-    merkle,
-    records::Records,
-    signing::{PublicKey, Signature},
-};
+use hippodrome_crypto::{hash::Digest, merkle, records::Records};
 
 use crate::{
-    descriptor::SignedDescriptor,
-    directory::Directory,
-    ids::{ChainId, Layer, Place, Position, Round, ServerId, Stage},
-    layout::Turn,
-    message::BatchCommitment,
-    params::{NetworkParams, Verification},
-    roster::Roster,
-    statement,
-    wire::Sizes,
+    evidence::RoundBasis,
+    ids::{Layer, Place, ServerId, Stage},
 };
 
 /// A round as one server sees it, from its announcement on.
 pub(crate) struct RoundContext {
-    pub(crate) directory: Arc<Directory>,
-    pub(crate) roster: Arc<Roster>,
-    pub(crate) descriptor: SignedDescriptor,
+    pub(crate) basis: RoundBasis,
     pub(crate) me: ServerId,
-    pub(crate) sizes: Sizes,
+}
+
+impl Deref for RoundContext {
+    type Target = RoundBasis;
+
+    fn deref(&self) -> &RoundBasis {
+        &self.basis
+    }
 }
 
 impl RoundContext {
-    pub(crate) fn round(&self) -> Round {
-        self.descriptor.round()
-    }
-
-    pub(crate) fn digest(&self) -> &Digest {
-        self.descriptor.digest()
-    }
-
-    pub(crate) fn params(&self) -> &NetworkParams {
-        self.directory.params()
-    }
-
-    pub(crate) fn verification(&self) -> Verification {
-        self.params().verification
-    }
-
-    pub(crate) fn last_layer(&self) -> Layer {
-        Layer(self.params().layers - 1)
-    }
-
-    pub(crate) fn last_position(&self) -> Position {
-        Position(self.params().chain_len - 1)
-    }
-
-    pub(crate) fn stage(&self, layer: Layer, chain: ChainId) -> Stage {
-        Stage { round: self.round(), layer, chain }
-    }
-
-    /// The servers that take part in the round, ascending.
-    pub(crate) fn active(&self) -> &[ServerId] {
-        self.roster.active()
-    }
-
-    /// The open chains of a layer, ascending.
-    pub(crate) fn open(&self, layer: Layer) -> &[ChainId] {
-        self.roster.open(layer)
-    }
-
     /// The stage that stands for a whole layer: that of its first open chain.
     pub(crate) fn whole(&self, layer: Layer) -> Option<Stage> {
         self.open(layer).first().map(|&chain| self.stage(layer, chain))
-    }
-
-    /// Whether there is such a stage in this round: an open chain.
-    pub(crate) fn has(&self, stage: Stage) -> bool {
-        stage.round == self.round() && self.roster.is_open(stage.layer, stage.chain)
-    }
-
-    /// Members of a chain; panics on a stage that the network does not have.
-    pub(crate) fn members(&self, stage: Stage) -> &[ServerId] {
-        self.roster.members(stage.layer, stage.chain)
-    }
-
-    pub(crate) fn server_at(&self, place: Place) -> Option<ServerId> {
-        let Place { stage, position } = place;
-        self.roster.epoch().layout().server_at(Turn { layer: stage.layer, chain: stage.chain, position })
-    }
-
-    pub(crate) fn first_of(&self, stage: Stage) -> ServerId {
-        self.members(stage)[0]
-    }
-
-    pub(crate) fn last_of(&self, stage: Stage) -> ServerId {
-        self.members(stage)[usize::from(self.last_position().0)]
-    }
-
-    pub(crate) fn server_key(&self, server: ServerId) -> &PublicKey {
-        self.directory.server_key(server).expect("the layout holds servers of the directory")
-    }
-
-    /// Whether `server` signed `statement`.
-    pub(crate) fn signed_by(&self, server: ServerId, statement: &Digest, signature: &Signature) -> bool {
-        self.server_key(server).verify(statement, signature).is_ok()
-    }
-
-    /// Whether the hop that a batch names has signed it.
-    pub(crate) fn batch_is_signed(&self, batch: &BatchCommitment, signature: &Signature) -> bool {
-        self.server_at(batch.place)
-            .is_some_and(|server| self.signed_by(server, &statement::batch(self.digest(), batch), signature))
-    }
-
-    pub(crate) fn hop_context(&self, place: Place) -> HopContext {
-        HopContext {
-            descriptor: *self.digest(),
-            layer: place.stage.layer.0,
-            chain: place.stage.chain.0,
-            position: place.position.0,
-        }
-    }
-
-    /// `P_{i−1}` and `P_i` of a hop.
-    pub(crate) fn blinding(&self, place: Place) -> (Element, Element) {
-        self.descriptor.blinding(place)
-    }
-
-    /// What a hop's proof is about besides keys and roots.
-    pub(crate) fn hop_statement(&self, place: Place, server: ServerId) -> Digest {
-        statement::hop(self.digest(), place, server)
     }
 
     pub(crate) fn window_start_ms(&self) -> u64 {

@@ -1,19 +1,11 @@
 //! Between layers: the payloads of a chain become parcels for the chains of the next layer.
 
-use std::collections::HashSet;
+use hippodrome_crypto::{hash::Digest, merkle, records::Records};
 
-use hippodrome_crypto::{
-    group::Element,
-    hash::Digest,
-    knowledge::{Claim, verify_batch},
-    records::Records,
-};
-use rand_chacha::ChaCha20Rng;
-
-use super::{context::RoundContext, input::parcel_root};
+use super::context::RoundContext;
 use crate::{
     ids::{ChainId, Layer, Stage},
-    submission::{Forwarded, ParcelRecord},
+    wire::CHAIN_LEN,
 };
 
 /// A chain's payloads, sorted by destination.
@@ -31,37 +23,25 @@ pub(crate) struct OutgoingParcel {
     pub(crate) places: Vec<usize>,
 }
 
-/// Sorts payloads into parcels; none if one is malformed, doubled, or lacks the knowledge of its key, which an honest
-/// client never makes. The sender looks for these itself: a parcel that has one convicts whoever signed it.
-pub(crate) fn distribute(
-    context: &RoundContext,
-    stage: Stage,
-    payloads: &Records,
-    rng: &mut ChaCha20Rng,
-) -> Option<Distribution> {
+/// Sorts payloads into parcels. Those that no honest client makes have been looked for and removed before the batch was
+/// shuffled; none if one is left that goes nowhere.
+pub(crate) fn distribute(context: &RoundContext, stage: Stage, payloads: &Records) -> Option<Distribution> {
     let next = Layer(stage.layer.0 + 1);
-    let forwarded: Vec<Forwarded> = payloads.iter().map(Forwarded::decode).collect::<Result<_, _>>().ok()?;
-    if forwarded.iter().any(|payload| !context.roster.is_open(next, payload.destination)) {
-        return None;
-    }
-    let mut seen = HashSet::with_capacity(forwarded.len());
-    if !forwarded.iter().all(|payload| seen.insert(*payload.record.key.encoded())) {
-        return None;
-    }
-    let claim = |payload: &Forwarded| payload.record.claim(context.digest(), next, stage.chain, payload.destination);
-    let claims: Vec<Claim> = forwarded.iter().map(claim).collect();
-    verify_batch(&Element::base(), &claims, rng).ok()?;
-    let parcels = context.open(next).iter().map(|&chain| parcel(&forwarded, chain)).collect();
-    Some(Distribution { parcels })
+    let width = context.sizes.parcel_record(next.0.into());
+    let parcels: Vec<_> = context.open(next).iter().map(|&chain| parcel(payloads, width, chain)).collect();
+    let sorted: usize = parcels.iter().map(|parcel| parcel.places.len()).sum();
+    (sorted == payloads.len()).then_some(Distribution { parcels })
 }
 
-fn parcel(forwarded: &[Forwarded], destination: ChainId) -> OutgoingParcel {
-    let (places, records): (Vec<usize>, Vec<ParcelRecord>) = forwarded
-        .iter()
-        .enumerate()
-        .filter(|(_, payload)| payload.destination == destination)
-        .map(|(place, payload)| (place, payload.record.clone()))
-        .unzip();
-    let root = parcel_root(&records);
-    OutgoingParcel { records: records.iter().flat_map(ParcelRecord::encode).collect(), root, places }
+fn parcel(payloads: &Records, width: usize, destination: ChainId) -> OutgoingParcel {
+    let (mut records, mut places) = (Records::new(width), Vec::new());
+    for (place, payload) in payloads.iter().enumerate() {
+        let (chain, record) = payload.split_at(CHAIN_LEN);
+        if chain == destination.0.to_le_bytes() {
+            records.push(record);
+            places.push(place);
+        }
+    }
+    let root = merkle::root_of(&merkle::leaves(&records));
+    OutgoingParcel { records: records.into_bytes(), root, places }
 }

@@ -7,38 +7,65 @@
 //! | it has not acted on this round, layer, chain and direction before | [`Once`] |
 //! | the input is signed by all members, and all servers signed one vector that holds it | [`SignedInput`], [`ConfirmedLayer`] |
 //! | every proof upstream holds, over linked lists from the confirmed input to the batch received | [`Linked`] |
-//! | every layer of the own batch has opened | counted in [`Held`], looked at here |
+//! | every layer of the own batch has opened, or every record that failed has a complete trail | kept in [`Held`], [`Trail`] |
+//! | every record removed upstream has a complete trail | [`Remainder`] |
 //! | no verified evidence against a member of the chain | [`Convictions`] |
 
 use std::collections::BTreeSet;
 
 use hippodrome_crypto::{
     hash::Digest,
+    key_list::KeyList,
     shuffle::{Strength, VerifiedHop},
 };
 
 use super::{confirm::ConfirmedLayer, context::RoundContext, input::SignedInput};
 use crate::{
-    ids::{Place, Position, ServerId, Stage},
+    evidence::{Trail, Verdict},
+    ids::{Author, Place, Position, ServerId, Stage},
     marks::Once,
     params::Verification,
     statement,
 };
 
-/// Servers against whom this server has itself seen evidence, each in an epoch by its number: a new epoch, which the
-/// coordinator may begin at any time, takes no evidence away from rounds that are under way.
+/// Those against whom there is a verdict, each in an epoch by its number: a new epoch, which the coordinator may begin
+/// at any time, takes no evidence away from rounds that are under way.
 #[derive(Debug, Default)]
-pub(crate) struct Convictions(BTreeSet<(u64, ServerId)>);
+pub(crate) struct Convictions(BTreeSet<(u64, Author)>);
 
 impl Convictions {
-    pub(crate) fn convict(&mut self, context: &RoundContext, server: ServerId) {
-        self.0.insert((context.roster.id().epoch, server));
+    /// Takes a verdict about a round, and says whether it convicts anybody who was not convicted before.
+    pub(crate) fn convict(&mut self, context: &RoundContext, verdict: &Verdict) -> bool {
+        let epoch = context.roster.id().epoch;
+        let before = self.0.len();
+        self.0.extend(verdict.guilty().iter().map(|author| (epoch, *author)));
+        self.0.len() > before
     }
 
-    /// A member of the chain against whom there is evidence in the round's epoch.
+    /// Counts a server as convicted that a claim shows to be guilty: everybody comes to that by itself, from the inputs
+    /// that all have signed.
+    pub(crate) fn hold_back(&mut self, context: &RoundContext, server: ServerId) {
+        self.0.insert((context.roster.id().epoch, Author::Server(server)));
+    }
+
+    /// A member of the chain against whom there is a verdict in the round's epoch.
     fn among(&self, context: &RoundContext, stage: Stage) -> Option<ServerId> {
+        context.members(stage).iter().copied().find(|member| self.holds(context, *member))
+    }
+
+    /// A server that takes part in the round although there is a verdict against it: then nothing is opened any more.
+    pub(crate) fn active(&self, context: &RoundContext) -> Option<ServerId> {
+        context.active().iter().copied().find(|server| self.holds(context, *server))
+    }
+
+    fn holds(&self, context: &RoundContext, server: ServerId) -> bool {
+        self.0.contains(&(context.roster.id().epoch, Author::Server(server)))
+    }
+
+    /// Everybody who is convicted in the round's epoch.
+    pub(crate) fn of_epoch(&self, context: &RoundContext) -> BTreeSet<Author> {
         let epoch = context.roster.id().epoch;
-        context.members(stage).iter().copied().find(|member| self.0.contains(&(epoch, *member)))
+        self.0.iter().filter(|(number, _)| *number == epoch).map(|(_, author)| *author).collect()
     }
 }
 
@@ -51,6 +78,49 @@ pub(crate) struct Received {
     pub(crate) keys: Digest,
 }
 
+/// That some keys are those of a batch less the records of a complete trail. Only [`remove`] makes it.
+#[derive(Clone, Debug)]
+pub(crate) struct Remainder {
+    place: Place,
+    root: Digest,
+    removed: Digest,
+    whole: Digest,
+    rest: Digest,
+    count: usize,
+}
+
+impl Remainder {
+    /// Whether all records were removed, so that there is nothing to prove.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+/// The keys of a batch without those records that a trail ends for.
+pub(crate) fn remove(trail: &Trail, keys: &KeyList) -> (KeyList, Remainder) {
+    let is_removed = |index: usize| trail.indices().binary_search(&(index as u32)).is_ok();
+    let kept = keys.keys().iter().enumerate().filter(|(index, _)| !is_removed(*index)).map(|(_, key)| *key);
+    let rest = KeyList::new(kept.collect());
+    let remainder = Remainder {
+        place: trail.place(),
+        root: *trail.root(),
+        removed: trail.removed(),
+        whole: *keys.digest(),
+        rest: *rest.digest(),
+        count: rest.len(),
+    };
+    (rest, remainder)
+}
+
+/// What is known of a hop upstream when all of it is there.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Checks {
+    /// Its proof holds; none is made of an empty list.
+    pub(crate) verified: Option<VerifiedHop>,
+    /// Records were removed at it.
+    pub(crate) remainder: Option<Remainder>,
+}
+
 /// Proof that the batch received descends from the chain's confirmed input, hop by hop.
 #[derive(Debug)]
 pub(crate) struct Linked {
@@ -58,43 +128,81 @@ pub(crate) struct Linked {
     received: Received,
 }
 
+impl Linked {
+    /// The chain's input that everything descends from.
+    pub(crate) fn input(&self) -> &SignedInput {
+        &self.input
+    }
+
+    /// Whether that input is in the vector that all servers signed.
+    pub(crate) fn is_confirmed(&self, layer: &ConfirmedLayer) -> bool {
+        layer.holds(&self.input)
+    }
+}
+
 /// Which hop upstream does not link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unlinked(pub(crate) ServerId);
 
+/// The list of keys between two hops.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Line {
+    keys: Digest,
+    root: Digest,
+    count: usize,
+}
+
 impl Linked {
     /// Links the verified hops before `received.place` into one line. Each is checked for being the hop that it should
-    /// be: place and server, base and blinding key of the descriptor, strength, and both lists and roots.
+    /// be: place and server, base and blinding key of the descriptor, strength, and both lists and roots, the one that
+    /// went in without the records whose trails are complete.
     pub(crate) fn new(
         context: &RoundContext,
         input: SignedInput,
-        hops: &[VerifiedHop],
+        hops: &[Checks],
         received: Received,
     ) -> Result<Self, Unlinked> {
         let stage = received.place.stage;
         let members = context.members(stage);
         let start = input.commitment();
-        let mut line = (start.keys, start.root, start.count as usize);
+        let mut line = Line { keys: start.keys, root: start.root, count: start.count as usize };
         let needed = match context.verification() {
             Verification::None => return Ok(Self { input, received }),
-            // An empty batch has no keys to prove anything about; that it stayed empty is checked at the end.
-            _ if start.count == 0 => 0,
-            _ => usize::from(received.place.position.0),
+            Verification::Full | Verification::Aggregate => usize::from(received.place.position.0),
         };
         for (index, &server) in members.iter().enumerate().take(needed) {
-            let place = Place { stage, position: Position(index as u8) };
-            let hop = hops.get(index).ok_or(Unlinked(server))?;
-            let line_holds = (*hop.input_keys(), *hop.input_root(), hop.count()) == line;
-            if !line_holds || !is_hop(context, place, server, hop) {
-                return Err(Unlinked(server));
+            // A list without keys has nothing to prove, and stays empty.
+            if line.count == 0 {
+                break;
             }
-            line = (*hop.output_keys(), *hop.output_root(), hop.count());
+            let place = Place { stage, position: Position(index as u8) };
+            let checks = hops.get(index).ok_or(Unlinked(server))?;
+            line = follow(context, place, server, line, checks).ok_or(Unlinked(server))?;
         }
         let predecessor = members[usize::from(received.place.position.0).saturating_sub(1)];
-        let end = (received.keys, received.root, received.count);
-        let arrived = if start.count == 0 { received.count == 0 } else { line == end };
+        let end = Line { keys: received.keys, root: received.root, count: received.count };
+        let arrived = line == end || (line.count, received.count) == (0, 0);
         if arrived { Ok(Self { input, received }) } else { Err(Unlinked(predecessor)) }
     }
+}
+
+/// The list after a hop, if the hop was given the list before it.
+fn follow(context: &RoundContext, place: Place, server: ServerId, line: Line, checks: &Checks) -> Option<Line> {
+    let entering = match &checks.remainder {
+        None => line,
+        Some(rest) => {
+            let fits = rest.place == place && (rest.root, rest.whole) == (line.root, line.keys);
+            fits.then_some(Line { keys: rest.rest, root: line.root, count: rest.count })?
+        }
+    };
+    if entering.count == 0 {
+        return Some(entering);
+    }
+    let hop = checks.verified.as_ref()?;
+    let removed = checks.remainder.as_ref().map_or_else(statement::no_removals, |rest| rest.removed);
+    let given = Line { keys: *hop.input_keys(), root: *hop.input_root(), count: hop.count() };
+    let holds = given == entering && *hop.removed() == removed && is_hop(context, place, server, hop);
+    holds.then_some(Line { keys: *hop.output_keys(), root: *hop.output_root(), count: hop.count() })
 }
 
 fn is_hop(context: &RoundContext, place: Place, server: ServerId, hop: &VerifiedHop) -> bool {
@@ -106,21 +214,21 @@ fn is_hop(context: &RoundContext, place: Place, server: ServerId, hop: &Verified
     *hop.context() == context.hop_statement(place, server)
         && (hop.base(), hop.blinded_base()) == (&base, &blinded)
         && hop.strength() == strength
-        && *hop.removed() == statement::no_removals()
 }
 
 /// Something that depends on a server's round secrets, kept in until the gate opens.
 #[derive(Debug)]
 pub(crate) struct Held<T> {
     received: Received,
-    unopened: usize,
+    failed: Vec<u32>,
     value: T,
 }
 
 impl<T> Held<T> {
-    /// Holds what was made of a batch, `unopened` of whose layers did not open.
-    pub(crate) fn new(received: Received, unopened: usize, value: T) -> Self {
-        Self { received, unopened, value }
+    /// Holds what was made of a batch without its records at the ascending places `failed`, which did not open or held
+    /// what no honest client makes.
+    pub(crate) fn new(received: Received, failed: Vec<u32>, value: T) -> Self {
+        Self { received, failed, value }
     }
 }
 
@@ -129,7 +237,7 @@ impl<T> Held<T> {
 pub(crate) enum Shut {
     /// The input is not in the vector that all servers signed.
     NotConfirmed,
-    /// A layer of the own batch did not open.
+    /// A layer of the own batch did not open, and there is no trail for it.
     LayerDidNotOpen,
     /// A member of the chain is convicted.
     Convicted(ServerId),
@@ -148,6 +256,7 @@ impl Checked {
         layer: &ConfirmedLayer,
         linked: &Linked,
         held: &Held<T>,
+        trail: Option<&Trail>,
         convictions: &Convictions,
     ) -> Result<Self, Shut> {
         let stage = linked.received.place.stage;
@@ -157,7 +266,16 @@ impl Checked {
         if let Some(member) = convictions.among(context, stage) {
             return Err(Shut::Convicted(member));
         }
-        if held.unopened > 0 && context.verification() != Verification::None {
+        let excused = match context.verification() {
+            Verification::Full => trail.is_some_and(|trail| {
+                trail.place() == held.received.place
+                    && *trail.root() == held.received.root
+                    && trail.indices() == held.failed
+            }),
+            Verification::Aggregate => false,
+            Verification::None => true,
+        };
+        if !held.failed.is_empty() && !excused {
             return Err(Shut::LayerDidNotOpen);
         }
         Ok(Self { stage, received: linked.received })

@@ -4,7 +4,6 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use hippodrome_crypto::{
-    hash::Digest,
     hop::HopSecret,
     key_list::KeyList,
     merkle::Tree,
@@ -16,19 +15,24 @@ use hippodrome_crypto::{
 use super::{
     Env,
     back::Back,
+    blame::{KeptHop, Origin as Source, Stepping},
     confirm::{ConfirmedLayer, Confirming},
     context::RoundContext,
     distribute::Distribution,
-    gate::{Checked, Linked, Received, Shut},
-    input::{Assembled, CheckedOffer, InputLists, NoInput, Origins, SignedInput, layer_limit},
-    job::{Incoming, MixWork, MixedBatch, Output, Prover, VerifyWork, Work},
+    gate::{Checked, Checks, Linked, Received, Remainder, Shut, remove},
+    input::{Assembled, CheckedOffer, InputLists, KeptParcel, NoInput, Origins, SignedInput},
+    job::{Incoming, MixWork, MixedBatch, Output, Prover, StuckBatch, VerifyWork, Work},
 };
 use crate::{
     claim::Step as ClaimedStep,
+    evidence::{
+        BadProof, Evidence, Judged, SignedStatement, Statement, Trace, Trail, Unlinked, before, proof_is_signed, rules,
+        source_fits,
+    },
     ids::{Author, ChainId, Layer, Place, Position, ServerId, Stage},
     message::{
         AbortReason, Awaited, Batch, BatchCommitment, InputCommitment, InputOffer, InputRoot, InputSignature, Message,
-        NoiseReceipt, Parcel, Proof, Receipts, ShownPart, Submissions,
+        NoiseReceipt, Parcel, Proof, Receipts, ShownPart, SignedBatch, Submissions,
     },
     params::Verification,
     statement,
@@ -42,6 +46,7 @@ pub(crate) type Step = Result<(), AbortReason>;
 pub(crate) struct Hop {
     place: Place,
     secret: Option<HopSecret>,
+    pub(crate) shows: Option<KeptHop>,
     prepared: Option<Precomputed>,
     entry: EntryState,
     input_keys: Option<Arc<KeyList>>,
@@ -51,7 +56,17 @@ pub(crate) struct Hop {
     upstream: Vec<Upstream>,
     forward: Forward,
     pub(crate) back: Back,
+    signatures: InputSignatures,
+    accused: bool,
     pub(crate) hops_verified: u32,
+}
+
+/// Whether every signature of the chain's input has been checked, as it must be before anything is opened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum InputSignatures {
+    Unchecked,
+    BeingChecked,
+    Hold,
 }
 
 /// How far the chain's input is.
@@ -60,8 +75,14 @@ struct EntryState {
     collecting: bool,
     parcels: Vec<Parcel>,
     kept: Kept,
-    parcel_roots: BTreeMap<ChainId, Digest>,
+    signed_parcels: BTreeMap<ChainId, SignedStatement>,
+    kept_parcels: Arc<Vec<KeptParcel>>,
+    /// Later layers, at the first server: the parcel and the place in it of each record of the input.
+    places: Arc<Vec<(u16, u32)>>,
     offered: Option<InputCommitment>,
+    /// The first server's signature on it.
+    offer_signature: Option<Signature>,
+    entries: Arc<Vec<u8>>,
     signatures: BTreeMap<ServerId, Signature>,
     /// What is published once all members have signed.
     assembled: Option<Published>,
@@ -99,10 +120,12 @@ struct Published {
 /// What is known of one hop before this one.
 #[derive(Default)]
 struct Upstream {
-    batch: Option<BatchCommitment>,
+    batch: Option<SignedBatch>,
     keys: Option<Arc<KeyList>>,
-    proof: Option<Vec<u8>>,
-    verified: Option<VerifiedHop>,
+    proof: Option<Proof>,
+    /// The proof is verified, or being so: a later copy is not verified again.
+    proof_taken: bool,
+    checks: Checks,
 }
 
 /// A message about a chain from a server that has no such part in it changes nothing: only members can fail a chain.
@@ -115,6 +138,8 @@ fn ignore_stranger(env: &mut Env<'_>) -> Step {
 enum Forward {
     Waiting,
     Mixing,
+    /// Records of the batch failed; it waits for their trail.
+    Stuck(Box<StuckBatch>),
     Held(Box<MixedBatch>),
     Released,
 }
@@ -124,6 +149,7 @@ impl Hop {
         Self {
             place,
             secret: Some(secret),
+            shows: None,
             prepared: None,
             entry: EntryState::default(),
             input_keys: None,
@@ -133,6 +159,8 @@ impl Hop {
             upstream: (0..place.position.0).map(|_| Upstream::default()).collect(),
             forward: Forward::Waiting,
             back: Back::new(context, place),
+            signatures: if place.position.0 == 0 { InputSignatures::Hold } else { InputSignatures::Unchecked },
+            accused: false,
             hops_verified: 0,
         }
     }
@@ -174,7 +202,8 @@ impl Hop {
         match records {
             Ok(records) if is_input && !self.entry.collecting => {
                 self.entry.collecting = true;
-                env.run(Some(self.stage()), Work::AssembleSubmissions(records));
+                let convicted = env.convictions.of_epoch(env.context);
+                env.run(Some(self.stage()), Work::AssembleSubmissions(records, convicted));
             }
             // The coordinator is trusted with nothing: what it sends twice or cut short is as if not sent.
             _ => env.notice(super::Notice::Ignored { what: "submissions that are cut short, repeated or misplaced" }),
@@ -195,23 +224,26 @@ impl Hop {
             return ignore_stranger(env);
         }
         let fits = parcel.records.len().is_multiple_of(width)
-            && count <= layer_limit(env.context, parcel.source.layer) as usize
+            && count <= rules::layer_limit(env.context, parcel.source.layer) as usize
             && env.context.signed_by(from, &signed, &parcel.signature);
         if !fits {
             return Err(AbortReason::BadMessage(from));
         }
-        if let Some(earlier) = self.entry.parcel_roots.get(&parcel.source.chain) {
-            let same = *earlier == parcel.root;
-            return if same { Ok(()) } else { Err(env.convict(from, AbortReason::Equivocation(from))) };
+        let Some(commitment) = rules::parcel_commitment(env.context, &parcel) else { return ignore_stranger(env) };
+        let statement = Statement::Parcel(commitment);
+        let signed = SignedStatement { signer: from, statement, signature: parcel.signature };
+        if let Some(earlier) = self.entry.signed_parcels.get(&parcel.source.chain) {
+            let earlier = *earlier;
+            return if earlier.statement == statement { Ok(()) } else { env.contradiction(earlier, signed) };
         }
         let parcel_layer = parcel.source.layer;
-        self.entry.parcel_roots.insert(parcel.source.chain, parcel.root);
+        self.entry.signed_parcels.insert(parcel.source.chain, signed);
         self.entry.parcels.push(parcel);
         if self.entry.parcels.len() == env.context.open(parcel_layer).len() {
             let mut parcels = std::mem::take(&mut self.entry.parcels);
             parcels.sort_unstable_by_key(|parcel| parcel.source.chain);
             let total: usize = parcels.iter().map(|parcel| parcel.records.len() / width).sum();
-            if total > layer_limit(env.context, stage.layer) as usize {
+            if total > rules::layer_limit(env.context, stage.layer) as usize {
                 // Each is within its own limit, so nobody is to blame; no member would sign this input.
                 return Err(AbortReason::Deadline(Awaited::Input));
             }
@@ -223,18 +255,25 @@ impl Hop {
     }
 
     pub(crate) fn on_assembled(&mut self, env: &mut Env<'_>, assembled: Result<Assembled, NoInput>) -> Step {
-        let Assembled { input, keys, bodies, entries, left_out, lists, origins, tree } =
-            assembled.map_err(|none| match none {
-                NoInput::BadParcel(sender) => env.convict(sender, AbortReason::BadMessage(sender)),
-                NoInput::NoiseLeftOut(owner) => AbortReason::NoiseLeftOut(owner),
-            })?;
+        let assembled = assembled.map_err(|none| match none {
+            NoInput::NotWhatWasSigned(sender) => AbortReason::BadMessage(sender),
+            NoInput::BadParcel(judged) => env.judged(*judged, AbortReason::BadMessage),
+            NoInput::NoiseLeftOut(owner) => AbortReason::NoiseLeftOut(owner),
+        })?;
+        let Assembled { input, keys, bodies, entries, left_out, lists, origins, tree, parcels } = assembled;
         let authors = match &origins {
             Origins::Authors(authors) => authors.clone(),
-            Origins::Parcels(_) => Vec::new(),
+            Origins::Parcels(places) => {
+                self.entry.places = Arc::new(places_of(places, keys.len()));
+                Vec::new()
+            }
         };
+        self.entry.kept_parcels = Arc::new(parcels);
+        self.entry.entries = Arc::new(entries.clone());
         self.entry.assembled = Some(Published { lists, origins: authors, tree });
         self.back.set_origins(origins);
         let signature = self.sign_input(env, input)?;
+        self.entry.offer_signature = Some(signature);
         self.input_keys = Some(Arc::clone(&keys));
         for &member in env.context.clone().members(self.stage()) {
             if member != env.context.me {
@@ -337,14 +376,20 @@ impl Hop {
         if !env.context.signed_by(first, &signed, &offer.signature) {
             return Err(AbortReason::BadMessage(from));
         }
-        match self.entry.offered {
-            None => {
+        match (self.entry.offered, self.entry.offer_signature) {
+            (Some(earlier), _) if earlier == offer.input => Ok(()),
+            (Some(earlier), Some(signature)) => {
+                let signed =
+                    |input, signature| SignedStatement { signer: from, statement: Statement::Input(input), signature };
+                env.contradiction(signed(earlier, signature), signed(offer.input, offer.signature))
+            }
+            _ => {
                 self.entry.offered = Some(offer.input);
+                self.entry.offer_signature = Some(offer.signature);
+                self.entry.entries = Arc::new(offer.entries.clone());
                 env.run(Some(self.stage()), Work::CheckOffer(Box::new(offer)));
                 Ok(())
             }
-            Some(earlier) if earlier == offer.input => Ok(()),
-            Some(_) => Err(env.convict(from, AbortReason::Equivocation(from))),
         }
     }
 
@@ -352,10 +397,13 @@ impl Hop {
         &mut self,
         env: &mut Env<'_>,
         input: InputCommitment,
-        checked: Option<CheckedOffer>,
+        checked: Result<CheckedOffer, Option<Box<Judged>>>,
     ) -> Step {
         let first = env.context.first_of(self.stage());
-        let CheckedOffer { keys } = checked.ok_or_else(|| env.convict(first, AbortReason::BadMessage(first)))?;
+        let CheckedOffer { keys } = checked.map_err(|judged| match judged {
+            Some(judged) => env.judged(*judged, AbortReason::BadMessage),
+            None => AbortReason::BadMessage(first),
+        })?;
         self.input_keys = Some(Arc::new(keys));
         let signature = self.sign_input(env, input)?;
         env.send(first, Message::InputSignature(InputSignature { stage: self.stage(), signature }));
@@ -369,7 +417,7 @@ impl Hop {
         if !self.is_of_upstream(env, from, &batch) {
             return ignore_stranger(env);
         }
-        self.take_commitment(env, from, &batch, &signature)?;
+        self.take_commitment(env, from, SignedBatch { batch, signature })?;
         if batch.place.position.0 + 1 != self.place.position.0 {
             return Err(AbortReason::BadMessage(from));
         }
@@ -377,37 +425,57 @@ impl Hop {
             return Ok(());
         }
         let width = env.context.sizes.record(self.stage().layer.0.into(), self.place.position.0.into());
-        let records = Records::from_bytes(width, records)
-            .ok()
-            .filter(|records| {
-                records.len() == batch.count as usize && batch.count <= layer_limit(env.context, self.stage().layer)
-            })
-            .ok_or(AbortReason::BadMessage(from))?;
-        env.run(Some(self.stage()), Work::Decode(batch, records));
+        let count = batch.count.min(rules::layer_limit(env.context, self.stage().layer));
+        if records.len() != width * count as usize || count != batch.count {
+            return Err(AbortReason::BadMessage(from));
+        }
+        env.run(Some(self.stage()), Work::Decode(Box::new(Batch { batch, signature, records })));
         Ok(())
     }
 
-    pub(crate) fn on_decoded(&mut self, env: &mut Env<'_>, batch: BatchCommitment, decoded: Option<Incoming>) -> Step {
+    pub(crate) fn on_decoded(
+        &mut self,
+        env: &mut Env<'_>,
+        batch: BatchCommitment,
+        decoded: Result<Incoming, Option<Box<Judged>>>,
+    ) -> Step {
         let sender = env.context.server_at(batch.place).unwrap_or(env.context.me);
-        let incoming = decoded.ok_or_else(|| env.convict(sender, AbortReason::BadMessage(sender)))?;
+        let incoming = decoded.map_err(|judged| match judged {
+            Some(judged) => env.judged(*judged, AbortReason::BadMessage),
+            None => AbortReason::BadMessage(sender),
+        })?;
         self.upstream[usize::from(batch.place.position.0)].keys = Some(Arc::clone(&incoming.keys));
         self.mix(env, incoming);
         Ok(())
     }
 
-    /// Starts mixing: computing early is allowed, only letting out is gated. The secret is used up.
+    /// Starts mixing: computing early is allowed, only letting out is gated. The secret is used up, but for what a
+    /// trace may ask for.
     fn mix(&mut self, env: &mut Env<'_>, incoming: Incoming) {
         let Some(secret) = self.secret.take() else { return };
-        self.received = Some(incoming.received);
-        self.batch_keys = Some(Arc::clone(&incoming.keys));
+        let Incoming { received, keys, bodies } = incoming;
+        let (secret, bodies) = (Arc::new(secret), Arc::new(bodies));
+        self.received = Some(received);
+        self.batch_keys = Some(Arc::clone(&keys));
+        self.shows = Some(KeptHop::new(Arc::clone(&secret), self.place, Arc::clone(&keys), Arc::clone(&bodies)));
         self.forward = Forward::Mixing;
         let prepared = self.prepared.take();
-        env.run(Some(self.stage()), Work::Mix(Box::new(MixWork { place: self.place, secret, incoming, prepared })));
+        let work = MixWork { place: self.place, secret, received, keys, bodies, prepared };
+        env.run(Some(self.stage()), Work::Mix(Box::new(work)));
     }
 
     pub(crate) fn on_mixed(&mut self, mixed: Box<MixedBatch>) {
         if let Forward::Mixing = self.forward {
+            if let Some(kept) = &mut self.shows {
+                kept.set_removed(mixed.back.removed.clone());
+            }
             self.forward = Forward::Held(mixed);
+        }
+    }
+
+    pub(crate) fn on_stuck(&mut self, stuck: Box<StuckBatch>) {
+        if let Forward::Mixing = self.forward {
+            self.forward = Forward::Stuck(stuck);
         }
     }
 
@@ -420,68 +488,94 @@ impl Hop {
     }
 
     /// Notes what a hop before this one signed; a second, different batch convicts it.
-    fn take_commitment(
-        &mut self,
-        env: &mut Env<'_>,
-        from: ServerId,
-        batch: &BatchCommitment,
-        signature: &Signature,
-    ) -> Step {
+    fn take_commitment(&mut self, env: &mut Env<'_>, from: ServerId, signed: SignedBatch) -> Step {
         let upstream = self
             .upstream
-            .get_mut(usize::from(batch.place.position.0))
-            .filter(|_| env.context.batch_is_signed(batch, signature))
+            .get_mut(usize::from(signed.batch.place.position.0))
+            .filter(|_| env.context.batch_is_signed(&signed))
             .ok_or(AbortReason::BadMessage(from))?;
         match upstream.batch {
-            Some(earlier) if earlier != *batch => Err(env.convict(from, AbortReason::Equivocation(from))),
+            Some(earlier) if earlier.batch != signed.batch => {
+                let statement = |SignedBatch { batch, signature }| SignedStatement {
+                    signer: from,
+                    statement: Statement::Batch(batch),
+                    signature,
+                };
+                env.contradiction(statement(earlier), statement(signed))
+            }
             _ => {
-                upstream.batch = Some(*batch);
+                upstream.batch = Some(signed);
                 Ok(())
             }
         }
     }
 
     pub(crate) fn on_proof(&mut self, env: &mut Env<'_>, from: ServerId, message: Proof) -> Step {
-        let Proof { batch, signature, keys, proof } = message;
-        if !self.is_of_upstream(env, from, &batch) {
+        let place = message.batch.place;
+        if !self.is_of_upstream(env, from, &message.batch) {
             return ignore_stranger(env);
         }
-        self.take_commitment(env, from, &batch, &signature)?;
-        let upstream = &mut self.upstream[usize::from(batch.place.position.0)];
-        if !keys.is_empty() && upstream.keys.is_none() {
-            let keys = KeyList::new(keys);
-            if *keys.digest() != batch.keys {
-                return Err(env.convict(from, AbortReason::BadMessage(from)));
+        self.take_commitment(env, from, SignedBatch { batch: message.batch, signature: message.signature })?;
+        if !proof_is_signed(env.context, from, &message) {
+            return Err(AbortReason::BadMessage(from));
+        }
+        if !source_fits(env.context, &message) {
+            let bad = BadProof { proof: message, inputs: Vec::new() };
+            return env.prove(Evidence::BadProof(Box::new(bad)), AbortReason::BadProof);
+        }
+        if let (Some(source), Some(before)) = (message.source, before(place)) {
+            let signer = env.context.server_at(before).unwrap_or(from);
+            self.take_commitment(env, signer, source)?;
+        }
+        if place.position.0 == 0 {
+            self.check_first_hop(env, SignedBatch { batch: message.batch, signature: message.signature })?;
+        }
+        let upstream = &mut self.upstream[usize::from(place.position.0)];
+        if !message.keys.is_empty() && upstream.keys.is_none() {
+            let keys = KeyList::new(message.keys.clone());
+            // The keys are under no signature but that of the batch: whoever altered them, it shows nothing.
+            if *keys.digest() != message.batch.keys {
+                return Err(AbortReason::BadMessage(from));
             }
             upstream.keys = Some(Arc::new(keys));
         }
-        if proof.is_empty() {
-            return Err(env.convict(from, AbortReason::BadProof(from)));
+        if !upstream.proof_taken {
+            upstream.proof.get_or_insert(message);
         }
-        upstream.proof.get_or_insert(proof);
         Ok(())
     }
 
-    /// Starts every verification whose two lists and roots are there. A proof about another batch than the one that its
-    /// predecessor shows *us* says nothing: one of the two has signed twice, and we cannot know which.
-    fn verify_upstream(&mut self, env: &mut Env<'_>) {
-        let Some(offered) = self.entry.offered else { return };
-        let mut inputs = self.input_keys.clone();
-        let mut input_root = Some(offered.root);
+    /// The first hop's input is what it signed as the chain's first server.
+    fn check_first_hop(&self, env: &mut Env<'_>, batch: SignedBatch) -> Step {
+        let (Some(input), Some(signature)) = (self.entry.offered, self.entry.offer_signature) else { return Ok(()) };
+        let unlinked = Unlinked { input, signature, batch };
+        if unlinked.links() { Ok(()) } else { env.prove(Evidence::Unlinked(Box::new(unlinked)), AbortReason::BadProof) }
+    }
+
+    /// Starts every verification whose two lists are there. Where records were removed, the list that went in is the
+    /// one before without those whose trail is complete.
+    fn verify_upstream(&mut self, env: &mut Env<'_>, trails: &BTreeMap<Place, Trail>) {
+        let mut before = self.input_keys.clone();
         for (index, upstream) in self.upstream.iter_mut().enumerate() {
-            let output_root = upstream.batch.filter(|batch| Some(batch.source) == input_root).map(|batch| batch.root);
-            let lists = (inputs.clone(), upstream.keys.clone(), input_root, output_root);
-            if let (Some(inputs), Some(outputs), Some(input_root), Some(output_root)) = lists
-                && let Some(proof) = upstream.proof.take_if(|proof| !proof.is_empty())
+            let place = Place { stage: self.place.stage, position: Position(index as u8) };
+            let Some(SignedBatch { batch, .. }) = upstream.batch else { return };
+            let entering = match &before {
+                Some(keys) if batch.removed == statement::no_removals() => Some(Arc::clone(keys)),
+                Some(keys) => trails.get(&place).filter(|trail| trail.removed() == batch.removed).map(|trail| {
+                    let (rest, remainder) = remove(trail, keys);
+                    upstream.checks.remainder = Some(remainder);
+                    Arc::new(rest)
+                }),
+                None => None,
+            };
+            if let (Some(inputs), Some(outputs)) = (entering, upstream.keys.clone())
+                && *inputs.digest() == batch.source_keys
+                && let Some(proof) = upstream.proof.take()
             {
-                let place = Place { stage: self.place.stage, position: Position(index as u8) };
-                let work = VerifyWork { place, input_root, output_root, inputs, outputs, proof };
-                env.run(Some(place.stage), Work::Verify(Box::new(work)));
-                // An empty proof stands for one that is being verified: a later copy is not verified again.
-                upstream.proof = Some(Vec::new());
+                upstream.proof_taken = true;
+                env.run(Some(place.stage), Work::Verify(Box::new(VerifyWork { inputs, outputs, proof })));
             }
-            inputs.clone_from(&upstream.keys);
-            input_root = output_root;
+            before.clone_from(&upstream.keys);
         }
     }
 
@@ -489,12 +583,10 @@ impl Hop {
         &mut self,
         env: &mut Env<'_>,
         position: Position,
-        verified: Option<Box<VerifiedHop>>,
+        verified: Result<Box<VerifiedHop>, Box<Judged>>,
     ) -> Step {
-        let place = Place { stage: self.stage(), position };
-        let prover = env.context.server_at(place).unwrap_or(env.context.me);
-        let verified = verified.ok_or_else(|| env.convict(prover, AbortReason::BadProof(prover)))?;
-        self.upstream[usize::from(position.0)].verified = Some(*verified);
+        let verified = verified.map_err(|judged| env.judged(*judged, AbortReason::BadProof))?;
+        self.upstream[usize::from(position.0)].checks.verified = Some(*verified);
         self.hops_verified += 1;
         Ok(())
     }
@@ -502,12 +594,19 @@ impl Hop {
     /// All hops before this one, if nothing of them is missing any more.
     fn linked(&self, env: &Env<'_>, input: &SignedInput) -> Option<Result<Linked, AbortReason>> {
         let received = self.received?;
-        let proven = env.context.verification() != Verification::None && input.commitment().count > 0;
-        let hops: Vec<VerifiedHop> = self.upstream.iter().filter_map(|upstream| upstream.verified.clone()).collect();
-        if proven && hops.len() < self.upstream.len() {
+        let unproven = env.context.verification() == Verification::None || input.commitment().count == 0;
+        let is_checked = |upstream: &Upstream| {
+            let emptied = upstream.checks.remainder.as_ref().is_some_and(Remainder::is_empty);
+            upstream.checks.verified.is_some()
+                || emptied
+                || upstream.batch.is_some_and(|signed| signed.batch.count == 0)
+        };
+        if !unproven && !self.upstream.iter().all(is_checked) {
             return None;
         }
-        Some(Linked::new(env.context, *input, &hops, received).map_err(|unlinked| AbortReason::BadProof(unlinked.0)))
+        let hops: Vec<Checks> = self.upstream.iter().map(|upstream| upstream.checks.clone()).collect();
+        let linked = Linked::new(env.context, input.clone(), &hops, received);
+        Some(linked.map_err(|unlinked| AbortReason::BadProof(unlinked.0)))
     }
 
     // The gate.
@@ -518,26 +617,104 @@ impl Hop {
         env: &mut Env<'_>,
         confirming: &Confirming,
         confirmed: Option<&ConfirmedLayer>,
+        trails: &BTreeMap<Place, Trail>,
     ) -> Step {
-        self.verify_upstream(env);
-        if let (Forward::Held(_), Some(layer), Some(input)) =
+        self.verify_upstream(env, trails);
+        if let (Forward::Held(_) | Forward::Stuck(_), Some(layer), Some(input)) =
             (&self.forward, confirmed, confirming.input(self.stage().chain))
             && let Some(linked) = self.linked(env, input)
         {
-            self.release(env, layer, &linked?)?;
+            let (linked, trail) = (linked?, trails.get(&self.place));
+            match &self.forward {
+                Forward::Stuck(_) => self.unstick(env, layer, &linked, trail)?,
+                _ => self.release(env, layer, &linked, trail)?,
+            }
         }
         self.back.progress(env)
     }
 
-    fn release(&mut self, env: &mut Env<'_>, layer: &ConfirmedLayer, linked: &Linked) -> Step {
+    /// Gets on with records that failed: first every signature of the chain's input is checked, then all of them are
+    /// accused at once, and when their trail is complete the batch is shuffled without them.
+    fn unstick(&mut self, env: &mut Env<'_>, layer: &ConfirmedLayer, linked: &Linked, trail: Option<&Trail>) -> Step {
+        if env.context.verification() != Verification::Full {
+            return Err(AbortReason::LayerDidNotOpen);
+        }
+        if let Some(convicted) = env.convictions.active(env.context) {
+            return Err(AbortReason::Convicted(convicted));
+        }
+        if !linked.is_confirmed(layer) {
+            return Err(AbortReason::BadMessage(env.context.first_of(self.place.stage)));
+        }
+        if trail.is_some() {
+            if let Forward::Stuck(stuck) = std::mem::replace(&mut self.forward, Forward::Mixing) {
+                env.run(Some(self.stage()), Work::Shuffle(stuck));
+            }
+        } else if self.signatures_hold(env) && !self.accused {
+            let origin = self.origin(linked.input());
+            if let (Forward::Stuck(stuck), Some(kept), Some(origin)) = (&self.forward, &self.shows, origin) {
+                let accusing = kept.accuse(origin, stuck.wrong_tags(), stuck.malformed());
+                self.accused = true;
+                let key = Arc::clone(env.key);
+                env.run(Some(self.stage()), Work::Accuse(Box::new(accusing), key));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether every signature of the chain's input holds; starts to check them if nobody has asked before.
+    fn signatures_hold(&mut self, env: &mut Env<'_>) -> bool {
+        if let (InputSignatures::Unchecked, Some(input), Some(signature)) =
+            (self.signatures, self.entry.offered, self.entry.offer_signature)
+        {
+            self.signatures = InputSignatures::BeingChecked;
+            let entries = self.entry.entries.to_vec();
+            let offer = InputOffer { input, signature, entries, left_out: Vec::new() };
+            env.run(Some(self.stage()), Work::CheckSignatures(Box::new(offer)));
+        }
+        self.signatures == InputSignatures::Hold
+    }
+
+    pub(crate) fn on_signatures_checked(&mut self, env: &mut Env<'_>, checked: Result<(), Box<Judged>>) -> Step {
+        checked.map_err(|judged| env.judged(*judged, AbortReason::BadMessage))?;
+        self.signatures = InputSignatures::Hold;
+        Ok(())
+    }
+
+    /// What shows where the records of this hop's input came from.
+    fn origin(&self, input: &SignedInput) -> Option<Source> {
+        if let Some(before) = before(self.place) {
+            return self.upstream[usize::from(before.position.0)].batch.map(Source::Batch);
+        }
+        let (input, entries) = (input.agreed().clone(), Arc::clone(&self.entry.entries));
+        Some(if self.stage().layer == Layer(0) {
+            Source::Submissions { input, entries }
+        } else {
+            let (parcels, places) = (Arc::clone(&self.entry.kept_parcels), Arc::clone(&self.entry.places));
+            Source::Parcels { input, entries, parcels, places }
+        })
+    }
+
+    /// The step that a trace asks for, if it may be shown: this hop has passed its own forward gate, for which it has
+    /// checked every proof upstream, and every signature of the chain's input holds.
+    pub(crate) fn step(&mut self, env: &mut Env<'_>, input: &SignedInput, trace: &Trace) -> Option<Stepping> {
+        if !matches!(self.forward, Forward::Released) || !self.signatures_hold(env) {
+            return None;
+        }
+        let origin = self.origin(input)?;
+        let (back, context) = (&self.back, Arc::clone(env.context));
+        self.shows.as_ref()?.step(trace, origin, |outputs| back.sources_of(&context, &outputs))
+    }
+
+    fn release(&mut self, env: &mut Env<'_>, layer: &ConfirmedLayer, linked: &Linked, trail: Option<&Trail>) -> Step {
         let Forward::Held(mixed) = std::mem::replace(&mut self.forward, Forward::Released) else { return Ok(()) };
         let MixedBatch { output, back, prover } = *mixed;
-        let checked =
-            Checked::forward(env.context, layer, linked, &output, env.convictions).map_err(|shut| match shut {
+        let checked = Checked::forward(env.context, layer, linked, &output, trail, env.convictions).map_err(
+            |shut| match shut {
                 Shut::LayerDidNotOpen => AbortReason::LayerDidNotOpen,
                 Shut::NotConfirmed => AbortReason::BadMessage(env.context.first_of(self.place.stage)),
                 Shut::Convicted(member) => AbortReason::Convicted(member),
-            })?;
+            },
+        )?;
         let permit = checked.permit(env.claim(self.stage().forward())?);
         let (output, passed) = output.release(permit);
         self.back.begin(back, passed);
@@ -576,6 +753,9 @@ impl Hop {
         permutation: hippodrome_crypto::permutation::Permutation,
     ) {
         let Some((batch, signature)) = self.back.set_permutation(permutation) else { return };
+        let before = before(self.place).map(|before| usize::from(before.position.0));
+        let source = before.and_then(|before| self.upstream[before].batch);
+        let proof_signature = env.sign(&statement::proof(env.context.digest(), &batch, source.as_ref(), &proof));
         let members = env.context.clone();
         let later = members.members(self.stage()).iter().skip(usize::from(self.place.position.0) + 1);
         for (distance, &member) in later.enumerate() {
@@ -584,7 +764,8 @@ impl Hop {
                 (0, _) | (_, None) => Vec::new(),
                 (_, Some(keys)) => keys.keys().to_vec(),
             };
-            env.send(member, Message::Proof(Proof { batch, signature, keys, proof: proof.clone() }));
+            let proof = proof.clone();
+            env.send(member, Message::Proof(Proof { batch, signature, source, keys, proof, proof_signature }));
         }
     }
 
@@ -612,15 +793,27 @@ impl Hop {
             Forward::Released => Awaited::Replies,
             Forward::Waiting if self.is_first() => Awaited::Input,
             Forward::Waiting => Awaited::Batch,
-            Forward::Mixing | Forward::Held(_) if self.is_first() && self.entry.assembled.is_some() => {
-                Awaited::InputSignatures
-            }
-            Forward::Mixing | Forward::Held(_) if !confirmed => Awaited::Confirmations,
-            Forward::Mixing | Forward::Held(_) => Awaited::Proofs,
+            _ if self.is_first() && self.entry.assembled.is_some() => Awaited::InputSignatures,
+            _ if !confirmed => Awaited::Confirmations,
+            Forward::Stuck(_) if self.accused => Awaited::Trail,
+            Forward::Mixing | Forward::Stuck(_) | Forward::Held(_) => Awaited::Proofs,
         }
     }
 
     pub(crate) fn on_exchanged(&mut self, replies: Records) {
         self.back.set_replies(replies);
     }
+}
+
+/// For each record of an input its parcel, and its place there.
+fn places_of(parcels: &[Vec<Option<u32>>], count: usize) -> Vec<(u16, u32)> {
+    let mut places = vec![(0, 0); count];
+    for (parcel, records) in (0..).zip(parcels) {
+        for (index, place) in (0..).zip(records) {
+            if let Some(place) = place {
+                places[*place as usize] = (parcel, index);
+            }
+        }
+    }
+    places
 }

@@ -1,16 +1,16 @@
 //! Collect and confirm: what enters a chain, checked by its first server and signed by all its members.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
 use hippodrome_crypto::{
-    fingerprint::{FINGERPRINT_LEN, fingerprints},
+    fingerprint::FINGERPRINT_LEN,
     group::{ENCODED_LEN, Element},
-    hash::{Digest, Hasher},
+    hash::Digest,
     key_list::KeyList,
-    knowledge::{Claim, KNOWLEDGE_LEN, Knowledge, verify_batch},
+    knowledge::{Claim, Knowledge, verify_batch},
     merkle::{self, Tree},
     records::Records,
     signing::Signature,
@@ -21,12 +21,11 @@ use rayon::prelude::*;
 use super::context::RoundContext;
 use crate::{
     directory::MissingSignature,
-    ids::{Author, ChainId, Layer, ServerId, Stage},
-    message::{InputCommitment, InputRoot, Parcel},
+    evidence::{Evidence, Judged, entry::Entry as SignedEntry, rules},
+    ids::{Author, ChainId, ServerId, Stage},
+    message::{AgreedInput, InputCommitment, InputOffer, InputRoot, Parcel, SignedParcel},
     params::Verification,
-    statement,
-    submission::{Fields, Origin, ParcelRecord, Submission, decode_author, encode_author},
-    wire::{CHAIN_LEN, DIGEST_LEN},
+    submission::{Origin, ParcelRecord, Submission, encode_author},
 };
 
 /// Where the replies to a chain's input go.
@@ -50,6 +49,15 @@ pub(crate) struct Assembled {
     pub(crate) lists: InputLists,
     pub(crate) origins: Origins,
     pub(crate) tree: Tree,
+    /// Later layers: what is kept of the parcels, in the order of their chains.
+    pub(crate) parcels: Vec<KeptParcel>,
+}
+
+/// What a trace needs of a parcel: its records are in the input.
+#[derive(Debug)]
+pub(crate) struct KeptParcel {
+    pub(crate) signed: SignedParcel,
+    pub(crate) leaves: Vec<Digest>,
 }
 
 /// Entries that are left out of an input because their keys came twice, one behind another.
@@ -68,26 +76,21 @@ pub(crate) struct InputLists {
 }
 
 impl InputLists {
-    /// Digests of the two lists, as an input commitment holds them.
-    fn digests(&self) -> [Digest; 2] {
-        let fingerprints = Hasher::new("hippodrome v1 fingerprint list").bytes(&self.fingerprints).finish();
-        let left_out =
-            Hasher::new("hippodrome v1 keys left out").list(self.left_out.iter().map(Element::encoded)).finish();
-        [fingerprints, left_out]
-    }
-
     /// Whether these are the lists of a commitment, one fingerprint a record in later layers.
     fn are_of(&self, input: &InputCommitment) -> bool {
         let listed = if input.stage.layer.0 == 0 { 0 } else { input.count as usize };
-        self.fingerprints.len() == listed * FINGERPRINT_LEN && self.digests() == [input.fingerprints, input.left_out]
+        let digests = [rules::fingerprints_digest(&self.fingerprints), rules::left_out_digest(&self.left_out)];
+        self.fingerprints.len() == listed * FINGERPRINT_LEN && digests == [input.fingerprints, input.left_out]
     }
 }
 
 /// Why there is no input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum NoInput {
-    /// The sender of a parcel broke a rule.
-    BadParcel(ServerId),
+    /// The records of a parcel are not under the root that was signed: nobody else could tell who altered them.
+    NotWhatWasSigned(ServerId),
+    /// A parcel breaks a rule that its sender could check.
+    BadParcel(Box<Judged>),
     /// The noise of an active server is not there, or is not well-formed.
     NoiseLeftOut(ServerId),
 }
@@ -103,16 +106,20 @@ struct Entry<O> {
 
 /// Puts together the input of a chain of layer 0.
 ///
-/// What has no valid signatures is no submission and is left out. Of two submissions for one slot the first stays. A
+/// What has no valid signatures is no submission and is left out, and so is what convicted clients send. Of two submissions for one slot the first stays. A
 /// key that two authors used has one author behind both, who knows its exponent: all copies are left out.
 pub(crate) fn assemble_submissions(
     context: &RoundContext,
     stage: Stage,
     submissions: &Records,
+    convicted: &BTreeSet<Author>,
     rng: &mut ChaCha20Rng,
 ) -> Result<Assembled, NoInput> {
     let mut valid: BTreeMap<Origin, Submission> = BTreeMap::new();
-    for submission in well_signed(context, stage.chain, submissions) {
+    let admitted = well_signed(context, stage.chain, submissions).into_iter();
+    // Noise is never refused.
+    let is_out = |author: &Author| matches!(author, Author::Client(_)) && convicted.contains(author);
+    for submission in admitted.filter(|submission| !is_out(&submission.author)) {
         valid.entry(Origin { author: submission.author, slot: submission.slot }).or_insert(submission);
     }
     let claims: Vec<Claim> = valid
@@ -133,7 +140,7 @@ pub(crate) fn assemble_submissions(
     let mut kept: Vec<(Origin, Submission)> = known.map(|(_, submission)| submission).collect();
     drop_repeated_keys(&mut kept, |(_, submission)| submission.key);
     keep_within(&mut kept, context.params().max_batch as usize);
-    if let Some(owner) = lacking_noise(context, kept.iter().map(|(origin, _)| *origin)) {
+    if let Some(owner) = rules::lacking_noise(context, kept.iter().map(|(origin, _)| *origin)) {
         return Err(NoInput::NoiseLeftOut(owner));
     }
 
@@ -154,20 +161,6 @@ pub(crate) fn assemble_submissions(
         bytes.extend(encode_author(entry.origin.author));
         bytes.extend(entry.origin.slot.to_le_bytes());
     }))
-}
-
-/// The first active server some of whose noise is not among the authors of an input, each of whom has each slot once.
-fn lacking_noise(context: &RoundContext, origins: impl Iterator<Item = Origin>) -> Option<ServerId> {
-    let mut counts: BTreeMap<ServerId, u32> = context.active().iter().map(|&server| (server, 0)).collect();
-    for origin in origins {
-        if let Author::Server(server) = origin.author
-            && let Some(count) = counts.get_mut(&server)
-        {
-            *count += 1;
-        }
-    }
-    let expected = context.params().noise_per_chain;
-    counts.into_iter().find(|(_, count)| *count != expected).map(|(server, _)| server)
 }
 
 /// Surplus submissions of clients are left out, in registry order from the end; noise never is.
@@ -220,10 +213,11 @@ pub(crate) fn assemble_parcels(
     rng: &mut ChaCha20Rng,
 ) -> Result<Assembled, NoInput> {
     let mut records: Vec<(usize, ChainId, ParcelRecord)> = Vec::new();
+    let mut kept = Vec::with_capacity(parcels.len());
     for (index, parcel) in parcels.iter().enumerate() {
-        let sender = context.last_of(parcel.source);
-        let received = check_parcel(context, stage, parcel, rng).ok_or(NoInput::BadParcel(sender))?;
+        let (received, parcel_kept) = open_parcel(context, parcel, rng)?;
         records.extend(received.into_iter().map(|record| (index, parcel.source.chain, record)));
+        kept.push(parcel_kept);
     }
     let repeated = repeated_keys(records.iter().map(|(_, _, record)| record.key));
     let mut next = 0_u32;
@@ -246,37 +240,27 @@ pub(crate) fn assemble_parcels(
     }
     let origins = Origins::Parcels(places);
     let encode_origin = |entry: &Entry<ChainId>, bytes: &mut Vec<u8>| bytes.extend(entry.origin.0.to_le_bytes());
-    Ok(finish(context, stage, entries, &left_out, bodies, origins, encode_origin))
+    let assembled = finish(context, stage, entries, &left_out, bodies, origins, encode_origin);
+    Ok(Assembled { parcels: kept, ..assembled })
 }
 
-/// The records of a parcel, unless it breaks a rule that its sender could check.
-fn check_parcel(
+/// The records of a parcel, and what is kept of it for traces, unless it breaks a rule.
+fn open_parcel(
     context: &RoundContext,
-    stage: Stage,
     parcel: &Parcel,
     rng: &mut ChaCha20Rng,
-) -> Option<Vec<ParcelRecord>> {
-    let width = context.sizes.parcel_record(stage.layer.0.into());
-    let raw = Records::from_bytes(width, parcel.records.clone()).ok()?;
-    let records: Vec<ParcelRecord> = raw.iter().map(ParcelRecord::decode).collect::<Result<_, _>>().ok()?;
-    if parcel_root(&records) != parcel.root {
-        return None;
+) -> Result<(Vec<ParcelRecord>, KeptParcel), NoInput> {
+    let refused = NoInput::NotWhatWasSigned(context.last_of(parcel.source));
+    let Some(commitment) = rules::parcel_commitment(context, parcel) else { return Err(refused) };
+    let Some(records) = rules::parcel_records(context, &commitment, &parcel.records) else { return Err(refused) };
+    let signed = SignedParcel { parcel: commitment, signature: parcel.signature };
+    match rules::check_parcel(context, &commitment, &records, rng) {
+        Ok(parsed) => Ok((parsed, KeptParcel { signed, leaves: merkle::leaves(&records) })),
+        Err(_) => {
+            let evidence = Evidence::BadParcel(Box::new(parcel.clone()));
+            Err(NoInput::BadParcel(Box::new(Judged::new(context, evidence))))
+        }
     }
-    if repeated_keys(records.iter().map(|record| record.key)).contains(&true) {
-        return None;
-    }
-    let claim = |record: &ParcelRecord| record.claim(context.digest(), stage.layer, parcel.source.chain, stage.chain);
-    let claims: Vec<Claim> = records.iter().map(claim).collect();
-    verify_batch(&Element::base(), &claims, rng).is_ok().then_some(records)
-}
-
-/// Merkle root over the records of a parcel, their signatures of knowledge included.
-pub(crate) fn parcel_root(records: &[ParcelRecord]) -> Digest {
-    let leaf = |record: &ParcelRecord| {
-        let rest = [record.knowledge.to_bytes().as_slice(), &record.body].concat();
-        merkle::leaf(record.key.encoded(), &merkle::body_hash(&rest))
-    };
-    merkle::root_of(&records.iter().map(leaf).collect::<Vec<_>>())
 }
 
 /// For each key whether it occurs more than once.
@@ -322,21 +306,18 @@ fn finish<O>(
     let left_out = LeftOut { entries: encode(left_out) };
     let keys = Arc::new(KeyList::new(entries.into_iter().map(|entry| entry.key).collect()));
     let tree = Tree::new(leaves);
-    let (count, root, entries) = (keys.len() as u32, *tree.root(), entries_digest(&encoded));
-    let lists = InputLists { fingerprints: listed(stage.layer, &root, &keys), left_out: left_keys };
-    let [fingerprints, left] = lists.digests();
-    let input = InputCommitment { stage, count, root, keys: *keys.digest(), entries, fingerprints, left_out: left };
-    Assembled { input, keys, bodies, entries: encoded, left_out, lists, origins, tree }
-}
-
-/// The fingerprints that a layer's inputs list: in layer 0 none, since owners get branches.
-fn listed(layer: Layer, root: &Digest, keys: &KeyList) -> Vec<u8> {
-    if layer.0 == 0 { Vec::new() } else { fingerprints(root, keys.keys()) }
-}
-
-/// What binds an input's signers to every byte of its entries.
-fn entries_digest(entries: &[u8]) -> Digest {
-    Hasher::new("hippodrome v1 input entries").bytes(entries).finish()
+    let (count, root, entries) = (keys.len() as u32, *tree.root(), rules::entries_root(context, stage.layer, &encoded));
+    let lists = InputLists { fingerprints: rules::listed(stage.layer, &root, &keys), left_out: left_keys };
+    let input = InputCommitment {
+        stage,
+        count,
+        root,
+        keys: *keys.digest(),
+        entries,
+        fingerprints: rules::fingerprints_digest(&lists.fingerprints),
+        left_out: rules::left_out_digest(&lists.left_out),
+    };
+    Assembled { input, keys, bodies, entries: encoded, left_out, lists, origins, tree, parcels: Vec::new() }
 }
 
 /// An offer of the first server that a member may sign.
@@ -345,56 +326,33 @@ pub(crate) struct CheckedOffer {
     pub(crate) keys: KeyList,
 }
 
-/// Checks what the first server offers for signature: the entries make the root, the key list and the fingerprints, no
-/// key is repeated, malformed or too many; in layer 0 authors and slots ascend, and all noise of every active server is
-/// there; in later layers only keys with two authenticated copies are left out. In `aggregate` networks every member also
-/// checks every signature of knowledge, on which the argument about sums stands.
-pub(crate) fn check_offer(
-    context: &RoundContext,
-    input: &InputCommitment,
-    entries: &[u8],
-    left_out: &[u8],
-    rng: &mut ChaCha20Rng,
-) -> Option<CheckedOffer> {
-    let layer = input.stage.layer;
-    let width = context.sizes.entry(layer.0.into());
-    if entries.len() != width * input.count as usize || input.count > layer_limit(context, layer) {
-        return None;
-    }
-    let parsed: Vec<OfferedEntry> =
-        entries.par_chunks(width).map(|entry| OfferedEntry::decode(layer, entry)).collect::<Option<_>>()?;
-    if repeated_keys(parsed.iter().map(|entry| entry.key)).contains(&true) {
-        return None;
-    }
-    let leaves: Vec<Digest> = parsed.iter().map(|entry| merkle::leaf(entry.key.encoded(), &entry.body)).collect();
-    let keys = KeyList::new(parsed.iter().map(|entry| entry.key).collect());
-    if (merkle::root_of(&leaves), *keys.digest(), entries_digest(entries)) != (input.root, input.keys, input.entries) {
-        return None;
-    }
-    let left_out = check_left_out(context, input.stage, &parsed, left_out, rng)?;
-    let lists = InputLists { fingerprints: listed(layer, &input.root, &keys), left_out };
-    if !lists.are_of(input) || layer.0 == 0 && !check_authors(context, input.stage, &parsed) {
-        return None;
-    }
-    if context.verification() == Verification::Aggregate {
-        let claims: Vec<Claim> = parsed.iter().map(|entry| entry.claim(context, input.stage)).collect::<Option<_>>()?;
-        verify_batch(&Element::base(), &claims, rng).ok()?;
-    }
-    Some(CheckedOffer { keys })
+/// Why a member does not sign an offer.
+#[derive(Debug)]
+pub(crate) enum BadOffer {
+    /// The input breaks a rule that the first server could check.
+    Broken,
+    /// What it left out does not show why. What is shown is under no signature, so that it shows nothing to others.
+    LeftOut,
 }
 
-/// Whether authors and slots ascend, and every active server's noise is there whole, signed by it.
-fn check_authors(context: &RoundContext, stage: Stage, entries: &[OfferedEntry]) -> bool {
-    let origins = entries.iter().filter_map(|entry| match entry.origin {
-        OfferedOrigin::Author(origin, _) => Some(origin),
-        OfferedOrigin::Chain(_) => None,
-    });
-    let origins: Vec<Origin> = origins.collect();
-    let is_noise = |origin: &Origin| matches!(origin.author, Author::Server(_));
-    let noise = entries.par_iter().zip(&origins).filter(|(_, origin)| is_noise(origin));
-    origins.windows(2).all(|pair| pair[0] < pair[1])
-        && lacking_noise(context, origins.iter().copied()).is_none()
-        && noise.into_par_iter().all(|(entry, _)| entry.claim(context, stage).is_some())
+/// Checks what the first server offers for signature: the input breaks no rule, and only keys with two authenticated
+/// copies are left out. In `aggregate` networks every member also checks every signature of knowledge, on which the
+/// argument about sums stands; in `full` networks that waits until something fails.
+pub(crate) fn check_offer(
+    context: &RoundContext,
+    offer: &InputOffer,
+    rng: &mut ChaCha20Rng,
+) -> Result<CheckedOffer, BadOffer> {
+    let InputOffer { input, entries, left_out, .. } = offer;
+    let keys = rules::check_entries(context, input, entries).map_err(|_| BadOffer::Broken)?;
+    let left_out = check_left_out(context, input.stage, &keys, left_out, rng).ok_or(BadOffer::LeftOut)?;
+    if rules::left_out_digest(&left_out) != input.left_out {
+        return Err(BadOffer::LeftOut);
+    }
+    if context.verification() == Verification::Aggregate {
+        rules::check_signatures(context, input.stage, entries, rng).map_err(|_| BadOffer::Broken)?;
+    }
+    Ok(CheckedOffer { keys })
 }
 
 /// The keys of the entries left out, if each has at least two copies there, from different chains, whose signatures of
@@ -402,31 +360,29 @@ fn check_authors(context: &RoundContext, stage: Stage, entries: &[OfferedEntry])
 fn check_left_out(
     context: &RoundContext,
     stage: Stage,
-    kept: &[OfferedEntry],
+    kept: &KeyList,
     left_out: &[u8],
     rng: &mut ChaCha20Rng,
 ) -> Option<Vec<Element>> {
     let width = context.sizes.entry(stage.layer.0.into());
-    let room = (layer_limit(context, stage.layer) as usize).saturating_sub(kept.len());
+    let room = (rules::layer_limit(context, stage.layer) as usize).saturating_sub(kept.len());
     if !left_out.len().is_multiple_of(width)
         || left_out.len() / width > room
         || stage.layer.0 == 0 && !left_out.is_empty()
     {
         return None;
     }
-    let entries: Vec<OfferedEntry> =
-        left_out.chunks_exact(width).map(|entry| OfferedEntry::decode(stage.layer, entry)).collect::<Option<_>>()?;
+    let entries: Vec<SignedEntry> =
+        left_out.chunks_exact(width).map(|entry| SignedEntry::decode(stage.layer, entry)).collect::<Option<_>>()?;
     let mut sources: HashMap<[u8; ENCODED_LEN], Vec<ChainId>> = HashMap::new();
     for entry in &entries {
-        if let OfferedOrigin::Chain(source) = entry.origin {
-            sources.entry(*entry.key.encoded()).or_default().push(source);
-        }
+        sources.entry(*entry.key.encoded()).or_default().extend(entry.source());
     }
     let is_doubled = |sources: &Vec<ChainId>| {
-        let distinct: std::collections::BTreeSet<_> = sources.iter().collect();
+        let distinct: BTreeSet<_> = sources.iter().collect();
         sources.len() > 1 && distinct.len() == sources.len()
     };
-    if !sources.values().all(is_doubled) || kept.iter().any(|entry| sources.contains_key(entry.key.encoded())) {
+    if !sources.values().all(is_doubled) || kept.keys().iter().any(|key| sources.contains_key(key.encoded())) {
         return None;
     }
     let claims: Vec<Claim> = entries.iter().map(|entry| entry.claim(context, stage)).collect::<Option<_>>()?;
@@ -434,70 +390,9 @@ fn check_left_out(
     Some(entries.iter().map(|entry| entry.key).collect())
 }
 
-/// Most records of a chain's input: what submissions are capped to, and for later layers all of the layer before.
-pub(crate) fn layer_limit(context: &RoundContext, layer: Layer) -> u32 {
-    let params = context.params();
-    if layer.0 == 0 { params.max_batch } else { params.max_batch.saturating_mul(params.chains.into()).min(1 << 24) }
-}
-
-struct OfferedEntry {
-    key: Element,
-    body: Digest,
-    origin: OfferedOrigin,
-    knowledge: Knowledge,
-}
-
-enum OfferedOrigin {
-    Author(Origin, Signature),
-    Chain(ChainId),
-}
-
-impl OfferedEntry {
-    fn decode(layer: Layer, entry: &[u8]) -> Option<Self> {
-        let mut fields = Fields(entry);
-        let key = Element::decode(&fields.array()).ok()?;
-        let body = Digest(fields.array::<DIGEST_LEN>());
-        if layer.0 == 0 {
-            let author = decode_author(fields.array()).ok()?;
-            let slot = u16::from_le_bytes(fields.array());
-            let knowledge = Knowledge::from_bytes(fields.array::<KNOWLEDGE_LEN>());
-            let origin = OfferedOrigin::Author(Origin { author, slot }, Signature(fields.array()));
-            Some(Self { key, body, origin, knowledge })
-        } else {
-            let origin = OfferedOrigin::Chain(ChainId(u16::from_le_bytes(fields.array::<CHAIN_LEN>())));
-            let knowledge = Knowledge::from_bytes(fields.array::<KNOWLEDGE_LEN>());
-            Some(Self { key, body, origin, knowledge })
-        }
-    }
-
-    /// What must hold for the entry; none if its author does not exist or has not signed.
-    fn claim(&self, context: &RoundContext, stage: Stage) -> Option<Claim> {
-        match &self.origin {
-            OfferedOrigin::Author(origin, signature) => {
-                let author = origin.check(&context.directory, &context.roster, stage.chain).ok()?;
-                let signed =
-                    origin.signed(context.digest(), stage.chain, author, &self.key, &self.body, &self.knowledge);
-                author.verify(&signed, signature).ok()?;
-                Some(outer_claim(context, stage.chain, origin, &self.key, &self.body, &self.knowledge))
-            }
-            OfferedOrigin::Chain(source) => {
-                let inner = crate::submission::inner_context(
-                    context.digest(),
-                    stage.layer,
-                    *source,
-                    stage.chain,
-                    &self.key,
-                    &self.body,
-                );
-                Some(Claim { public: self.key, context: inner, proof: self.knowledge })
-            }
-        }
-    }
-}
-
 /// A chain's input that all its members have signed. Only [`SignedInput::verify`] makes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SignedInput(InputCommitment);
+#[derive(Clone, Debug)]
+pub(crate) struct SignedInput(Arc<AgreedInput>);
 
 /// Why an input is not signed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -511,21 +406,19 @@ pub(crate) enum UnsignedInput {
 impl SignedInput {
     /// Checks the signatures of all members, and gives the lists that they signed.
     pub(crate) fn verify(context: &RoundContext, root: InputRoot) -> Result<(Self, InputLists), UnsignedInput> {
-        let members = context.members(root.input.stage);
-        if root.signatures.len() != members.len() {
-            return Err(MissingSignature::Count { got: root.signatures.len(), expected: members.len() }.into());
-        }
-        let signed = statement::input(context.digest(), &root.input);
-        for (&member, signature) in members.iter().zip(&root.signatures) {
-            if !context.signed_by(member, &signed, signature) {
-                return Err(MissingSignature::Bad(member).into());
-            }
-        }
-        let lists = InputLists { fingerprints: root.fingerprints, left_out: root.left_out };
-        if lists.are_of(&root.input) { Ok((Self(root.input), lists)) } else { Err(UnsignedInput::Lists) }
+        let InputRoot { input, signatures, fingerprints, left_out } = root;
+        let agreed = AgreedInput { input, signatures };
+        context.check_input(&agreed)?;
+        let lists = InputLists { fingerprints, left_out };
+        if lists.are_of(&agreed.input) { Ok((Self(Arc::new(agreed)), lists)) } else { Err(UnsignedInput::Lists) }
     }
 
     pub(crate) fn commitment(&self) -> &InputCommitment {
+        &self.0.input
+    }
+
+    /// With all signatures, for others to check.
+    pub(crate) fn agreed(&self) -> &AgreedInput {
         &self.0
     }
 }

@@ -1,30 +1,37 @@
 //! Heavy work as values: the machine emits a [`Job`], the shell runs it on its pool and hands back what came of it.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use hippodrome_crypto::{
+    group::Element,
     hop::HopSecret,
     key_list::KeyList,
-    onion::{self, ReturnKeys},
+    onion::{self, HopKdf, ReturnKeys},
     permutation::Permutation,
     records::Records,
-    shuffle::{self, Mixing, Precomputed, ShuffleProof, Statement, VerifiedHop, aggregate, aggregate::AggregateProof},
+    shuffle::{Mixing, Precomputed, VerifiedHop, aggregate},
+    signing::SigningKey,
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use zeroize::Zeroizing;
 
 use super::{
+    blame::{Accusing, Stepping},
     context::RoundContext,
     distribute::{Distribution, distribute},
     exchange::exchange,
     gate::{Held, HeldReplies, Received},
-    input::{self, Assembled, CheckedOffer, NoInput},
+    input::{self, Assembled, BadOffer, CheckedOffer, NoInput},
     noise::{self, ChainNoise},
     receipts::{self, Found, Search},
 };
 use crate::{
-    ids::{Layer, Place, Position, Round, Stage},
-    message::{BatchCommitment, InputCommitment, InputOffer, Parcel},
+    evidence::{
+        Accusation, BadProof, Evidence, Judged, Stopped, Trace, TraceStep, Traced, check_proof, faulty_payloads,
+        removal, rules, shuffle_statement,
+    },
+    ids::{Author, Layer, Place, Position, Round, ServerId, Stage},
+    message::{Batch, BatchCommitment, InputCommitment, InputOffer, Parcel, Proof},
     params::Verification,
     statement,
 };
@@ -53,19 +60,29 @@ pub struct JobDone {
 }
 
 pub(crate) enum Work {
-    Noise(Arc<hippodrome_crypto::signing::SigningKey>),
-    AssembleSubmissions(Records),
+    Noise(Arc<SigningKey>),
+    /// Without what these clients send, who are convicted.
+    AssembleSubmissions(Records, BTreeSet<Author>),
     AssembleParcels(Arc<Vec<Parcel>>),
     CheckOffer(Box<InputOffer>),
     FindNoise(Search),
     Prepare(usize),
-    Decode(BatchCommitment, Records),
+    Decode(Box<Batch>),
     Mix(Box<MixWork>),
+    /// Goes on with a batch without the records that failed; their trail is complete.
+    Shuffle(Box<StuckBatch>),
     Prove(Box<Prover>),
     Verify(Box<VerifyWork>),
     Distribute(Records),
     Exchange(Records),
     Seal(Box<SealWork>),
+    CheckSignatures(Box<InputOffer>),
+    Accuse(Box<Accusing>, Arc<SigningKey>),
+    OpenTrace(Arc<Accusation>),
+    FollowTrace(Box<Trace>, Arc<TraceStep>),
+    Step(Box<Stepping>, Arc<SigningKey>),
+    /// Evidence that another server has sent.
+    Judge(ServerId, Arc<Evidence>),
 }
 
 #[derive(Debug)]
@@ -73,15 +90,22 @@ pub(crate) enum Outcome {
     Noise(Vec<ChainNoise>),
     NoiseFound(Layer, Found),
     Assembled(Result<Assembled, NoInput>),
-    Offer(InputCommitment, Option<CheckedOffer>),
+    Offer(InputCommitment, Result<CheckedOffer, Option<Box<Judged>>>),
     Prepared(Precomputed),
-    Decoded(BatchCommitment, Option<Incoming>),
+    Decoded(BatchCommitment, Result<Incoming, Option<Box<Judged>>>),
     Mixed(Box<MixedBatch>),
+    Stuck(Box<StuckBatch>),
     Proved(Vec<u8>, Permutation),
-    Verified(Position, Option<Box<VerifiedHop>>),
+    Verified(Position, Result<Box<VerifiedHop>, Box<Judged>>),
     Distributed(Option<Distribution>),
     Exchanged(Records),
     Sealed(HeldReplies<Records>),
+    SignaturesChecked(Result<(), Box<Judged>>),
+    Accused(Box<Accusation>),
+    /// Of the accuser's place: the trace, or what the one who stopped it is judged by.
+    Traced(Place, Result<Box<Trace>, Option<Box<Judged>>>),
+    Stepped(Box<TraceStep>),
+    Judged(ServerId, Box<Judged>),
 }
 
 /// A batch that is ready to be mixed.
@@ -94,9 +118,49 @@ pub(crate) struct Incoming {
 
 pub(crate) struct MixWork {
     pub(crate) place: Place,
-    pub(crate) secret: HopSecret,
-    pub(crate) incoming: Incoming,
+    pub(crate) secret: Arc<HopSecret>,
+    pub(crate) received: Received,
+    pub(crate) keys: Arc<KeyList>,
+    pub(crate) bodies: Arc<Records>,
     pub(crate) prepared: Option<Precomputed>,
+}
+
+/// A batch with its layer off, in input order, some of whose records cannot go on. It is as secret as what is held.
+pub(crate) struct StuckBatch {
+    secret: Arc<HopSecret>,
+    received: Received,
+    keys: Arc<KeyList>,
+    blinded: Vec<Element>,
+    payloads: Records,
+    returns: ReturnKeys,
+    prepared: Option<Precomputed>,
+    /// Ascending places of records whose tag is wrong.
+    wrong_tags: Vec<u32>,
+    /// Ascending places of records that hold what no honest client makes.
+    malformed: Vec<u32>,
+}
+
+impl std::fmt::Debug for StuckBatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "StuckBatch({})", self.received.place)
+    }
+}
+
+impl StuckBatch {
+    pub(crate) fn wrong_tags(&self) -> &[u32] {
+        &self.wrong_tags
+    }
+
+    pub(crate) fn malformed(&self) -> &[u32] {
+        &self.malformed
+    }
+
+    /// All that failed, ascending.
+    pub(crate) fn failed(&self) -> Vec<u32> {
+        let mut failed = [self.wrong_tags.as_slice(), &self.malformed].concat();
+        failed.sort_unstable();
+        failed
+    }
 }
 
 /// What a hop has made of its batch.
@@ -123,26 +187,24 @@ pub(crate) struct BackSecrets {
     pub(crate) returns: ReturnKeys,
     /// With the prover until the proof is made.
     pub(crate) permutation: Option<Permutation>,
-    /// Ascending output places of records that did not open and were dropped (networks without verification only).
-    pub(crate) dropped: Vec<usize>,
+    /// Ascending places, in the batch received, of records that were removed before the shuffle.
+    pub(crate) removed: Vec<u32>,
     /// Records put out.
     pub(crate) put_out: usize,
 }
 
 /// A proof to be made of a mix.
 pub(crate) struct Prover {
-    place: Place,
-    secret: HopSecret,
-    received: Received,
+    batch: BatchCommitment,
+    secret: Arc<HopSecret>,
     inputs: Arc<KeyList>,
     outputs: Arc<KeyList>,
-    output_root: hippodrome_crypto::hash::Digest,
     shuffled: Shuffled,
 }
 
 impl std::fmt::Debug for Prover {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Prover({})", self.place)
+        write!(f, "Prover({})", self.batch.place)
     }
 }
 
@@ -162,19 +224,16 @@ impl Shuffled {
 }
 
 pub(crate) struct VerifyWork {
-    pub(crate) place: Place,
-    pub(crate) input_root: hippodrome_crypto::hash::Digest,
-    pub(crate) output_root: hippodrome_crypto::hash::Digest,
     pub(crate) inputs: Arc<KeyList>,
     pub(crate) outputs: Arc<KeyList>,
-    pub(crate) proof: Vec<u8>,
+    pub(crate) proof: Proof,
 }
 
 pub(crate) struct SealWork {
     pub(crate) place: Place,
     pub(crate) returns: ReturnKeys,
     pub(crate) permutation: Permutation,
-    pub(crate) dropped: Vec<usize>,
+    pub(crate) removed: Vec<u32>,
     pub(crate) replies: Records,
 }
 
@@ -196,74 +255,197 @@ fn run(context: &RoundContext, stage: Option<Stage>, work: Work, rng: &mut ChaCh
     let stage = || stage.expect("work of a chain names its stage");
     match work {
         Work::Noise(key) => Outcome::Noise(noise::compose(context, &key, rng)),
-        Work::AssembleSubmissions(records) => {
-            Outcome::Assembled(input::assemble_submissions(context, stage(), &records, rng))
+        Work::AssembleSubmissions(records, convicted) => {
+            Outcome::Assembled(input::assemble_submissions(context, stage(), &records, &convicted, rng))
         }
         Work::AssembleParcels(parcels) => Outcome::Assembled(input::assemble_parcels(context, stage(), &parcels, rng)),
-        Work::CheckOffer(offer) => {
-            let InputOffer { input, entries, left_out, .. } = *offer;
-            Outcome::Offer(input, input::check_offer(context, &input, &entries, &left_out, rng))
-        }
+        Work::CheckOffer(offer) => check_offer(context, *offer, rng),
         Work::FindNoise(search) => Outcome::NoiseFound(search.layer, receipts::search(&search, rng)),
         Work::Prepare(count) => Outcome::Prepared(Precomputed::prepare(count, rng)),
-        Work::Decode(batch, records) => Outcome::Decoded(batch, decode(&batch, &records)),
-        Work::Mix(work) => Outcome::Mixed(Box::new(mix(context, *work, rng))),
+        Work::Decode(batch) => Outcome::Decoded(batch.batch, decode(context, *batch)),
+        Work::Mix(work) => mix(context, *work, rng),
+        Work::Shuffle(stuck) => {
+            let failed = stuck.failed();
+            Outcome::Mixed(Box::new(shuffle_rest(context, *stuck, failed, rng)))
+        }
         Work::Prove(prover) => prove(context, *prover, rng),
         Work::Verify(work) => verify(context, *work, rng),
-        Work::Distribute(payloads) => Outcome::Distributed(distribute(context, stage(), &payloads, rng)),
+        Work::Distribute(payloads) => Outcome::Distributed(distribute(context, stage(), &payloads)),
         Work::Exchange(payloads) => Outcome::Exchanged(exchange(&payloads)),
         Work::Seal(work) => Outcome::Sealed(HeldReplies::new(seal(context, *work, rng))),
+        Work::CheckSignatures(offer) => Outcome::SignaturesChecked(check_signatures(context, *offer, rng)),
+        Work::Accuse(accusing, key) => Outcome::Accused(Box::new(accusing.make(context, &key, rng))),
+        Work::OpenTrace(accusation) => open_trace(context, accusation, rng),
+        Work::FollowTrace(trace, step) => follow_trace(context, *trace, step, rng),
+        Work::Step(stepping, key) => Outcome::Stepped(Box::new(stepping.make(context, &key, rng))),
+        Work::Judge(from, evidence) => Outcome::Judged(from, Box::new(Judged::new(context, evidence))),
     }
+}
+
+fn judge(context: &RoundContext, evidence: Evidence) -> Box<Judged> {
+    Box::new(Judged::new(context, evidence))
+}
+
+fn check_offer(context: &RoundContext, offer: InputOffer, rng: &mut ChaCha20Rng) -> Outcome {
+    let (input, checked) = (offer.input, input::check_offer(context, &offer, rng));
+    let judged = checked.map_err(|bad| match bad {
+        BadOffer::Broken => Some(judge(context, Evidence::BadInput(Box::new(offer)))),
+        BadOffer::LeftOut => None,
+    });
+    Outcome::Offer(input, judged)
+}
+
+/// Checks every signature of a chain's input, before anything is opened.
+fn check_signatures(context: &RoundContext, offer: InputOffer, rng: &mut ChaCha20Rng) -> Result<(), Box<Judged>> {
+    rules::check_signatures(context, offer.input.stage, &offer.entries, rng)
+        .map_err(|_| judge(context, Evidence::BadInput(Box::new(offer))))
+}
+
+fn open_trace(context: &RoundContext, accusation: Arc<Accusation>, rng: &mut ChaCha20Rng) -> Outcome {
+    let place = accusation.place;
+    let opened = Trace::open(context, Arc::clone(&accusation), rng).map(Box::new);
+    Outcome::Traced(
+        place,
+        opened.map_err(|stopped| match stopped {
+            Stopped::Unheard => None,
+            Stopped::Flawed(_) => Some(judge(context, Evidence::FalseAccusation(accusation))),
+        }),
+    )
+}
+
+fn follow_trace(context: &RoundContext, trace: Trace, step: Arc<TraceStep>, rng: &mut ChaCha20Rng) -> Outcome {
+    let accusation = Arc::clone(trace.accusation());
+    let mut steps = trace.steps().to_vec();
+    let followed = trace.follow(context, Arc::clone(&step), rng).map(Box::new);
+    Outcome::Traced(
+        accusation.place,
+        followed.map_err(|stopped| match stopped {
+            Stopped::Unheard => None,
+            Stopped::Flawed(_) => {
+                steps.push(step);
+                Some(judge(context, Evidence::WrongStep(Traced { accusation, steps })))
+            }
+        }),
+    )
 }
 
 /// Checks a batch against what its sender signed: every key is an element, none is there twice, and the records make
-/// root and key list.
-fn decode(batch: &BatchCommitment, records: &Records) -> Option<Incoming> {
-    let keys = KeyList::new(onion::decode_keys(records).ok()?);
-    if input::repeated_keys(keys.keys().iter().copied()).contains(&true) {
-        return None;
+/// root and key list. Records that are not under the root show nothing about anybody.
+fn decode(context: &RoundContext, batch: Batch) -> Result<Incoming, Option<Box<Judged>>> {
+    let Batch { batch: commitment, signature, records } = batch;
+    let Place { stage, position } = commitment.place;
+    let place = Place { stage, position: Position(position.0 + 1) };
+    let width = context.sizes.record(stage.layer.0.into(), place.position.0.into());
+    let records = Records::from_bytes(width, records).map_err(|_| None)?;
+    let root = hippodrome_crypto::merkle::root_of(&hippodrome_crypto::merkle::leaves(&records));
+    if root != commitment.root {
+        return Err(None);
     }
-    let root = hippodrome_crypto::merkle::root_of(&hippodrome_crypto::merkle::leaves(records));
-    if root != batch.root || *keys.digest() != batch.keys {
-        return None;
-    }
-    let place = Place { stage: batch.place.stage, position: Position(batch.place.position.0 + 1) };
+    let keys = match rules::check_batch(&commitment, &records) {
+        Ok(keys) => keys,
+        Err(_) => {
+            let batch = Batch { batch: commitment, signature, records: records.into_bytes() };
+            return Err(Some(judge(context, Evidence::BadBatch(Box::new(batch)))));
+        }
+    };
     let received = Received { place, count: keys.len(), root, keys: *keys.digest() };
-    Some(Incoming { received, keys: Arc::new(keys), bodies: onion::bodies(records) })
+    Ok(Incoming { received, keys: Arc::new(keys), bodies: onion::bodies(&records) })
 }
 
-fn mix(context: &RoundContext, work: MixWork, rng: &mut ChaCha20Rng) -> MixedBatch {
-    let MixWork { place, secret, incoming, prepared } = work;
-    let Incoming { received, keys: inputs, bodies } = incoming;
+/// Takes the layer off, and goes on if everything has opened.
+fn mix(context: &RoundContext, work: MixWork, rng: &mut ChaCha20Rng) -> Outcome {
+    let MixWork { place, secret, received, keys, bodies, prepared } = work;
+    let shared = onion::derive(&secret, keys.keys());
+    let blinded = onion::blind(&secret, keys.keys());
+    let opened = onion::open(&HopKdf::new(&context.hop_context(place)), keys.keys(), &shared, &blinded, &bodies);
+    drop((shared, bodies));
+    let wrong_tags: Vec<u32> = opened.failed.iter().map(|&index| index as u32).collect();
+    let malformed = malformed(context, place, &opened.payloads, &wrong_tags, rng);
+    let (payloads, returns) = (opened.payloads, opened.returns);
+    let stuck = StuckBatch { secret, received, keys, blinded, payloads, returns, prepared, wrong_tags, malformed };
+    let failed = stuck.failed();
+    // Without verification, what fails is dropped; otherwise it waits for its trail.
+    if failed.is_empty() || context.verification() == Verification::None {
+        Outcome::Mixed(Box::new(shuffle_rest(context, stuck, failed, rng)))
+    } else {
+        Outcome::Stuck(Box::new(stuck))
+    }
+}
+
+/// Which records that opened hold what no honest client makes: seen only at the end of a chain before the last layer.
+fn malformed(
+    context: &RoundContext,
+    place: Place,
+    payloads: &Records,
+    wrong_tags: &[u32],
+    rng: &mut ChaCha20Rng,
+) -> Vec<u32> {
+    if place.position != context.last_position() || place.stage.layer == context.last_layer() {
+        return Vec::new();
+    }
+    let opened: Vec<u32> =
+        (0..payloads.len() as u32).filter(|index| wrong_tags.binary_search(index).is_err()).collect();
+    let contents: Vec<&[u8]> = opened.iter().map(|&index| payloads.record(index as usize)).collect();
+    faulty_payloads(context, place.stage, &contents, rng).into_iter().map(|index| opened[index]).collect()
+}
+
+/// Shuffles a batch without the records at the given places.
+fn shuffle_rest(context: &RoundContext, stuck: StuckBatch, failed: Vec<u32>, rng: &mut ChaCha20Rng) -> MixedBatch {
+    let StuckBatch { secret, received, keys, blinded, payloads, returns, prepared, .. } = stuck;
+    let place = received.place;
     let last = place.position == context.last_position();
-    let shuffled = begin(context, last, prepared, received.count, rng);
-    let mut mixed = onion::mix(&secret, &context.hop_context(place), &inputs, bodies, shuffled.permutation());
-    let unopened = mixed.failed.len();
-    let dropped = match context.verification() {
-        Verification::None => drop_unopened(&mut mixed, shuffled.permutation()),
-        // A layer that does not open ends the round: the gate sees the count and nothing leaves.
-        Verification::Full | Verification::Aggregate => Vec::new(),
-    };
-    let mut back = BackSecrets { returns: mixed.returns, permutation: None, dropped, put_out: mixed.keys.len() };
+    let (inputs, blinded, payloads) = without(&failed, keys, blinded, payloads);
+    let shuffled = begin(context, last, prepared, inputs.len(), rng);
+    let (keys, bodies) = onion::permute(shuffled.permutation(), &blinded, &payloads);
+    drop((blinded, payloads));
+    let mut back = BackSecrets { returns, permutation: None, removed: failed.clone(), put_out: keys.len() };
     if last {
         back.permutation = shuffled.into_permutation();
-        let output = Held::new(received, unopened, Output::Payloads(mixed.bodies));
+        let output = Held::new(received, failed, Output::Payloads(bodies));
         return MixedBatch { output, back, prover: None };
     }
-    let records = onion::encode(&mixed.keys, &mixed.bodies);
-    let outputs = Arc::new(KeyList::new(mixed.keys));
+    let records = onion::encode(&keys, &bodies);
+    let outputs = Arc::new(KeyList::new(keys));
     let root = hippodrome_crypto::merkle::root_of(&hippodrome_crypto::merkle::leaves(&records));
-    let batch =
-        BatchCommitment { place, count: outputs.len() as u32, root, keys: *outputs.digest(), source: received.root };
-    let prover = if context.verification() == Verification::None || received.count == 0 {
+    let removed = match context.verification() {
+        Verification::None => statement::no_removals(),
+        Verification::Full | Verification::Aggregate => removal(place, &failed),
+    };
+    let batch = BatchCommitment {
+        place,
+        count: outputs.len() as u32,
+        root,
+        keys: *outputs.digest(),
+        source: received.root,
+        source_keys: *inputs.digest(),
+        removed,
+    };
+    let prover = if context.verification() == Verification::None || inputs.is_empty() {
         back.permutation = shuffled.into_permutation();
         None
     } else {
         let outputs = Arc::clone(&outputs);
-        Some(Prover { place, secret, received, inputs, outputs, output_root: root, shuffled })
+        Some(Prover { batch, secret, inputs, outputs, shuffled })
     };
-    let output = Held::new(received, unopened, Output::Batch { batch, keys: outputs, records });
+    let output = Held::new(received, failed, Output::Batch { batch, keys: outputs, records });
     MixedBatch { output, back, prover }
+}
+
+/// Leaves out the records at the given ascending places.
+fn without(
+    failed: &[u32],
+    keys: Arc<KeyList>,
+    blinded: Vec<Element>,
+    payloads: Records,
+) -> (Arc<KeyList>, Vec<Element>, Records) {
+    if failed.is_empty() {
+        return (keys, blinded, payloads);
+    }
+    let stays: Vec<usize> = (0..keys.len()).filter(|&index| failed.binary_search(&(index as u32)).is_err()).collect();
+    let mut rest = Records::with_capacity(payloads.width(), stays.len());
+    stays.iter().for_each(|&index| rest.push(payloads.record(index)));
+    let inputs = KeyList::new(stays.iter().map(|&index| keys.keys()[index]).collect());
+    (Arc::new(inputs), stays.iter().map(|&index| blinded[index]).collect(), rest)
 }
 
 /// The shuffle of a batch: with the argument's masks where a proof of it will be made.
@@ -291,42 +473,9 @@ impl Shuffled {
     }
 }
 
-/// Leaves out the records that did not open; gives their output places, where the way back puts random bytes.
-fn drop_unopened(mixed: &mut onion::Mixed, permutation: &Permutation) -> Vec<usize> {
-    let dropped = permutation.outputs_of(&mixed.failed);
-    if !dropped.is_empty() {
-        let mut bodies = Records::with_capacity(mixed.bodies.width(), mixed.bodies.len() - dropped.len());
-        let mut keys = Vec::with_capacity(bodies.len());
-        for index in (0..mixed.keys.len()).filter(|index| dropped.binary_search(index).is_err()) {
-            keys.push(mixed.keys[index]);
-            bodies.push(mixed.bodies.record(index));
-        }
-        (mixed.keys, mixed.bodies) = (keys, bodies);
-    }
-    dropped
-}
-
-fn hop_statement(
-    context: &RoundContext,
-    place: Place,
-    input_root: hippodrome_crypto::hash::Digest,
-    output_root: hippodrome_crypto::hash::Digest,
-) -> Statement {
-    let server = context.server_at(place).expect("places of the layout");
-    let (base, blinded_base) = context.blinding(place);
-    Statement {
-        context: context.hop_statement(place, server),
-        base,
-        blinded_base,
-        input_root,
-        output_root,
-        removed: statement::no_removals(),
-    }
-}
-
 fn prove(context: &RoundContext, prover: Prover, rng: &mut ChaCha20Rng) -> Outcome {
-    let Prover { place, secret, received, inputs, outputs, output_root, shuffled } = prover;
-    let statement = hop_statement(context, place, received.root, output_root);
+    let Prover { batch, secret, inputs, outputs, shuffled } = prover;
+    let statement = shuffle_statement(context, &batch);
     let (proof, permutation) = match shuffled {
         Shuffled::Argument(mixing) => {
             let (proof, permutation) =
@@ -343,35 +492,32 @@ fn prove(context: &RoundContext, prover: Prover, rng: &mut ChaCha20Rng) -> Outco
 }
 
 fn verify(context: &RoundContext, work: VerifyWork, rng: &mut ChaCha20Rng) -> Outcome {
-    let VerifyWork { place, input_root, output_root, inputs, outputs, proof } = work;
-    let statement = hop_statement(context, place, input_root, output_root);
-    let verified = match context.verification() {
-        Verification::Full => ShuffleProof::parse(&proof, inputs.len())
-            .and_then(|proof| shuffle::verify(&statement, &inputs, &outputs, &proof, rng)),
-        Verification::Aggregate | Verification::None => proof
-            .as_slice()
-            .try_into()
-            .map_err(|_| shuffle::ShuffleError::Length { expected: AggregateProof::LEN, actual: proof.len() })
-            .and_then(AggregateProof::parse)
-            .and_then(|proof| aggregate::verify(&statement, &inputs, &outputs, &proof)),
-    };
-    Outcome::Verified(place.position, verified.ok().map(Box::new))
+    let VerifyWork { inputs, outputs, mut proof } = work;
+    let position = proof.batch.place.position;
+    let verified = check_proof(context, &proof, &inputs, &outputs, rng).map(Box::new);
+    Outcome::Verified(
+        position,
+        verified.map_err(|_| {
+            proof.keys = outputs.keys().to_vec();
+            judge(context, Evidence::BadProof(Box::new(BadProof { proof, inputs: inputs.keys().to_vec() })))
+        }),
+    )
 }
 
 fn seal(context: &RoundContext, work: SealWork, rng: &mut ChaCha20Rng) -> Records {
-    let SealWork { place, returns, permutation, dropped, replies } = work;
-    let replies = refill(replies, &dropped, rng);
-    onion::seal_replies(returns, &context.hop_context(place), replies, permutation)
+    let SealWork { place, returns, permutation, removed, replies } = work;
+    let replies = refill(onion::unpermute(permutation, &replies), &removed, rng);
+    onion::seal(&HopKdf::new(&context.hop_context(place)), returns, &replies)
 }
 
-/// Puts random bytes where records were dropped.
-fn refill(replies: Records, dropped: &[usize], rng: &mut ChaCha20Rng) -> Records {
-    if dropped.is_empty() {
+/// Puts random bytes where records were removed.
+fn refill(replies: Records, removed: &[u32], rng: &mut ChaCha20Rng) -> Records {
+    if removed.is_empty() {
         return replies;
     }
-    let mut filled = super::random_records(replies.width(), replies.len() + dropped.len(), rng);
+    let mut filled = super::random_records(replies.width(), replies.len() + removed.len(), rng);
     let mut next = replies.iter();
-    for index in (0..filled.len()).filter(|index| dropped.binary_search(index).is_err()) {
+    for index in (0..filled.len()).filter(|&index| removed.binary_search(&(index as u32)).is_err()) {
         filled.record_mut(index).copy_from_slice(next.next().expect("as many replies as records put out"));
     }
     filled

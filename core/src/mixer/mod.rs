@@ -4,6 +4,7 @@
 //! [`confirm`] → [`hop`] (mix, behind the [`gate`]) → [`distribute`] → [`exchange`] → [`back`].
 
 mod back;
+mod blame;
 mod claims;
 mod confirm;
 mod context;
@@ -18,6 +19,7 @@ mod keying;
 mod noise;
 mod receipts;
 mod round;
+mod tracing;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -38,7 +40,7 @@ use self::{
     context::RoundContext,
     founding::Founding,
     gate::Convictions,
-    job::{JobId, Work},
+    job::{JobId, Outcome, Work},
     keying::{Keeper, Keying},
     round::{Life, Running},
 };
@@ -49,10 +51,11 @@ pub use self::{
 };
 use crate::{
     directory::Directory,
+    evidence::{Case, Evidence, Judged, RoundBasis, SignedStatement, Verdict},
     ids::{Party, Place, RosterId, Round, ServerId, Stage},
     marks::{Act, Marks, Once, Refused},
     message::{
-        AbortReason, Amendment, AmendmentSignature, AmendmentStart, Announcement, DescriptorProposal,
+        AbortReason, Amendment, AmendmentSignature, AmendmentStart, Announcement, Charge, DescriptorProposal,
         DescriptorSignature, EpochStart, KeysCall, Message,
     },
     params::MAX_ROUNDS_IN_FLIGHT,
@@ -61,6 +64,7 @@ use crate::{
 
 /// What happens to a mix server.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // an input is handled where it is made, never stored
 pub enum Input {
     /// A message came, from a party whose certificate is pinned.
     Message {
@@ -90,7 +94,9 @@ pub enum Output {
     Run(Job),
     /// Peers are reached at these addresses, in the directory's order.
     Peers(Vec<String>),
-    /// Tell the operator. Nothing in it is about a user.
+    /// Keep this: it convicts somebody, and anyone who has the directory can check it.
+    Evidence(Box<Case>),
+    /// Tell the operator. Nothing in it is about a user, but for one that is convicted.
     Notice(Notice),
 }
 
@@ -112,6 +118,8 @@ pub enum Notice {
     AbortedBy { server: ServerId, stage: Stage, reason: AbortReason },
     #[error("{place}: the replies that came were wrong or late, and are replaced by random bytes")]
     RepliesReplaced { place: Place },
+    #[error("{round}: convicted: {verdict}")]
+    Convicted { round: Round, verdict: Verdict },
     #[error("refused: {why}")]
     Refused { why: String },
     #[error("ignored: {what}")]
@@ -129,6 +137,15 @@ pub struct Mixer {
     /// By the number of the epoch: the newest, and the one before it, whose rounds may still be under way.
     rosters: BTreeMap<u64, Arc<Roster>>,
     rounds: BTreeMap<Round, RoundState>,
+    /// Rounds that were announced not long ago, so that evidence about them can still be judged.
+    recent: BTreeMap<Round, Recent>,
+}
+
+/// A round that was announced.
+struct Recent {
+    context: Arc<RoundContext>,
+    /// How many charges of each server have been judged, or are being so. Each of an honest one convicts another server.
+    charges: BTreeMap<ServerId, usize>,
 }
 
 struct Identity {
@@ -197,6 +214,7 @@ impl Mixer {
             founding: Founding::Idle,
             rosters: BTreeMap::new(),
             rounds: BTreeMap::new(),
+            recent: BTreeMap::new(),
         })
     }
 
@@ -215,6 +233,9 @@ impl Mixer {
         }
         match input {
             Input::Message { from, message } => self.on_message(now_ms, from, message, &mut out),
+            Input::Done(JobDone { id, outcome: Outcome::Judged(from, judged) }) => {
+                self.on_judged(now_ms, id.round, from, *judged, &mut out);
+            }
             Input::Done(done) => {
                 let round = done.id.round;
                 self.with_running(now_ms, round, &mut out, |running, env| running.on_done(env, done));
@@ -254,7 +275,35 @@ impl Mixer {
                     out.outputs.push(Output::Notice(Notice::Refused { why: why.to_string() }));
                 }
             }
+            (Party::Server(server), Message::Charge(charge)) => self.on_charge(now_ms, server, &charge, out),
             (Party::Server(_), message) => self.on_round_message(now_ms, from, message, out),
+        }
+    }
+
+    /// Evidence that another server has: it is judged before it changes anything. Who charges falsely is not heard
+    /// again about that round.
+    fn on_charge(&mut self, now_ms: u64, from: ServerId, charge: &Charge, out: &mut Outbox) {
+        let Some(recent) = self.recent.get_mut(&charge.round) else { return };
+        let heard = recent.charges.entry(from).or_default();
+        if *heard < recent.context.active().len() {
+            *heard += 1;
+            let context = Arc::clone(&recent.context);
+            self.env(now_ms, &context, out).run(None, Work::Judge(from, Arc::clone(&charge.evidence)));
+        }
+    }
+
+    fn on_judged(&mut self, now_ms: u64, round: Round, from: ServerId, judged: Judged, out: &mut Outbox) {
+        let Some(recent) = self.recent.get_mut(&round) else { return };
+        let Judged { evidence, verdict: Ok(verdict) } = judged else {
+            recent.charges.insert(from, usize::MAX);
+            return;
+        };
+        let context = Arc::clone(&recent.context);
+        self.env(now_ms, &context, out).convict(evidence, &verdict);
+        // It counts in every round under way, not only in the one that it is about.
+        let rounds: Vec<Round> = self.rounds.keys().copied().collect();
+        for round in rounds {
+            self.with_running(now_ms, round, out, |running, env| running.on_conviction(env));
         }
     }
 
@@ -389,10 +438,12 @@ impl Mixer {
         }
         let Some(RoundState::Keying { keying, early }) = self.rounds.remove(&round) else { return Ok(()) };
         let (descriptor, secrets) = keying.announce(&self.directory, &message.signatures)?;
-        let directory = Arc::clone(&self.directory);
-        let sizes = directory.params().sizes();
-        let roster = Arc::clone(descriptor.roster());
-        let context = Arc::new(RoundContext { directory, roster, descriptor, me: self.identity.me, sizes });
+        let basis = RoundBasis::new(Arc::clone(&self.directory), descriptor);
+        let context = Arc::new(RoundContext { basis, me: self.identity.me });
+        self.recent.insert(round, Recent { context: Arc::clone(&context), charges: BTreeMap::new() });
+        while self.recent.len() > MAX_OPEN_ROUNDS {
+            self.recent.pop_first();
+        }
         out.outputs.push(Output::Notice(Notice::Announced(round)));
         let running = Running::begin(&mut self.env(now_ms, &context, out), secrets);
         self.rounds.insert(round, RoundState::Running(Box::new(running)));
@@ -522,10 +573,60 @@ impl Env<'_> {
         self.key.sign(statement)
     }
 
-    /// Notes evidence against a server; gives the reason back.
-    fn convict(&mut self, server: ServerId, reason: AbortReason) -> AbortReason {
-        self.convictions.convict(self.context, server);
-        reason
+    /// Two statements of which a server may sign one: it is convicted, and that ends what it had a part in.
+    fn contradiction(&mut self, one: SignedStatement, two: SignedStatement) -> Result<(), AbortReason> {
+        self.prove(Evidence::Equivocation(Box::new([one, two])), AbortReason::Equivocation)
+    }
+
+    /// Judges evidence that is cheap to judge. What convicts nobody changes nothing.
+    fn prove(&mut self, evidence: Evidence, reason: fn(ServerId) -> AbortReason) -> Result<(), AbortReason> {
+        let judged = Judged::new(self.context, evidence);
+        match &judged.verdict {
+            Ok(_) => Err(self.judged(judged, reason)),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Takes a verdict; gives the reason for which the round, or the chain, ends.
+    fn judged(&mut self, judged: Judged, reason: fn(ServerId) -> AbortReason) -> AbortReason {
+        let Judged { evidence, verdict } = judged;
+        let Ok(verdict) = verdict else { return AbortReason::Unproven };
+        self.convict(evidence, &verdict);
+        verdict.servers().next().map_or(AbortReason::Unproven, reason)
+    }
+
+    /// Holds back from a server that a claim, which everybody judges by itself, shows to be guilty.
+    fn hold_back(&mut self, server: ServerId) {
+        self.convictions.hold_back(self.context, server);
+    }
+
+    /// Takes a verdict, and hands the evidence on if it convicts somebody anew.
+    fn convict(&mut self, evidence: Arc<Evidence>, verdict: &Verdict) {
+        if self.note(&evidence, verdict) {
+            let charge = Message::Charge(Charge { round: self.context.round(), evidence });
+            self.send_coordinator(charge.clone());
+            self.broadcast_to_others(charge);
+        }
+    }
+
+    /// Takes the verdict of a trail, which every server has seen; its accuser tells the coordinator.
+    fn convict_by_trail(&mut self, evidence: Evidence, verdict: &Verdict, is_ours: bool) {
+        let evidence = Arc::new(evidence);
+        if self.note(&evidence, verdict) && is_ours {
+            self.send_coordinator(Message::Charge(Charge { round: self.context.round(), evidence }));
+        }
+    }
+
+    /// Whether the verdict convicts somebody anew; then the operator gets the case.
+    fn note(&mut self, evidence: &Arc<Evidence>, verdict: &Verdict) -> bool {
+        let new = self.convictions.convict(self.context, verdict);
+        if new {
+            let (round, verdict) = (self.context.round(), verdict.clone());
+            self.notice(Notice::Convicted { round, verdict });
+            let case = Case::new(self.context, Arc::clone(evidence));
+            self.out.outputs.push(Output::Evidence(Box::new(case)));
+        }
+        new
     }
 
     fn run(&mut self, stage: Option<Stage>, work: Work) {

@@ -11,8 +11,10 @@ use super::{
     input::{InputLists, SignedInput},
     job::{JobDone, Outcome, Work},
     receipts::{BadReceipt, Found, Receipts, Search},
+    tracing::Traces,
 };
 use crate::{
+    evidence::Evidence,
     ids::{ChainId, Layer, Party, Place, ServerId, Stage},
     marks::Act,
     message::{Abort, AbortReason, Awaited, Confirmation, InputCommitment, Message, Noise, NoiseAnswer, Report},
@@ -28,6 +30,7 @@ pub(crate) struct Running {
     /// What is left of hops that ended with a failure.
     kept: BTreeMap<(Layer, ChainId), Kept>,
     hops: BTreeMap<(Layer, ChainId), Hop>,
+    traces: Traces,
     hops_verified: u32,
     noise_sent: bool,
     failed: bool,
@@ -101,6 +104,7 @@ impl Running {
             claims,
             kept: BTreeMap::new(),
             hops,
+            traces: Traces::default(),
             hops_verified: 0,
             noise_sent: false,
             failed: false,
@@ -147,6 +151,8 @@ impl Running {
                 ..message.source
             }),
             Message::Abort(message) => Some(message.stage),
+            Message::Accusation(message) => Some(message.place.stage),
+            Message::TraceStep(message) => Some(message.place.stage),
             _ => None,
         };
         stage.filter(|stage| self.context.has(*stage))
@@ -202,6 +208,11 @@ impl Running {
                 self.contradicted(env, added)
             }
             Message::Abort(message) => self.on_abort(env, from, &message),
+            Message::Accusation(message) => self.traces.on_accusation(env, from, Arc::new(message)),
+            Message::TraceStep(message) => {
+                self.traces.on_step(env, from, Arc::new(message));
+                Ok(())
+            }
             Message::InputOffer(message) => self.at(message.input.stage, |hop| hop.on_offer(env, from, message)),
             Message::InputSignature(message) => {
                 self.at(message.stage, |hop| hop.on_input_signature(env, from, message))
@@ -233,9 +244,9 @@ impl Running {
     /// Two signed statements that contradict each other convict. They end the round, unless it is closed: then the gate
     /// holds back just the chains that the liar is in.
     fn contradicted(&self, env: &mut Env<'_>, added: Result<(), Contradiction>) -> Step {
-        let Err(Contradiction(liar)) = added else { return Ok(()) };
-        let reason = env.convict(liar, AbortReason::Equivocation(liar));
-        if self.is_closed() { Ok(()) } else { Err(reason) }
+        let Err(Contradiction(signed)) = added else { return Ok(()) };
+        let proven = env.prove(Evidence::Equivocation(signed), AbortReason::Equivocation);
+        if self.is_closed() { Ok(()) } else { proven }
     }
 
     fn hop(&mut self, stage: Stage) -> Option<&mut Hop> {
@@ -270,6 +281,10 @@ impl Running {
         let Some(stage) = done.id.stage else {
             return self.on_round_done(env, done.outcome);
         };
+        if let Outcome::Traced(accuser, checked) = done.outcome {
+            let step = self.traces.on_checked(env, accuser, checked);
+            return self.settle(env, stage, step);
+        }
         let step = self.hop(stage).map_or(Ok(()), |hop| match done.outcome {
             Outcome::Assembled(assembled) => hop.on_assembled(env, assembled),
             Outcome::Offer(input, keys) => hop.on_offer_checked(env, input, keys),
@@ -280,6 +295,19 @@ impl Running {
             Outcome::Decoded(batch, incoming) => hop.on_decoded(env, batch, incoming),
             Outcome::Mixed(mixed) => {
                 hop.on_mixed(mixed);
+                Ok(())
+            }
+            Outcome::Stuck(stuck) => {
+                hop.on_stuck(stuck);
+                Ok(())
+            }
+            Outcome::SignaturesChecked(checked) => hop.on_signatures_checked(env, checked),
+            Outcome::Accused(accusation) => {
+                env.broadcast(Message::Accusation(*accusation));
+                Ok(())
+            }
+            Outcome::Stepped(step) => {
+                env.broadcast(Message::TraceStep(*step));
                 Ok(())
             }
             Outcome::Proved(proof, permutation) => {
@@ -296,7 +324,7 @@ impl Running {
                 hop.back.on_sealed(replies);
                 Ok(())
             }
-            Outcome::Noise(_) | Outcome::NoiseFound(..) => Ok(()),
+            Outcome::Noise(_) | Outcome::NoiseFound(..) | Outcome::Traced(..) | Outcome::Judged(..) => Ok(()),
         });
         self.settle(env, stage, step)
     }
@@ -353,7 +381,7 @@ impl Running {
         guilty.extend(std::iter::from_fn(|| self.claims.judge_next(&self.context, &self.layers)));
         for reason in &guilty {
             if let AbortReason::FalseClaim(server) | AbortReason::DroppedNoise(server) = *reason {
-                env.convict(server, *reason);
+                env.hold_back(server);
             }
         }
         // In a closed round the gate holds back just the chains that the guilty are in.
@@ -420,12 +448,46 @@ impl Running {
             let whole = self.context.whole(Layer(layer as u8)).expect("a signed round has open chains");
             self.confirm(env, layer).map_err(|reason| (whole, reason))?;
         }
+        self.traces.progress(env);
+        self.open_steps(env);
         for ((layer, _), hop) in &mut self.hops {
             let state = &self.layers.0[usize::from(layer.0)];
-            hop.progress(env, &state.confirming, state.confirmed.as_ref())
+            hop.progress(env, &state.confirming, state.confirmed.as_ref(), self.traces.trails())
                 .map_err(|reason| (hop.place().stage, reason))?;
         }
         Ok(())
+    }
+
+    /// Opens the own steps that traces ask for. Nothing is opened for a chain whose layer is not confirmed, nor when
+    /// anybody who takes part is convicted.
+    fn open_steps(&mut self, env: &mut Env<'_>) {
+        if env.convictions.active(&self.context).is_some() {
+            return;
+        }
+        let is_own = |place: Place| self.context.server_at(place) == Some(self.context.me);
+        for (accuser, place) in self.traces.asked(is_own) {
+            let is_confirmed = |stage: Stage| self.layers.0[usize::from(stage.layer.0)].confirmed.is_some();
+            let Some(trace) = self.traces.open(accuser).filter(|_| is_confirmed(accuser.stage)) else { continue };
+            let Some(hop) = self.hops.get_mut(&(place.stage.layer, place.stage.chain)) else { continue };
+            let confirming = &self.layers.0[usize::from(place.stage.layer.0)].confirming;
+            let Some(input) = confirming.input(place.stage.chain) else { continue };
+            if let Some(stepping) = hop.step(env, input, trace) {
+                self.traces.set_stepped(accuser, place);
+                let key = Arc::clone(env.key);
+                env.run(Some(place.stage), Work::Step(Box::new(stepping), key));
+            }
+        }
+    }
+
+    /// A verdict against a server that takes part ends the round, unless it is closed: then the gate holds back just
+    /// the chains that the convicted is in, and nothing is opened any more.
+    pub(crate) fn on_conviction(&mut self, env: &mut Env<'_>) -> Life {
+        let whole = self.context.whole(Layer(0)).expect("a signed round has open chains");
+        let step = match env.convictions.active(&self.context) {
+            Some(server) if !self.is_closed() => Err(AbortReason::Convicted(server)),
+            _ => Ok(()),
+        };
+        self.settle(env, whole, step)
     }
 
     /// Signs a layer's vector once all its inputs are there, and notes when everybody has.

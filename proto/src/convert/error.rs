@@ -93,6 +93,12 @@ pub enum WireError {
         /// Why not.
         source: SigningError,
     },
+    /// A body that is one protobuf message is not.
+    #[error("`{field}` is cut short or damaged")]
+    Undecodable {
+        /// What the body should be.
+        field: &'static str,
+    },
     /// The header is of no kind that this version knows.
     #[error("the header is of no known kind")]
     UnknownKind,

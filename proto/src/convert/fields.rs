@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use hippodrome_core::{
     ids::{ChainId, Layer, Place, Position, RosterId, Round, ServerId, Stage},
-    message::{BatchCommitment, EpochPlan, InputCommitment, Standing},
+    message::{BatchCommitment, EpochPlan, InputCommitment, SignedBatch, Standing},
 };
 use hippodrome_crypto::{
     group::{ENCODED_LEN, Element},
@@ -290,6 +290,8 @@ impl From<&BatchCommitment> for pb::BatchCommitment {
             root: bytes_of(&batch.root),
             keys: bytes_of(&batch.keys),
             source: bytes_of(&batch.source),
+            source_keys: bytes_of(&batch.source_keys),
+            removed: bytes_of(&batch.removed),
         }
     }
 }
@@ -302,5 +304,24 @@ pub(crate) fn batch_commitment(batch: Option<pb::BatchCommitment>) -> Result<Bat
         root: digest("batch.root", &batch.root)?,
         keys: digest("batch.keys", &batch.keys)?,
         source: digest("batch.source", &batch.source)?,
+        source_keys: digest("batch.source_keys", &batch.source_keys)?,
+        removed: digest("batch.removed", &batch.removed)?,
     })
+}
+
+impl From<&SignedBatch> for pb::SignedBatch {
+    fn from(signed: &SignedBatch) -> Self {
+        Self { batch: Some((&signed.batch).into()), signature: bytes_of_signature(&signed.signature) }
+    }
+}
+
+pub(crate) fn signed_batch(signed: pb::SignedBatch) -> Result<SignedBatch, WireError> {
+    Ok(SignedBatch {
+        batch: batch_commitment(signed.batch)?,
+        signature: signature("signed_batch.signature", &signed.signature)?,
+    })
+}
+
+pub(crate) fn join_elements(elements: &[Element]) -> Vec<u8> {
+    elements.iter().flat_map(|element| *element.encoded()).collect()
 }

@@ -8,8 +8,8 @@ use hippodrome_crypto::group::ENCODED_LEN;
 use super::{
     Wire, WireError,
     fields::{
-        batch_commitment, bytes_of, bytes_of_signature, chain, count, digest, elements, place, signature, split_list,
-        stage,
+        batch_commitment, bytes_of, bytes_of_signature, chain, count, digest, elements, place, signature, signed_batch,
+        split_list, stage,
     },
 };
 use crate::pb;
@@ -39,6 +39,8 @@ impl Wire for Proof {
             batch: Some((&self.batch).into()),
             signature: bytes_of_signature(&self.signature),
             key_count: count(&self.keys),
+            source: self.source.as_ref().map(Into::into),
+            proof_signature: bytes_of_signature(&self.proof_signature),
         }
     }
 
@@ -50,10 +52,15 @@ impl Wire for Proof {
     }
 
     fn decode(header: pb::Proof, body: Vec<u8>) -> Result<Self, WireError> {
-        let signature = signature("signature", &header.signature)?;
-        let batch = batch_commitment(header.batch)?;
         let (keys, proof) = split_list::<ENCODED_LEN>("keys", header.key_count, &body)?;
-        Ok(Self { batch, signature, keys: elements("keys", keys)?, proof: proof.to_vec() })
+        Ok(Self {
+            batch: batch_commitment(header.batch)?,
+            signature: signature("signature", &header.signature)?,
+            source: header.source.map(signed_batch).transpose()?,
+            keys: elements("keys", keys)?,
+            proof: proof.to_vec(),
+            proof_signature: signature("proof_signature", &header.proof_signature)?,
+        })
     }
 }
 

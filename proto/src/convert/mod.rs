@@ -15,6 +15,7 @@ mod amendment;
 mod assembly;
 mod epoch;
 mod error;
+mod evidence;
 pub(crate) mod fields;
 mod input;
 mod keys;
@@ -29,6 +30,7 @@ mod tests;
 pub(crate) use amendment::{ground, ground_code};
 pub(crate) use assembly::Assembly;
 pub use error::WireError;
+pub use evidence::{CaseFileError, decode_case, encode_case};
 
 /// Bytes of a body that travel in one chunk.
 pub const CHUNK_LEN: usize = 1 << 20;
@@ -124,6 +126,9 @@ kinds!(
     AmendmentProposal,
     AmendmentSignature,
     AmendmentStart,
+    Accusation,
+    TraceStep,
+    Charge,
 );
 
 /// A message's records, kept alive by the message, so that sending a batch to many peers copies nothing.

@@ -61,6 +61,7 @@ fn reason_to_wire(reason: &AbortReason) -> Reason {
         AbortReason::NoiseMissing => Reason::NoiseMissing(pb::Empty {}),
         AbortReason::DroppedNoise(server) => Reason::DroppedNoise(server.0.into()),
         AbortReason::FalseClaim(server) => Reason::FalseClaim(server.0.into()),
+        AbortReason::Unproven => Reason::Unproven(pb::Empty {}),
     }
 }
 
@@ -79,6 +80,7 @@ fn reason_from_wire(reason: Reason) -> Result<AbortReason, WireError> {
         Reason::NoiseMissing(_) => AbortReason::NoiseMissing,
         Reason::DroppedNoise(id) => AbortReason::DroppedNoise(server("dropped_noise", id)?),
         Reason::FalseClaim(id) => AbortReason::FalseClaim(server("false_claim", id)?),
+        Reason::Unproven(_) => AbortReason::Unproven,
     })
 }
 
@@ -92,6 +94,7 @@ impl From<Awaited> for pb::Awaited {
             Awaited::Proofs => Self::Proofs,
             Awaited::Replies => Self::Replies,
             Awaited::Answer => Self::Answer,
+            Awaited::Trail => Self::Trail,
         }
     }
 }
@@ -105,6 +108,7 @@ fn awaited(code: i32) -> Result<Awaited, WireError> {
         Ok(pb::Awaited::Proofs) => Ok(Awaited::Proofs),
         Ok(pb::Awaited::Replies) => Ok(Awaited::Replies),
         Ok(pb::Awaited::Answer) => Ok(Awaited::Answer),
+        Ok(pb::Awaited::Trail) => Ok(Awaited::Trail),
         Ok(pb::Awaited::Unspecified) | Err(_) => Err(WireError::Code { field: "deadline", got: code }),
     }
 }

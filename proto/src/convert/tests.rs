@@ -1,14 +1,14 @@
 use std::{collections::HashSet, sync::Arc};
 
 use hippodrome_core::{
-    ids::ServerId,
-    message::{AbortReason, Hello, Message, Peers},
+    ids::{Round, ServerId},
+    message::{AbortReason, Charge, Hello, Message, Peers},
 };
 use hippodrome_crypto::{group::DecodeError, signing::SigningError};
 use proptest::prelude::*;
 use prost::{Message as _, bytes::Bytes};
 
-use super::{Assembly, CHUNK_LEN, WireError, chunks, encode, kind_name};
+use super::{Assembly, CHUNK_LEN, CaseFileError, WireError, chunks, decode_case, encode, encode_case, kind_name};
 use crate::{
     pb::{self, chunk::Part},
     samples::Sampler,
@@ -56,7 +56,7 @@ fn every_kind_survives_the_wire() {
         assert_eq!(encode(&Arc::new(decoded)), (header, body), "{}", kind_name(&message));
         kinds.insert(kind_name(&message));
     }
-    assert_eq!(kinds.len(), 35, "there is a sample of every kind");
+    assert_eq!(kinds.len(), 38, "there is a sample of every kind");
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn refuses_abort_reasons_that_stand_for_nothing() {
     };
     use pb::abort_reason::Reason;
     assert_eq!(with_reason(Reason::Deadline(0)), WireError::Code { field: "deadline", got: 0 });
-    assert_eq!(with_reason(Reason::Deadline(7)), WireError::Code { field: "deadline", got: 7 });
+    assert_eq!(with_reason(Reason::Deadline(8)), WireError::Code { field: "deadline", got: 8 });
     for reason in [Reason::BadMessage(1 << 16), Reason::BadProof(1 << 16), Reason::Equivocation(1 << 16)] {
         assert!(matches!(with_reason(reason), WireError::Range { limit: 0xffff, got: 0x10000, .. }));
     }
@@ -287,7 +287,13 @@ fn refuses_headers_with_any_field_cut_lengthened_or_left_out() {
         }
         let (header, body) = encode(&message);
         for copy in broken_copies(&header.encode_to_vec()) {
-            decode(&copy, body.clone()).expect_err(kind_name(&message));
+            match (&*message, decode(&copy, body.clone())) {
+                // A first hop's proof names no source.
+                (Message::Proof(proof), Ok(Message::Proof(copy))) => {
+                    assert!(proof.source.is_some() && copy.source.is_none())
+                }
+                (_, refused) => drop(refused.expect_err(kind_name(&message))),
+            }
             broken += 1;
         }
     }
@@ -339,12 +345,59 @@ fn refuses_layers_chains_and_positions_that_do_not_fit() {
     }
 }
 
+#[test]
+fn every_kind_of_evidence_survives_the_wire_and_a_file() {
+    let mut sampler = Sampler::new(5);
+    for evidence in sampler.evidence() {
+        let case = sampler.case(evidence);
+        let file = encode_case(&case);
+        let read = decode_case(&file).expect("what was encoded decodes");
+        assert_eq!(format!("{case:?}"), format!("{read:?}"));
+        assert_eq!(encode_case(&read), file);
+        let charge = Arc::new(Message::Charge(Charge { round: Round(3), evidence: case.evidence }));
+        let (header, body) = encode(&charge);
+        let decoded = decode(&header.encode_to_vec(), body).expect("what was encoded decodes");
+        assert_eq!(format!("{charge:?}"), format!("{decoded:?}"));
+    }
+}
+
+#[test]
+fn files_that_are_no_evidence_are_refused_by_what_is_wrong() {
+    let mut sampler = Sampler::new(6);
+    let evidence = sampler.evidence().remove(2);
+    let file = encode_case(&sampler.case(evidence));
+    assert!(matches!(decode_case(b""), Err(CaseFileError::NotEvidence)));
+    assert!(matches!(decode_case(&file[1..]), Err(CaseFileError::NotEvidence)));
+    assert!(matches!(decode_case(&file[..file.len() - 1]), Err(CaseFileError::Damaged(_))));
+    let header = b"hippodrome evidence 1\n".len();
+    assert!(matches!(decode_case(&file[..header]), Err(CaseFileError::Malformed(WireError::Missing { .. }))));
+}
+
+#[test]
+fn evidence_inside_evidence_is_refused() {
+    let charge = encode(&sample("Charge"));
+    let nested = pb::WithBody { header: Some(charge.0.clone()), body: charge.1 };
+    let evidence = pb::Evidence { kind: Some(pb::evidence::Kind::BadInput(nested)) };
+    let refused = decode(&charge.0.encode_to_vec(), evidence.encode_to_vec().into()).expect_err("refused");
+    assert_eq!(refused, WireError::UnknownKind);
+}
+
 proptest! {
+    #[test]
+    fn damaged_evidence_never_panics(at in any::<prop::sample::Index>(), value in any::<u8>(), kind in 0_usize..15) {
+        let mut sampler = Sampler::new(7);
+        let evidence = sampler.evidence().remove(kind);
+        let mut file = encode_case(&sampler.case(evidence));
+        let at = at.index(file.len());
+        file[at] = value;
+        let _ = decode_case(&file);
+    }
+
     #[test]
     fn garbage_is_refused_or_is_a_message_but_never_panics(
         header in prop::collection::vec(any::<u8>(), 0..200),
         body in prop::collection::vec(any::<u8>(), 0..2000),
-        kind in 0_usize..52,
+        kind in 0_usize..58,
     ) {
         let _ = decode(&header, body.clone().into());
         let _ = pb::Chunk::decode(&body[..]).map(|chunk| assemble([chunk]));
@@ -354,7 +407,7 @@ proptest! {
     }
 
     #[test]
-    fn damaged_headers_never_panic(kind in 0_usize..52, at in any::<prop::sample::Index>(), value in any::<u8>()) {
+    fn damaged_headers_never_panic(kind in 0_usize..58, at in any::<prop::sample::Index>(), value in any::<u8>()) {
         let (header, body) = encode(&samples()[kind]);
         let mut header = header.encode_to_vec();
         let at = at.index(header.len());

@@ -341,6 +341,8 @@ fn early_batch() -> Trick {
             root: merkle::root_of(&[]),
             keys: Digest([0; 32]),
             source: Digest([0; 32]),
+            source_keys: Digest([0; 32]),
+            removed: statement::no_removals(),
         };
         let me = Party::Server(scene.me);
         let forged = scene.known.sign_batch(me, &batch, &records);
@@ -369,7 +371,7 @@ fn proofs(change: fn(&mut Proof, &Known)) -> Trick {
         Message::Proof(proof) if scene.mine() => {
             let mut changed = proof.clone();
             change(&mut changed, scene.known);
-            Some(vec![Message::Proof(changed)])
+            Some(vec![scene.known.resign_proof(scene.from, changed)])
         }
         _ => None,
     })
@@ -389,7 +391,7 @@ fn replayed_proof() -> Trick {
         if round == stage.round {
             return None;
         }
-        Some(vec![Message::Proof(Proof { proof: bytes, ..proof.clone() })])
+        Some(vec![scene.known.resign_proof(scene.from, Proof { proof: bytes, ..proof.clone() })])
     })
 }
 

@@ -11,13 +11,7 @@ use hippodrome_core::{
     statement,
     wire::Sizes,
 };
-use hippodrome_crypto::{
-    hash::{Digest, Hasher},
-    key_list::KeyList,
-    merkle, onion,
-    records::Records,
-    signing::SigningKey,
-};
+use hippodrome_crypto::{hash::Digest, key_list::KeyList, merkle, onion, records::Records, signing::SigningKey};
 
 use crate::Network;
 
@@ -127,7 +121,15 @@ impl Known {
             true => Vec::new(),
             false => onion::decode_keys(records).expect("the cheat sends canonical keys"),
         };
-        Message::Proof(Proof { batch, signature, keys, proof: proof.proof.clone() })
+        self.resign_proof(from, Proof { batch, signature, keys, ..proof.clone() })
+    }
+
+    /// A proof that was changed, signed anew by its sender.
+    pub fn resign_proof(&self, from: Party, mut proof: Proof) -> Message {
+        let digest = self.digest(proof.batch.place.stage.round);
+        let signed = statement::proof(digest, &proof.batch, proof.source.as_ref(), &proof.proof);
+        proof.proof_signature = self.key_of(from).sign(&signed);
+        Message::Proof(proof)
     }
 
     /// A parcel of other records, signed by its sender.
@@ -186,7 +188,7 @@ impl Known {
         forged.input.count = entries.len() as u32;
         forged.input.root = merkle::root_of(&entries.iter().map(leaf).collect::<Vec<_>>());
         forged.input.keys = *KeyList::new(onion::decode_keys(entries).expect("honest keys")).digest();
-        forged.input.entries = Hasher::new("hippodrome v1 input entries").bytes(&forged.entries).finish();
+        forged.input.entries = merkle::root_of(&merkle::leaves(entries));
         self.resign_offer(from, forged)
     }
 

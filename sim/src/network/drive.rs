@@ -117,6 +117,11 @@ impl Network {
                     self.schedule(node, JOB_MS, What::Done { server: id, life, done });
                 }
                 mixer::Output::Peers(_) => {}
+                mixer::Output::Evidence(case) => {
+                    if self.records {
+                        self.cases.push((id, *case));
+                    }
+                }
                 mixer::Output::Notice(notice) => {
                     self.watcher.noticed(id, &notice);
                     if self.records {

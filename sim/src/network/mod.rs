@@ -17,6 +17,7 @@ use hippodrome_core::{
     coordinator::{self, Coordinator, CoordinatorState},
     descriptor::RoundView,
     directory::{Directory, DirectoryDraft, ServerEntry},
+    evidence::Case,
     ids::{ChainId, Party, Round, ServerId},
     message::Message,
     mixer::{self, Mixer, Notice},
@@ -145,6 +146,8 @@ pub struct Network {
     failed: BTreeMap<Round, String>,
     /// What servers told their operators, with the server.
     pub notices: Vec<(ServerId, Notice)>,
+    /// Evidence that servers gave to their operators, with the server.
+    pub cases: Vec<(ServerId, Case)>,
     /// What the coordinator told its operator.
     pub coordinator_notices: Vec<String>,
     /// What was put on its way, in order, after any adversary; see [`Network::keep_no_record`].
@@ -217,6 +220,7 @@ impl Network {
             completed: BTreeSet::new(),
             failed: BTreeMap::new(),
             notices: Vec::new(),
+            cases: Vec::new(),
             coordinator_notices: Vec::new(),
             delivered: Vec::new(),
         };

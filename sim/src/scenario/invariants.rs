@@ -12,7 +12,7 @@ use std::{
 };
 
 use hippodrome_core::{
-    ids::{Layer, Party, Round, ServerId, Stage},
+    ids::{Author, Layer, Party, Round, ServerId, Stage},
     message::{AbortReason, Message},
     mixer::Notice,
     roster::Roster,
@@ -39,6 +39,8 @@ pub(super) struct Invariants {
     min_live: usize,
     /// Servers that are active, by round.
     active: BTreeMap<Round, usize>,
+    /// Clients that come after these cheat.
+    honest_clients: usize,
     mounted: Rc<RefCell<Mounted>>,
     findings: Rc<RefCell<Findings>>,
     acts: BTreeMap<(Round, ServerId, Act), Digest>,
@@ -57,6 +59,7 @@ const ROUNDS_KEPT: u64 = 16;
 impl Invariants {
     pub(super) fn new(
         min_live: usize,
+        honest_clients: usize,
         mounted: Rc<RefCell<Mounted>>,
         keeps_digest: bool,
     ) -> (Self, Rc<RefCell<Findings>>) {
@@ -64,6 +67,7 @@ impl Invariants {
         let invariants = Self {
             min_live,
             active: BTreeMap::new(),
+            honest_clients,
             mounted,
             findings: Rc::clone(&findings),
             acts: BTreeMap::new(),
@@ -81,6 +85,20 @@ impl Invariants {
 
     fn violated(&self, what: String) {
         self.findings.borrow_mut().violations.push(what);
+    }
+
+    /// A verdict names the cheating server, or a client that cheats.
+    fn convicted(&self, round: Round, guilty: Author) {
+        let innocent = match guilty {
+            Author::Server(server) => self.is_honest(server),
+            Author::Client(client) => (client.0 as usize) < self.honest_clients,
+        };
+        if innocent {
+            self.violated(format!("{guilty} was convicted in {round}, and is honest"));
+        }
+        let mut findings = self.findings.borrow_mut();
+        findings.signs.insert(round);
+        findings.named.insert(round);
     }
 
     fn check_once(&mut self, from: ServerId, message: &Message) {
@@ -164,6 +182,10 @@ impl Watcher for Invariants {
         let (round, reason) = match notice {
             Notice::Aborted { stage, reason } => (stage.round, Some(*reason)),
             Notice::RepliesReplaced { place } => (place.stage.round, None),
+            Notice::Convicted { round, verdict } => {
+                verdict.guilty().iter().for_each(|guilty| self.convicted(*round, *guilty));
+                return;
+            }
             _ => return,
         };
         self.findings.borrow_mut().signs.insert(round);
@@ -193,6 +215,7 @@ fn named_by(reason: &AbortReason) -> Option<ServerId> {
         | AbortReason::LayerDidNotOpen
         | AbortReason::NoiseMissing
         | AbortReason::ActedBefore
+        | AbortReason::Unproven
         | AbortReason::Storage => None,
     }
 }

@@ -145,6 +145,7 @@ impl Stage {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
         let (params, servers) = draw_params(&mut rng, &cheats);
         let (mut people, diaries) = people(&params, talks, seed, &mut rng);
+        let honest_clients = people.len();
         // Two, of which the second is under way before the first is over.
         let rounds = Round(4)..=Round(5);
         for cheat in &cheats {
@@ -163,7 +164,8 @@ impl Stage {
         network.keep_no_record();
         let (plotter, mounted) = Plotter::new(&network, Plot { cheats: cheats.clone(), rounds, seed });
         network.set_adversary(plotter);
-        let (invariants, findings) = Invariants::new(min_live, Rc::clone(&mounted), with_digest);
+        let (invariants, findings) =
+            Invariants::new(min_live, honest_clients, Rc::clone(&mounted), with_digest);
         network.set_watcher(invariants);
         Self { network, diaries, clients, troubles, cheats, mounted, findings, violations: Vec::new(), rng }
     }

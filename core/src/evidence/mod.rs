@@ -1,0 +1,487 @@
+//! Evidence: what anyone can check against a server or a client, from public things alone.
+//!
+//! Evidence is made of what the guilty have signed. [`Evidence::verify`] is the only maker of a [`Verdict`], and nobody
+//! is treated as guilty without one; silence, and what only one server has seen, is never evidence.
+
+mod basis;
+mod case;
+pub(crate) mod entry;
+pub(crate) mod rules;
+mod shown;
+mod signed;
+#[cfg(test)]
+mod tests;
+mod trace;
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use hippodrome_crypto::{
+    group::Element,
+    hash::{Digest, Hasher},
+    key_list::KeyList,
+    shuffle::{
+        self, ShuffleError, ShuffleProof, Statement as ShuffleStatement, VerifiedHop, aggregate,
+        aggregate::AggregateProof,
+    },
+};
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+use rand_core::CryptoRng;
+
+pub use self::{
+    basis::RoundBasis,
+    case::{Case, CaseError, RosterRecord},
+    rules::BrokenRule,
+    shown::{Accusation, ParcelPlace, Showing, ShownEntry, ShownRecord, Source, TraceStep, removal},
+    signed::{SignedStatement, Statement},
+    trace::{Flaw, Stopped, Trace, Trail},
+};
+pub(crate) use self::{
+    shown::{Secret, before, powers_context},
+    trace::{Output, faulty_payloads},
+};
+use crate::{
+    ids::{Author, Place, ServerId},
+    message::{Batch, InputCommitment, InputOffer, Parcel, Proof, SignedBatch},
+    params::Verification,
+    statement,
+};
+
+/// What is shown against somebody about one round.
+#[derive(Clone, Debug)]
+pub enum Evidence {
+    /// Two different statements of which a server may sign one.
+    Equivocation(Box<[SignedStatement; 2]>),
+    /// A first hop's batch that was not made from the input that the same server signed.
+    Unlinked(Box<Unlinked>),
+    /// A proof that does not hold.
+    BadProof(Box<BadProof>),
+    /// An input with an entry that should not have been let in.
+    BadInput(Box<InputOffer>),
+    /// A batch with keys that no honest hop puts out.
+    BadBatch(Box<Batch>),
+    /// A parcel with a record that should not have been sent.
+    BadParcel(Box<Parcel>),
+    /// An accusation that does not hold.
+    FalseAccusation(Arc<Accusation>),
+    /// A trace whose last step does not add up.
+    WrongStep(Traced),
+    /// A trace that ends at authors.
+    Trail(Traced),
+}
+
+/// An accusation with steps, in an order in which they can be followed.
+#[derive(Clone, Debug)]
+pub struct Traced {
+    /// The accusation.
+    pub accusation: Arc<Accusation>,
+    /// The steps.
+    pub steps: Vec<Arc<TraceStep>>,
+}
+
+/// An input that a chain's first server signed, and the batch that it signed as the first hop.
+#[derive(Clone, Copy, Debug)]
+pub struct Unlinked {
+    /// The input.
+    pub input: InputCommitment,
+    /// The first server's signature on it.
+    pub signature: hippodrome_crypto::signing::Signature,
+    /// The batch.
+    pub batch: SignedBatch,
+}
+
+/// A proof with the keys that it is about.
+#[derive(Clone, Debug)]
+pub struct BadProof {
+    /// The proof, with the keys that were put out.
+    pub proof: Proof,
+    /// The keys that went in; none are needed if the proof's source is what is wrong.
+    pub inputs: Vec<Element>,
+}
+
+/// Who is guilty, and of what. Only [`Evidence::verify`] makes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    guilty: BTreeSet<Author>,
+    offence: Offence,
+}
+
+impl Verdict {
+    /// Servers and clients that are guilty, at least one.
+    pub fn guilty(&self) -> &BTreeSet<Author> {
+        &self.guilty
+    }
+
+    /// The servers among them.
+    pub fn servers(&self) -> impl Iterator<Item = ServerId> + '_ {
+        self.guilty.iter().filter_map(|author| match author {
+            Author::Server(server) => Some(*server),
+            Author::Client(_) => None,
+        })
+    }
+
+    /// What they did.
+    pub fn offence(&self) -> &Offence {
+        &self.offence
+    }
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, author) in self.guilty.iter().enumerate() {
+            let separator = if index == 0 { "" } else { ", " };
+            write!(f, "{separator}{author}")?;
+        }
+        write!(f, ": {}", self.offence)
+    }
+}
+
+/// Evidence with what judging it gave.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    pub(crate) evidence: Arc<Evidence>,
+    pub(crate) verdict: Result<Verdict, NotProven>,
+}
+
+impl Judged {
+    pub(crate) fn new(basis: &RoundBasis, evidence: impl Into<Arc<Evidence>>) -> Self {
+        let evidence = evidence.into();
+        let verdict = evidence.verify(basis);
+        Self { evidence, verdict }
+    }
+}
+
+/// What somebody is guilty of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Offence {
+    /// Two statements where there may be one.
+    #[error("it signed two different statements where it may sign only one")]
+    Equivocation,
+    /// A batch that does not come from the signed input.
+    #[error("it mixed another batch than the input that it signed")]
+    Unlinked,
+    /// A proof whose source is wrong.
+    #[error("its proof is not about the batch that the hop before it signed")]
+    WrongSource,
+    /// A proof that does not hold.
+    #[error("its proof does not hold: {0}")]
+    BadProof(ShuffleError),
+    /// An input that breaks a rule.
+    #[error("the input that it signed breaks a rule: {0}")]
+    BadInput(BrokenRule),
+    /// A batch that breaks a rule.
+    #[error("the batch that it signed breaks a rule: {0}")]
+    BadBatch(BrokenRule),
+    /// A parcel that breaks a rule.
+    #[error("the parcel that it signed breaks a rule: {0}")]
+    BadParcel(BrokenRule),
+    /// A false accusation.
+    #[error("its accusation does not hold: {0}")]
+    FalseAccusation(Flaw),
+    /// A false step.
+    #[error("its step of a trace does not add up: {0}")]
+    WrongStep(Flaw),
+    /// A malformed submission.
+    #[error("the trace of malformed records ends at submissions that are signed by it")]
+    MalformedSubmission,
+}
+
+/// Why evidence shows nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotProven {
+    /// It is about another round, or about chains and servers that the round does not have.
+    #[error("it is about a round, chain or server that this descriptor does not have")]
+    Elsewhere,
+    /// A signature on which it rests does not hold.
+    #[error("a signature on which it rests does not hold")]
+    Unsigned,
+    /// What it shows is not what was signed.
+    #[error("the records or keys that it shows are not the ones that were signed")]
+    NotWhatWasSigned,
+    /// What it shows breaks no rule.
+    #[error("what it shows breaks no rule: nobody is guilty of it")]
+    NothingWrong,
+    /// A trace that goes on, or whose steps do not belong to it.
+    #[error("the trace does not end: a step is missing, or does not belong to it")]
+    Unfinished,
+}
+
+impl Evidence {
+    /// Judges the evidence from what is public about the round. Everybody comes to the same verdict.
+    pub fn verify(&self, basis: &RoundBasis) -> Result<Verdict, NotProven> {
+        let rng = &mut self.weights(basis.digest());
+        match self {
+            Self::Equivocation(signed) => judge_equivocation(basis, signed),
+            Self::Unlinked(unlinked) => judge_unlinked(basis, unlinked),
+            Self::BadProof(bad) => judge_proof(basis, bad, rng),
+            Self::BadInput(offer) => judge_input(basis, offer, rng),
+            Self::BadBatch(batch) => judge_batch(basis, batch),
+            Self::BadParcel(parcel) => judge_parcel(basis, parcel, rng),
+            Self::FalseAccusation(accusation) => judge_accusation(basis, accusation, rng),
+            Self::WrongStep(traced) => judge_step(basis, traced, rng),
+            Self::Trail(traced) => judge_trail(basis, traced, rng),
+        }
+    }
+
+    /// The weights of batched checks: they follow from everything that is checked, so that nobody can choose one after
+    /// the other.
+    fn weights(&self, descriptor: &Digest) -> ChaCha20Rng {
+        let encoded = |elements: &[Element]| elements.iter().map(|element| *element.encoded()).collect::<Vec<_>>();
+        let hasher = Hasher::new("hippodrome v1 weights of a judgement").digest(descriptor);
+        let hasher = match self {
+            Self::Equivocation(_) | Self::Unlinked(_) | Self::BadBatch(_) => hasher,
+            Self::BadProof(bad) => {
+                hasher.list(encoded(&bad.inputs).iter()).list(encoded(&bad.proof.keys).iter()).bytes(&bad.proof.proof)
+            }
+            Self::BadInput(offer) => hasher.bytes(&offer.entries),
+            Self::BadParcel(parcel) => hasher.bytes(&parcel.records),
+            Self::FalseAccusation(accusation) => hasher.digest(&accusation.digest(descriptor)),
+            Self::WrongStep(Traced { accusation, steps }) | Self::Trail(Traced { accusation, steps }) => {
+                let hasher = hasher.digest(&accusation.digest(descriptor));
+                steps.iter().fold(hasher, |hasher, step| hasher.digest(&step.digest(descriptor)))
+            }
+        };
+        ChaCha20Rng::from_seed(*hasher.finish().as_bytes())
+    }
+
+    /// Bytes that it takes in memory, about.
+    pub(crate) fn len_bytes(&self) -> usize {
+        let traced = |accusation: &Accusation, steps: &[Arc<TraceStep>]| {
+            accusation.len_bytes() + steps.iter().map(|step| step.len_bytes()).sum::<usize>()
+        };
+        match self {
+            Self::Equivocation(_) | Self::Unlinked(_) => 0,
+            Self::BadProof(bad) => bad.proof.proof.len() + 32 * (bad.proof.keys.len() + bad.inputs.len()),
+            Self::BadInput(offer) => offer.entries.len(),
+            Self::BadBatch(batch) => batch.records.len(),
+            Self::BadParcel(parcel) => parcel.records.len(),
+            Self::FalseAccusation(accusation) => traced(accusation, &[]),
+            Self::WrongStep(Traced { accusation, steps }) | Self::Trail(Traced { accusation, steps }) => {
+                traced(accusation, steps)
+            }
+        }
+    }
+}
+
+fn guilty(server: ServerId, offence: Offence) -> Verdict {
+    Verdict { guilty: BTreeSet::from([Author::Server(server)]), offence }
+}
+
+/// The server at a place of an open chain of the round.
+fn server_at(basis: &RoundBasis, place: Place) -> Result<ServerId, NotProven> {
+    basis.server_at(place).filter(|_| basis.has(place.stage)).ok_or(NotProven::Elsewhere)
+}
+
+fn judge_equivocation(basis: &RoundBasis, [one, two]: &[SignedStatement; 2]) -> Result<Verdict, NotProven> {
+    if !one.contradicts(basis, two) {
+        return Err(NotProven::NothingWrong);
+    }
+    if !one.holds(basis) || !two.holds(basis) {
+        return Err(NotProven::Unsigned);
+    }
+    Ok(guilty(one.signer, Offence::Equivocation))
+}
+
+fn judge_unlinked(basis: &RoundBasis, unlinked: &Unlinked) -> Result<Verdict, NotProven> {
+    let Unlinked { input, signature, batch } = unlinked;
+    let first = server_at(basis, batch.batch.place)?;
+    if batch.batch.place.position.0 > 0 || batch.batch.place.stage != input.stage {
+        return Err(NotProven::Elsewhere);
+    }
+    let signed = basis.signed_by(first, &statement::input(basis.digest(), input), signature);
+    if !signed || !basis.batch_is_signed(batch) {
+        return Err(NotProven::Unsigned);
+    }
+    if unlinked.links() { Err(NotProven::NothingWrong) } else { Ok(guilty(first, Offence::Unlinked)) }
+}
+
+impl Unlinked {
+    /// Whether the batch was made from the input, as far as their signed digests tell.
+    pub(crate) fn links(&self) -> bool {
+        let Self { input, batch: SignedBatch { batch, .. }, .. } = self;
+        let untouched = batch.removed == statement::no_removals();
+        batch.source == input.root && (!untouched || (batch.source_keys, batch.count) == (input.keys, input.count))
+    }
+}
+
+fn judge_proof<R: CryptoRng>(basis: &RoundBasis, bad: &BadProof, rng: &mut R) -> Result<Verdict, NotProven> {
+    let BadProof { proof, inputs } = bad;
+    let prover = server_at(basis, proof.batch.place)?;
+    let is_signed = basis.batch_is_signed(&SignedBatch { batch: proof.batch, signature: proof.signature });
+    if !is_signed || !proof_is_signed(basis, prover, proof) {
+        return Err(NotProven::Unsigned);
+    }
+    if !source_fits(basis, proof) {
+        return Ok(guilty(prover, Offence::WrongSource));
+    }
+    let (inputs, outputs) = (KeyList::new(inputs.clone()), KeyList::new(proof.keys.clone()));
+    if (*inputs.digest(), *outputs.digest()) != (proof.batch.source_keys, proof.batch.keys) {
+        return Err(NotProven::NotWhatWasSigned);
+    }
+    match check_proof(basis, proof, &inputs, &outputs, rng) {
+        Ok(_) => Err(NotProven::NothingWrong),
+        Err(error) => Ok(guilty(prover, Offence::BadProof(error))),
+    }
+}
+
+/// Whether the prover has signed batch, source and proof.
+pub(crate) fn proof_is_signed(basis: &RoundBasis, prover: ServerId, proof: &Proof) -> bool {
+    let Proof { batch, source, proof, proof_signature, .. } = proof;
+    basis.signed_by(prover, &statement::proof(basis.digest(), batch, source.as_ref(), proof), proof_signature)
+}
+
+/// Whether a proof names, as what its batch was made from, what the hop before has signed; a first hop names nothing,
+/// since its input is signed by itself.
+pub(crate) fn source_fits(basis: &RoundBasis, proof: &Proof) -> bool {
+    let batch = &proof.batch;
+    match (&proof.source, before(batch.place)) {
+        (None, None) => true,
+        (Some(source), Some(before)) => {
+            let untouched = batch.removed == statement::no_removals();
+            let same_keys = (batch.source_keys, batch.count) == (source.batch.keys, source.batch.count);
+            source.batch.place == before
+                && basis.batch_is_signed(source)
+                && source.batch.root == batch.source
+                && (!untouched || same_keys)
+        }
+        _ => false,
+    }
+}
+
+/// Verifies a hop's proof between two lists of keys.
+pub(crate) fn check_proof<R: CryptoRng>(
+    basis: &RoundBasis,
+    proof: &Proof,
+    inputs: &KeyList,
+    outputs: &KeyList,
+    rng: &mut R,
+) -> Result<VerifiedHop, ShuffleError> {
+    let statement = shuffle_statement(basis, &proof.batch);
+    match basis.verification() {
+        Verification::Full => {
+            let proof = ShuffleProof::parse(&proof.proof, inputs.len())?;
+            shuffle::verify(&statement, inputs, outputs, &proof, rng)
+        }
+        Verification::Aggregate | Verification::None => {
+            let length = ShuffleError::Length { expected: AggregateProof::LEN, actual: proof.proof.len() };
+            let proof = AggregateProof::parse(proof.proof.as_slice().try_into().map_err(|_| length)?)?;
+            aggregate::verify(&statement, inputs, outputs, &proof)
+        }
+    }
+}
+
+/// What the proof about a batch states; panics for a place that the network does not have.
+pub(crate) fn shuffle_statement(basis: &RoundBasis, batch: &crate::message::BatchCommitment) -> ShuffleStatement {
+    let server = basis.server_at(batch.place).expect("places of the layout");
+    let (base, blinded_base) = basis.blinding(batch.place);
+    ShuffleStatement {
+        context: basis.hop_statement(batch.place, server),
+        base,
+        blinded_base,
+        input_root: batch.source,
+        output_root: batch.root,
+        removed: batch.removed,
+    }
+}
+
+fn judge_input<R: CryptoRng>(basis: &RoundBasis, offer: &InputOffer, rng: &mut R) -> Result<Verdict, NotProven> {
+    let InputOffer { input, signature, entries, .. } = offer;
+    if !basis.has(input.stage) {
+        return Err(NotProven::Elsewhere);
+    }
+    let first = basis.first_of(input.stage);
+    if !basis.signed_by(first, &statement::input(basis.digest(), input), signature) {
+        return Err(NotProven::Unsigned);
+    }
+    if !rules::entries_are_of(basis, input, entries) {
+        return Err(NotProven::NotWhatWasSigned);
+    }
+    let checked = rules::check_entries(basis, input, entries)
+        .and_then(|_| rules::check_signatures(basis, input.stage, entries, rng));
+    match checked {
+        Ok(()) => Err(NotProven::NothingWrong),
+        Err(rule) => Ok(guilty(first, Offence::BadInput(rule))),
+    }
+}
+
+fn judge_batch(basis: &RoundBasis, batch: &Batch) -> Result<Verdict, NotProven> {
+    let Batch { batch, signature, records } = batch;
+    let server = server_at(basis, batch.place)?;
+    if batch.place.position >= basis.last_position() {
+        return Err(NotProven::Elsewhere);
+    }
+    if !basis.batch_is_signed(&SignedBatch { batch: *batch, signature: *signature }) {
+        return Err(NotProven::Unsigned);
+    }
+    let width = basis.sizes.record(batch.place.stage.layer.0.into(), usize::from(batch.place.position.0) + 1);
+    let records = hippodrome_crypto::records::Records::from_bytes(width, records.clone());
+    let records = records.map_err(|_| NotProven::NotWhatWasSigned)?;
+    if hippodrome_crypto::merkle::root_of(&hippodrome_crypto::merkle::leaves(&records)) != batch.root {
+        return Err(NotProven::NotWhatWasSigned);
+    }
+    match rules::check_batch(batch, &records) {
+        Ok(_) => Err(NotProven::NothingWrong),
+        Err(rule) => Ok(guilty(server, Offence::BadBatch(rule))),
+    }
+}
+
+fn judge_parcel<R: CryptoRng>(basis: &RoundBasis, parcel: &Parcel, rng: &mut R) -> Result<Verdict, NotProven> {
+    let commitment = rules::parcel_commitment(basis, parcel).ok_or(NotProven::Elsewhere)?;
+    let sender = basis.last_of(commitment.source);
+    let signed =
+        SignedStatement { signer: sender, statement: Statement::Parcel(commitment), signature: parcel.signature };
+    if !signed.holds(basis) {
+        return Err(NotProven::Unsigned);
+    }
+    let records = rules::parcel_records(basis, &commitment, &parcel.records).ok_or(NotProven::NotWhatWasSigned)?;
+    match rules::check_parcel(basis, &commitment, &records, rng) {
+        Ok(_) => Err(NotProven::NothingWrong),
+        Err(rule) => Ok(guilty(sender, Offence::BadParcel(rule))),
+    }
+}
+
+fn judge_accusation<R: CryptoRng>(
+    basis: &RoundBasis,
+    accusation: &Arc<Accusation>,
+    rng: &mut R,
+) -> Result<Verdict, NotProven> {
+    match Trace::open(basis, Arc::clone(accusation), rng) {
+        Ok(_) => Err(NotProven::NothingWrong),
+        Err(Stopped::Unheard) => Err(NotProven::Unsigned),
+        Err(Stopped::Flawed(flaw)) => Ok(guilty(server_at(basis, accusation.place)?, Offence::FalseAccusation(flaw))),
+    }
+}
+
+fn follow<R: CryptoRng>(
+    basis: &RoundBasis,
+    accusation: &Arc<Accusation>,
+    steps: &[Arc<TraceStep>],
+    rng: &mut R,
+) -> Result<Trace, NotProven> {
+    let open = Trace::open(basis, Arc::clone(accusation), rng).map_err(|_| NotProven::Unfinished)?;
+    steps
+        .iter()
+        .try_fold(open, |trace, step| trace.follow(basis, Arc::clone(step), rng).map_err(|_| NotProven::Unfinished))
+}
+
+fn judge_step<R: CryptoRng>(basis: &RoundBasis, traced: &Traced, rng: &mut R) -> Result<Verdict, NotProven> {
+    let (last, good) = traced.steps.split_last().ok_or(NotProven::Unfinished)?;
+    let trace = follow(basis, &traced.accusation, good, rng)?;
+    match trace.follow(basis, Arc::clone(last), rng) {
+        Ok(_) => Err(NotProven::NothingWrong),
+        Err(Stopped::Unheard) => Err(NotProven::Unsigned),
+        Err(Stopped::Flawed(flaw)) => Ok(guilty(server_at(basis, last.place)?, Offence::WrongStep(flaw))),
+    }
+}
+
+fn judge_trail<R: CryptoRng>(basis: &RoundBasis, traced: &Traced, rng: &mut R) -> Result<Verdict, NotProven> {
+    let trace = follow(basis, &traced.accusation, &traced.steps, rng)?;
+    trace.verdict().ok_or(NotProven::Unfinished)
+}
+
+impl Trace {
+    /// The verdict over the authors at whom the trace ends, once it has ended.
+    pub fn verdict(&self) -> Option<Verdict> {
+        let guilty = self.trail()?.authors().clone();
+        Some(Verdict { guilty, offence: Offence::MalformedSubmission })
+    }
+}

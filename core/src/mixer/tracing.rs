@@ -1,0 +1,182 @@
+//! The traces of a round at one server: accusations and steps as they come in, each checked in its turn.
+//!
+//! Every server checks every trace, whether or not it has a part in it, so that the removal of records needs no further
+//! message. A server opens its own step only when everything that was shown before it holds.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use hippodrome_crypto::{hash::Digest, signing::Signature};
+
+use super::{Env, context::RoundContext, hop::Step, job::Work};
+use crate::{
+    evidence::{Accusation, Evidence, Judged, SignedStatement, Statement, Trace, TraceStep, Traced, Trail, rules},
+    ids::{Layer, Place, ServerId},
+    message::AbortReason,
+    params::Verification,
+};
+
+/// Most traces of a round: each hop accuses once.
+fn most_traces(context: &RoundContext) -> usize {
+    let layers = (0..context.params().layers).map(|layer| context.open(Layer(layer)).len());
+    layers.sum::<usize>() * usize::from(context.params().chain_len)
+}
+
+/// Most bytes of all steps of one hop together: each record that it received is traced once at most.
+fn most_bytes(context: &RoundContext, place: Place) -> usize {
+    let (layer, hop) = (place.stage.layer.0.into(), place.position.0.into());
+    let record = context.sizes.record(layer, hop) + context.sizes.entry(layer) + MAX_SHOWN_LEN;
+    rules::layer_limit(context, place.stage.layer) as usize * record
+}
+
+/// Most bytes of everything about a shown record but record and entry: two branches and two points, and the rest.
+const MAX_SHOWN_LEN: usize = 2 * 32 * 32 + 256;
+
+/// The traces of a round.
+#[derive(Default)]
+pub(crate) struct Traces {
+    by_accuser: BTreeMap<Place, Tracing>,
+    /// Signed steps that wait for their turn, by hop and accusation.
+    steps: BTreeMap<(Place, Digest), Arc<TraceStep>>,
+    trails: BTreeMap<Place, Trail>,
+}
+
+struct Tracing {
+    digest: Digest,
+    content: Digest,
+    signature: Signature,
+    state: State,
+    /// Own hops whose step is being made, or has been.
+    stepped: BTreeSet<Place>,
+}
+
+enum State {
+    /// An accusation or a step is being checked.
+    Busy,
+    /// Everything so far holds.
+    Open(Box<Trace>),
+    /// At authors, or at a server that lied.
+    Ended,
+}
+
+impl Traces {
+    /// Traces that have come to their end, by the hop at which the records failed.
+    pub(crate) fn trails(&self) -> &BTreeMap<Place, Trail> {
+        &self.trails
+    }
+
+    /// Takes an accusation. Each hop has one in a round.
+    pub(crate) fn on_accusation(&mut self, env: &mut Env<'_>, from: ServerId, accusation: Arc<Accusation>) -> Step {
+        let (place, signature) = (accusation.place, accusation.signature);
+        let descriptor = env.context.digest();
+        let (digest, content) = (accusation.digest(descriptor), accusation.content(descriptor));
+        let is_heard = env.context.verification() == Verification::Full
+            && env.context.server_at(place) == Some(from)
+            && env.context.signed_by(from, &digest, &signature);
+        if !is_heard {
+            env.notice(super::Notice::Ignored { what: "an accusation that is not signed by its accuser" });
+            return Ok(());
+        }
+        if let Some(earlier) = self.by_accuser.get(&place) {
+            let signed = |content, signature| SignedStatement {
+                signer: from,
+                statement: Statement::Accusation { place, content },
+                signature,
+            };
+            let (earlier, later) = (signed(earlier.content, earlier.signature), signed(content, signature));
+            return if earlier.statement == later.statement { Ok(()) } else { env.contradiction(earlier, later) };
+        }
+        let tracing = Tracing { digest, content, signature, state: State::Busy, stepped: BTreeSet::new() };
+        self.by_accuser.insert(place, tracing);
+        env.run(Some(place.stage), Work::OpenTrace(accusation));
+        Ok(())
+    }
+
+    /// Keeps a step until its turn, which may come before its accusation does.
+    pub(crate) fn on_step(&mut self, env: &mut Env<'_>, from: ServerId, step: Arc<TraceStep>) {
+        let waiting = self.steps.range((step.place, Digest([0; 32]))..=(step.place, Digest([0xff; 32])));
+        let (count, len_bytes) =
+            waiting.fold((0, step.len_bytes()), |(count, len), (_, step)| (count + 1, len + step.len_bytes()));
+        let is_heard = count < most_traces(env.context)
+            && len_bytes <= most_bytes(env.context, step.place)
+            && env.context.server_at(step.place) == Some(from)
+            && env.context.signed_by(from, &step.digest(env.context.digest()), &step.signature);
+        if is_heard {
+            self.steps.entry((step.place, step.accusation)).or_insert(step);
+        } else {
+            env.notice(super::Notice::Ignored { what: "a step of a trace that is not signed by its hop" });
+        }
+    }
+
+    /// Takes what checking an accusation or a step gave. Who stopped the trace by something false is convicted.
+    pub(crate) fn on_checked(
+        &mut self,
+        env: &mut Env<'_>,
+        accuser: Place,
+        checked: Result<Box<Trace>, Option<Box<Judged>>>,
+    ) -> Step {
+        let Some(tracing) = self.by_accuser.get_mut(&accuser) else { return Ok(()) };
+        match checked {
+            Ok(trace) => {
+                tracing.state = State::Open(trace);
+                Ok(())
+            }
+            Err(judged) => {
+                tracing.state = State::Ended;
+                judged.map_or(Ok(()), |judged| Err(env.judged(*judged, AbortReason::Convicted)))
+            }
+        }
+    }
+
+    /// Checks the next steps that are there, and notes the trails of traces that have come to their end.
+    pub(crate) fn progress(&mut self, env: &mut Env<'_>) {
+        for (place, tracing) in &mut self.by_accuser {
+            let State::Open(trace) = &tracing.state else { continue };
+            if let Some(trail) = trace.trail() {
+                let verdict = trace.verdict().expect("a trail ends at somebody");
+                let traced = Traced { accusation: Arc::clone(trace.accusation()), steps: trace.steps().to_vec() };
+                let is_ours = env.context.server_at(*place) == Some(env.context.me);
+                env.convict_by_trail(Evidence::Trail(traced), &verdict, is_ours);
+                // Noise that is malformed convicts a server, and nothing is released behind that.
+                if verdict.servers().next().is_none() {
+                    self.trails.insert(*place, trail);
+                }
+                tracing.state = State::Ended;
+            } else if let Some(step) =
+                trace.wanted().keys().find_map(|place| self.steps.remove(&(*place, tracing.digest)))
+                && let State::Open(trace) = std::mem::replace(&mut tracing.state, State::Busy)
+            {
+                env.run(Some(place.stage), Work::FollowTrace(trace, step));
+            }
+        }
+    }
+
+    /// The traces that ask for a step of a hop of this server which has not been begun.
+    pub(crate) fn asked(&self, is_own: impl Fn(Place) -> bool) -> Vec<(Place, Place)> {
+        let asked = self.by_accuser.iter().filter_map(|(accuser, tracing)| match &tracing.state {
+            State::Open(trace) => Some((accuser, trace, &tracing.stepped)),
+            State::Busy | State::Ended => None,
+        });
+        let places = asked.flat_map(|(accuser, trace, stepped)| {
+            trace.wanted().keys().filter(|place| !stepped.contains(place)).map(|place| (*accuser, *place))
+        });
+        places.filter(|(_, place)| is_own(*place)).collect()
+    }
+
+    /// A trace that goes on, by the hop at which the records failed.
+    pub(crate) fn open(&self, accuser: Place) -> Option<&Trace> {
+        match &self.by_accuser.get(&accuser)?.state {
+            State::Open(trace) => Some(trace),
+            State::Busy | State::Ended => None,
+        }
+    }
+
+    /// Notes that the step of an own hop is being made: it is made once.
+    pub(crate) fn set_stepped(&mut self, accuser: Place, place: Place) {
+        if let Some(tracing) = self.by_accuser.get_mut(&accuser) {
+            tracing.stepped.insert(place);
+        }
+    }
+}
