@@ -124,7 +124,10 @@ fn refused(refusal: SubmitRefusal) -> Refusal {
     match refusal {
         SubmitRefusal::NotOpen(_) | SubmitRefusal::NoSuchChain(_) => Refusal::NotFound(text),
         SubmitRefusal::Full(_) => Refusal::Busy(text),
-        SubmitRefusal::Closed(_) | SubmitRefusal::SlotTaken | SubmitRefusal::Submission(_) => Refusal::Refused(text),
+        SubmitRefusal::Closed(_)
+        | SubmitRefusal::SlotTaken
+        | SubmitRefusal::Convicted(_)
+        | SubmitRefusal::Submission(_) => Refusal::Refused(text),
     }
 }
 

@@ -1,10 +1,13 @@
 //! A round from its announcement to the delivery of its replies, as the coordinator sees it: bytes in, bytes out.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use hippodrome_crypto::{hash::Digest, records::Records};
 
-use super::{Output, RepliesByClient, included::Included};
+use super::{Output, RepliesByClient, charges::Charges, included::Included};
 use crate::{
     descriptor::SignedDescriptor,
     directory::Directory,
@@ -33,6 +36,9 @@ pub enum SubmitRefusal {
     /// Another submission for the same slot is there already.
     #[error("another submission for this slot of this round is there already: it stays")]
     SlotTaken,
+    /// Evidence convicts the client.
+    #[error("{0} is convicted of malformed submissions, and refused for the rest of the epoch")]
+    Convicted(ClientId),
     /// The submission is no good.
     #[error(transparent)]
     Submission(#[from] SubmissionError),
@@ -53,6 +59,7 @@ pub struct Gatekeeper {
     roster: Arc<Roster>,
     descriptor: Digest,
     chain: ChainId,
+    convicted: BTreeSet<ClientId>,
 }
 
 impl Gatekeeper {
@@ -71,8 +78,10 @@ impl Gatekeeper {
 
     fn admit_one(&self, record: &[u8]) -> Result<AdmittedSubmission, SubmitRefusal> {
         let submission = Submission::decode(&self.directory.params().sizes(), record)?;
-        if let Author::Server(_) = submission.author {
-            return Err(SubmissionError::UnknownAuthor(submission.author).into());
+        match submission.author {
+            Author::Server(_) => return Err(SubmissionError::UnknownAuthor(submission.author).into()),
+            Author::Client(client) if self.convicted.contains(&client) => return Err(SubmitRefusal::Convicted(client)),
+            Author::Client(_) => {}
         }
         submission.check_author(&self.directory, &self.roster, &self.descriptor, self.chain)?;
         let Submission { author, slot, .. } = submission;
@@ -96,7 +105,7 @@ pub(super) struct Totals {
 pub(super) struct Collecting {
     directory: Arc<Directory>,
     roster: Arc<Roster>,
-    descriptor: SignedDescriptor,
+    descriptor: Arc<SignedDescriptor>,
     /// One for each open input chain, in order.
     submissions: Vec<BTreeMap<(Author, u16), Vec<u8>>>,
     /// One for each open input chain, in order.
@@ -117,7 +126,7 @@ impl Collecting {
         Self {
             directory: Arc::clone(directory),
             roster,
-            descriptor,
+            descriptor: Arc::new(descriptor),
             submissions: vec![BTreeMap::new(); inputs],
             noise: vec![BTreeMap::new(); inputs],
             closed: false,
@@ -130,7 +139,7 @@ impl Collecting {
         }
     }
 
-    pub(super) fn descriptor(&self) -> &SignedDescriptor {
+    pub(super) fn descriptor(&self) -> &Arc<SignedDescriptor> {
         &self.descriptor
     }
 
@@ -170,13 +179,14 @@ impl Collecting {
         }
     }
 
-    pub(super) fn gatekeeper(&self, chain: ChainId) -> Result<Gatekeeper, SubmitRefusal> {
+    pub(super) fn gatekeeper(&self, chain: ChainId, charges: &Charges) -> Result<Gatekeeper, SubmitRefusal> {
         self.input_index(chain).ok_or(SubmitRefusal::NoSuchChain(chain))?;
         Ok(Gatekeeper {
             directory: Arc::clone(&self.directory),
             roster: Arc::clone(&self.roster),
             descriptor: *self.descriptor.digest(),
             chain,
+            convicted: charges.clients(self.roster.id().epoch),
         })
     }
 

@@ -4,6 +4,7 @@
 //! One module for each phase: [`founding`] (an epoch) → [`opening`] (keys and descriptor of a round) → [`collecting`]
 //! (submissions, replies).
 
+mod charges;
 mod collecting;
 mod founding;
 mod included;
@@ -17,7 +18,7 @@ use std::{
 
 use hippodrome_crypto::{hash::Digest, signing::PublicKey};
 
-use self::{collecting::Collecting, founding::Founding, opening::Opening, state::Current};
+use self::{charges::Charges, collecting::Collecting, founding::Founding, opening::Opening, state::Current};
 pub use self::{
     collecting::{AdmittedSubmission, Gatekeeper, SubmitRefusal},
     state::{CoordinatorState, RestoreError},
@@ -117,6 +118,7 @@ pub struct Coordinator {
     next_round: Round,
     opening: BTreeMap<Round, Opening>,
     collecting: BTreeMap<Round, Collecting>,
+    charges: Charges,
     status: Status,
 }
 
@@ -142,6 +144,7 @@ impl Coordinator {
             next_round: Round(1),
             opening: BTreeMap::new(),
             collecting: BTreeMap::new(),
+            charges: Charges::default(),
             status: Status { servers_up: vec![false; servers], ..Status::default() },
         }
     }
@@ -223,7 +226,7 @@ impl Coordinator {
 
     /// What checks submissions for a round; it can be used without holding the coordinator.
     pub fn gatekeeper(&self, round: Round, chain: ChainId) -> Result<Gatekeeper, SubmitRefusal> {
-        self.collecting.get(&round).ok_or(SubmitRefusal::NotOpen(round))?.gatekeeper(chain)
+        self.collecting.get(&round).ok_or(SubmitRefusal::NotOpen(round))?.gatekeeper(chain, &self.charges)
     }
 
     /// Takes submissions that the round's gatekeeper has admitted. Copies of earlier ones are ignored.
@@ -256,6 +259,7 @@ impl Coordinator {
             Message::Noise(_) | Message::Receipts(_) | Message::Replies(_) | Message::Report(_) | Message::Abort(_) => {
                 self.on_collecting(now_ms, from, message, out);
             }
+            Message::Charge(charge) => self.on_charge(from, &charge, out),
             _ => out.push(Output::Notice(format!("ignored a message that {from} has no cause to send here"))),
         }
     }
@@ -492,6 +496,7 @@ impl Coordinator {
         }
         let newest = self.status.round;
         self.collecting.retain(|round, collecting| !collecting.is_over() || round.0 + KEPT_ROUNDS > newest);
+        self.forget_charges();
     }
 }
 
