@@ -9,8 +9,6 @@ pub(crate) mod entry;
 pub(crate) mod rules;
 mod shown;
 mod signed;
-#[cfg(test)]
-mod tests;
 mod trace;
 
 use std::{collections::BTreeSet, sync::Arc};

@@ -3,6 +3,9 @@
 //! A hop's secrets stay with it, inside [`KeptHop`], until it is done with the round. Only two things use them again: the
 //! accusation of what failed at the hop itself, and a step for records that a checked [`Trace`] asks for.
 
+#[cfg(test)]
+mod tests;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use hippodrome_crypto::{
