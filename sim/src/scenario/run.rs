@@ -164,8 +164,7 @@ impl Stage {
         network.keep_no_record();
         let (plotter, mounted) = Plotter::new(&network, Plot { cheats: cheats.clone(), rounds, seed });
         network.set_adversary(plotter);
-        let (invariants, findings) =
-            Invariants::new(min_live, honest_clients, Rc::clone(&mounted), with_digest);
+        let (invariants, findings) = Invariants::new(min_live, honest_clients, Rc::clone(&mounted), with_digest);
         network.set_watcher(invariants);
         Self { network, diaries, clients, troubles, cheats, mounted, findings, violations: Vec::new(), rng }
     }
