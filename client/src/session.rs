@@ -22,7 +22,7 @@ use hippodrome_crypto::{
     signing::{PublicKey, SigningKey},
 };
 use hippodrome_proto::{
-    gateway::{Fetched, GatewayClient, GatewayError, Refusal, SubmitRequest},
+    gateway::{Fetched, GatewayClient, GatewayError, NetworkStatus, Refusal, SubmitRequest},
     transport::ConnectError,
 };
 use tokio::{
@@ -41,6 +41,9 @@ use crate::{
 const PREPARE_MS: u64 = 60;
 /// Rounds are announced one period ahead; keys of rounds further ahead than this many are of no use.
 const FURTHEST_PERIODS: u64 = 4;
+/// A client that has heard of no round for so many periods, and some time, asks why.
+const QUIET_PERIODS: u64 = 3;
+const QUIET_GRACE_MS: u64 = 2000;
 /// Replies are asked for at most this long after a round's deadline.
 const FETCH_GRACE_MS: u64 = 5000;
 
@@ -116,7 +119,8 @@ impl Session {
         let (recent, heard) = self.uplink.listen(seat.participant.chain());
         let errands = JoinSet::new();
         let (due, in_flight) = (BTreeMap::new(), BTreeMap::new());
-        let mut running = Running { session: self, voice, seat, heard, due, in_flight, errands };
+        let quiet_since_ms = Some(now_ms());
+        let mut running = Running { session: self, voice, seat, heard, quiet_since_ms, due, in_flight, errands };
         for heard in recent {
             running.on_heard(heard)?;
         }
@@ -187,6 +191,8 @@ struct Running<'a, V> {
     /// In the newest roster; rounds that were announced under another have their own.
     seat: Arc<Seat>,
     heard: Receiver<Heard>,
+    /// When a round was last heard of, or asked why none is; none while nothing can be heard.
+    quiet_since_ms: Option<u64>,
     due: BTreeMap<Round, Due>,
     in_flight: BTreeMap<Round, InFlight>,
     errands: JoinSet<Errand>,
@@ -204,6 +210,7 @@ struct InFlight {
 enum Errand {
     Submitted(Round, Result<(), GatewayError>),
     Fetched(Round, Result<Box<Fetched>, GatewayError>),
+    AskedWhy(Result<NetworkStatus, GatewayError>),
 }
 
 impl<V: Voice> Running<'_, V> {
@@ -228,6 +235,7 @@ impl<V: Voice> Running<'_, V> {
     fn on_heard(&mut self, heard: Heard) -> Result<(), SessionError> {
         match heard {
             Heard::Announced(view) => {
+                self.quiet_since_ms = Some(now_ms());
                 self.enter(view.roster())?;
                 self.plan(view)?;
             }
@@ -237,8 +245,14 @@ impl<V: Voice> Running<'_, V> {
                 self.due.remove(&round);
                 self.lose(round, &reason)?;
             }
-            Heard::Connected => self.voice.notice(Notice::Connected),
-            Heard::Interrupted(reason) => self.voice.notice(Notice::Interrupted { reason }),
+            Heard::Connected => {
+                self.quiet_since_ms = Some(now_ms());
+                self.voice.notice(Notice::Connected);
+            }
+            Heard::Interrupted(reason) => {
+                self.quiet_since_ms = None;
+                self.voice.notice(Notice::Interrupted { reason });
+            }
         }
         Ok(())
     }
@@ -307,7 +321,19 @@ impl<V: Voice> Running<'_, V> {
         let silent = self.in_flight.iter().filter(|(_, at)| !at.asked && now >= at.deadline_ms);
         let silent: Vec<Round> = silent.map(|(round, _)| *round).collect();
         silent.into_iter().for_each(|round| self.ask(round));
+        self.ask_why_quiet(now);
         Ok(())
+    }
+
+    /// Asks what is wrong if no round has been heard of for long. All clients do, whatever they have to say.
+    fn ask_why_quiet(&mut self, now: u64) {
+        let period_ms = self.session.uplink.directory().params().period_ms;
+        let patience_ms = QUIET_PERIODS * period_ms + QUIET_GRACE_MS;
+        if self.quiet_since_ms.is_some_and(|since_ms| now >= since_ms.saturating_add(patience_ms)) {
+            self.quiet_since_ms = Some(now);
+            let gateway = self.session.uplink.gateway().clone();
+            self.errands.spawn(async move { Errand::AskedWhy(gateway.status().await) });
+        }
     }
 
     /// Makes the submissions of a round, once ever, and has them sent at this client's time.
@@ -358,9 +384,20 @@ impl<V: Voice> Running<'_, V> {
     fn on_errand(&mut self, errand: Errand) -> Result<(), SessionError> {
         match errand {
             Errand::Submitted(round, Ok(())) => self.voice.notice(Notice::Submitted(round)),
-            Errand::Submitted(round, Err(error)) => self.lose(round, &error.to_string())?,
+            Errand::Submitted(round, Err(error)) => {
+                if let GatewayError::Refused(Refusal::Refused(reason)) = &error {
+                    self.voice.notice(Notice::Refused { round, reason: reason.clone() });
+                }
+                self.lose(round, &error.to_string())?;
+            }
             Errand::Fetched(round, Ok(fetched)) => self.open(round, &fetched)?,
             Errand::Fetched(round, Err(error)) => self.lose(round, &error.to_string())?,
+            Errand::AskedWhy(Ok(status)) => {
+                let reason = why_quiet(status, self.session.uplink.directory().servers().len());
+                self.voice.notice(Notice::Stalled { reason });
+            }
+            // The stream of events breaks as well, and says so.
+            Errand::AskedWhy(Err(_)) => {}
         }
         Ok(())
     }
@@ -384,6 +421,12 @@ impl<V: Voice> Running<'_, V> {
             None => Ok(()),
         }
     }
+}
+
+/// Why no rounds are announced, in words.
+fn why_quiet(status: NetworkStatus, servers: usize) -> String {
+    let servers_up = status.servers_up.iter().filter(|up| **up).count();
+    if status.idle.is_empty() { format!("{servers_up} of {servers} servers are up") } else { status.idle }
 }
 
 /// Makes the same request until it is answered, refused for good, or of no use any more.

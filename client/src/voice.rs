@@ -48,6 +48,18 @@ pub enum Notice {
         /// What is wrong.
         reason: String,
     },
+    /// No round has been announced for long.
+    Stalled {
+        /// Why, by the coordinator's word.
+        reason: String,
+    },
+    /// The coordinator does not take what this client submits, now or later.
+    Refused {
+        /// The round.
+        round: Round,
+        /// Why, by its word.
+        reason: String,
+    },
     /// The submissions of a round have been handed in.
     Submitted(Round),
     /// Nobody shows that the submissions of a round were let into the input of their chain.

@@ -131,6 +131,8 @@ struct Liar {
     streams: Mutex<Vec<mpsc::Sender<RoundEvent>>>,
     submissions: mpsc::UnboundedSender<SubmitRequest>,
     busy: Mutex<usize>,
+    /// Why nothing is taken, if nothing is.
+    refusal: Mutex<Option<String>>,
 }
 
 #[async_trait]
@@ -151,6 +153,9 @@ impl Gateway for Liar {
 
     async fn submit(&self, request: SubmitRequest) -> Result<(), Refusal> {
         self.submissions.send(request).expect("the test listens");
+        if let Some(why) = self.refusal.lock().expect("no panic").clone() {
+            return Err(Refusal::Refused(why));
+        }
         let mut busy = self.busy.lock().expect("no panic");
         if *busy > 0 {
             *busy -= 1;
@@ -164,7 +169,8 @@ impl Gateway for Liar {
     }
 
     async fn status(&self) -> Result<NetworkStatus, Refusal> {
-        Ok(NetworkStatus { servers_up: vec![true, false], ..NetworkStatus::default() })
+        let idle = "server 1 is being struck".to_owned();
+        Ok(NetworkStatus { servers_up: vec![true, false], idle, ..NetworkStatus::default() })
     }
 }
 
@@ -184,6 +190,7 @@ async fn listen(certificate: Arc<NodeCertificate>, epoch: Option<EpochStart>, ev
         streams: Mutex::default(),
         submissions: given,
         busy: Mutex::new(0),
+        refusal: Mutex::default(),
     });
     let tcp = bind("127.0.0.1:0").await.expect("a free port");
     let address = tcp.local_addr().expect("bound").to_string();
@@ -324,6 +331,31 @@ async fn a_retry_sends_the_same_bytes_and_a_restart_sends_nothing() {
     let reason = wait(&mut again, refused).await;
     assert!(reason.contains("at most once, also after a restart"), "{reason}");
     assert!(stage.submissions.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_client_that_is_refused_is_told_why_and_loses_the_round() {
+    let world = World::new();
+    let (epoch, start) = world.epoch(1);
+    let stage = listen(Arc::clone(&world.certificate), Some(start), Vec::new()).await;
+    *stage.liar.refusal.lock().expect("no panic") = Some("there is evidence against client 0".to_owned());
+    let event = announced(world.descriptor(&epoch, 1));
+    stage.liar.events.lock().expect("no panic").push(event);
+    let mut seen = take_part(&world, &stage.address, &MemoryMarks::default());
+    let refused = |seen| if let Seen::Notice(Notice::Refused { round, reason }) = seen { Some((round, reason)) } else { None };
+    let told = wait(&mut seen, refused).await;
+    assert_eq!(told, (Round(1), "there is evidence against client 0".to_owned()));
+    wait(&mut seen, |seen| matches!(seen, Seen::Lost(Round(1), _)).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_client_that_hears_of_no_round_asks_why() {
+    let world = World::new();
+    let (_, start) = world.epoch(1);
+    let stage = listen(Arc::clone(&world.certificate), Some(start), Vec::new()).await;
+    let mut seen = take_part(&world, &stage.address, &MemoryMarks::default());
+    let stalled = |seen| if let Seen::Notice(Notice::Stalled { reason }) = seen { Some(reason) } else { None };
+    assert_eq!(wait(&mut seen, stalled).await, "server 1 is being struck");
 }
 
 #[tokio::test]

@@ -125,6 +125,18 @@ pub enum PersonEvent {
         /// What is wrong.
         reason: String,
     },
+    /// No round has been announced for long: servers are away.
+    Stalled {
+        /// Why, by the coordinator's word.
+        reason: String,
+    },
+    /// The coordinator does not take what is submitted in this person's name, now or later.
+    Refused {
+        /// The round.
+        round: u64,
+        /// Why, by its word.
+        reason: String,
+    },
     /// Took part in a round.
     Submitted {
         /// The round.

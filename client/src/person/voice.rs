@@ -90,6 +90,8 @@ impl Voice for PersonVoice {
             }
             Notice::Connected => PersonEvent::Connected,
             Notice::Interrupted { reason } => PersonEvent::Interrupted { reason },
+            Notice::Stalled { reason } => PersonEvent::Stalled { reason },
+            Notice::Refused { round, reason } => PersonEvent::Refused { round: round.0, reason },
             Notice::Submitted(round) => PersonEvent::Submitted { round: round.0 },
             Notice::NotIncluded { round, reason } => PersonEvent::NotIncluded { round: round.0, reason },
             Notice::SatOut { round, reason } => PersonEvent::SatOut { round: round.0, reason },

@@ -272,7 +272,19 @@ impl Chat {
 
     fn on_event(&mut self, event: PersonEvent) -> Result<(), ChatError> {
         match event {
-            PersonEvent::Submitted { round } => self.round = Some(round),
+            PersonEvent::Submitted { round } => {
+                self.round = Some(round);
+                if self.troubles.end(Kind::Stalled) {
+                    self.screen.note(&format!("rounds go on: you take part in round {round}"))?;
+                }
+            }
+            PersonEvent::Stalled { reason } => {
+                self.complain(Kind::Stalled, format!("no rounds at present, what you write waits: {reason}"))?;
+            }
+            PersonEvent::Refused { round, reason } => {
+                let trouble = format!("the coordinator takes nothing from you in round {round}: {reason}");
+                self.complain(Kind::Refused, trouble)?;
+            }
             PersonEvent::Joined { epoch } => {
                 if self.troubles.end(Kind::NotBegun) {
                     self.screen.note(&format!("the network is there, in epoch {epoch}"))?;
@@ -288,6 +300,7 @@ impl Chat {
             }
             PersonEvent::RoundCompleted { round } => {
                 self.troubles.end(Kind::SatOut);
+                self.troubles.end(Kind::Refused);
                 if self.troubles.end(Kind::Lost) {
                     self.screen.note(&format!("all is well again: round {round} brought its replies"))?;
                 }

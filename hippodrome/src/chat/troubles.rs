@@ -7,6 +7,10 @@ pub(super) enum Kind {
     NotBegun,
     /// The coordinator cannot be reached.
     Disconnected,
+    /// No rounds are held.
+    Stalled,
+    /// The coordinator refuses what is submitted.
+    Refused,
     /// A round was left out.
     SatOut,
     /// What was sent in a round may have been left out.
@@ -23,7 +27,8 @@ impl Troubles {
     /// Notes a trouble; whether it is worth saying: it is not there already, nor does a greater one explain it.
     pub(super) fn begin(&mut self, kind: Kind, words: &str) -> bool {
         let is_new = !self.end(kind);
-        let is_explained = matches!(kind, Kind::SatOut | Kind::Lost) && self.has(Kind::Disconnected);
+        let is_explained = matches!(kind, Kind::SatOut | Kind::Lost)
+            && [Kind::Disconnected, Kind::Refused].into_iter().any(|greater| self.has(greater));
         // Without a word said about it, nothing needs to be said about its end.
         if is_new && is_explained {
             return false;
@@ -62,6 +67,14 @@ mod tests {
         assert_eq!(troubles.last(), Some("round 2"));
         assert!(troubles.end(Kind::Lost));
         assert!(troubles.begin(Kind::Lost, "round 9"));
+    }
+
+    #[test]
+    fn who_is_refused_need_not_hear_that_the_round_brought_nothing() {
+        let mut troubles = Troubles::default();
+        assert!(troubles.begin(Kind::Refused, "evidence"));
+        assert!(!troubles.begin(Kind::Lost, "round 1"));
+        assert_eq!(troubles.last(), Some("evidence"));
     }
 
     #[test]
