@@ -239,6 +239,7 @@ impl<V: Voice> Running<'_, V> {
                 self.enter(view.roster())?;
                 self.plan(view)?;
             }
+            Heard::Roster(roster) => self.enter(&roster)?,
             Heard::Refused { round, reason } => self.voice.notice(Notice::SatOut { round, reason }),
             Heard::Delivered(round) => self.ask(round),
             Heard::Failed { round, reason } => {

@@ -76,6 +76,8 @@ struct Feed {
 pub(crate) enum Heard {
     /// A round with its keys, signed by all its active servers.
     Announced(Arc<RoundView>),
+    /// Who takes part from now on; the client may belong to another chain.
+    Roster(Arc<Roster>),
     /// A round whose keys are not.
     Refused {
         round: Round,
@@ -199,17 +201,24 @@ impl Shared {
     /// Gives the reason why the events ended; none if nobody listens any more.
     async fn follow_once(&self, chain: ChainId, backoff: &mut Backoff) -> Option<String> {
         let subscribed = async {
-            self.refresh().await?;
-            Ok::<_, UplinkError>(self.gateway.rounds(chain).await?)
+            let roster = self.refresh().await?;
+            Ok::<_, UplinkError>((roster, self.gateway.rounds(chain).await?))
         };
-        let mut events = match subscribed.await {
-            Ok(events) => events,
+        let (roster, mut events) = match subscribed.await {
+            Ok(subscribed) => subscribed,
             Err(error) => return Some(error.to_string()),
         };
+        // While there was no connection, the epoch may have changed.
+        if let Some(roster) = roster.filter(|roster| roster.is_usable())
+            && !self.tell(chain, Heard::Roster(roster))
+        {
+            return None;
+        }
         let mut heard = Heard::Connected;
         while self.tell(chain, heard) {
             heard = match events.next().await {
                 Ok(Some(RoundEvent::Announced(descriptor))) => self.check(chain, &descriptor).await,
+                Ok(Some(RoundEvent::Closed { round, roster })) => self.move_on(round, roster).await,
                 Ok(Some(RoundEvent::Delivered(round))) => Heard::Delivered(round),
                 Ok(Some(RoundEvent::Failed { round, reason })) => Heard::Failed { round, reason },
                 Ok(None) => return Some("the coordinator has ended the stream of events".into()),
@@ -238,6 +247,20 @@ impl Shared {
                 Heard::Refused { round, reason }
             }
         }
+    }
+
+    /// The roster that closed the chain in a round.
+    async fn move_on(&self, round: Round, named: RosterId) -> Heard {
+        let roster = match self.newest() {
+            Some(newest) if newest.id() >= named => Ok(Some(newest)),
+            _ => self.refresh().await,
+        };
+        let reason = match roster {
+            Ok(Some(roster)) if roster.is_usable() => return Heard::Roster(roster),
+            Ok(_) => "no chain is open for this client".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        Heard::Refused { round, reason }
     }
 
     fn view(&self, chain: ChainId, descriptor: &ClientDescriptor) -> Result<Heard, DescriptorError> {

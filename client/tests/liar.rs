@@ -15,9 +15,10 @@ use hippodrome_core::{
     descriptor::{ClientDescriptor, Descriptor, hop_context},
     directory::{Directory, DirectoryDraft},
     epoch::EpochDraft,
-    ids::{ChainId, ClientId, Place, Round, ServerId, Stage},
+    ids::{ChainId, ClientId, Layer, Place, Position, Round, ServerId, Stage},
+    layout::Turn,
     marks::{Marks, MemoryMarks},
-    message::{EpochPlan, EpochStart, ProvenHopKeys, Standing},
+    message::{Amendment, AmendmentStart, EpochPlan, EpochStart, Ground, ProvenHopKeys, Standing, Strike},
     params::{NetworkParams, Verification},
     participant::SlotReply,
     roster::Roster,
@@ -62,7 +63,7 @@ fn params() -> NetworkParams {
     }
 }
 
-/// Two servers, whose keys the test has, and one seat.
+/// Some servers, whose keys the test has, and one seat.
 struct World {
     directory: Arc<Directory>,
     servers: Vec<ServerKeys>,
@@ -71,12 +72,16 @@ struct World {
 }
 
 impl World {
+    /// One chain of two servers.
     fn new() -> Self {
-        let servers: Vec<ServerKeys> =
-            ["one", "two"].into_iter().map(|name| ServerKeys::generate(name).expect("keys")).collect();
+        Self::with(&["one", "two"], params())
+    }
+
+    fn with(names: &[&str], params: NetworkParams) -> Self {
+        let servers: Vec<ServerKeys> = names.iter().map(|name| ServerKeys::generate(name).expect("keys")).collect();
         let certificate = NodeCertificate::generate().expect("a certificate");
         let draft = DirectoryDraft {
-            params: params(),
+            params,
             servers: servers.iter().map(ServerKeys::public_entry).collect(),
             coordinator: certificate.fingerprint().0,
         };
@@ -92,9 +97,10 @@ impl World {
     /// An epoch in which round 1 begins now.
     fn epoch(&self, number: u64) -> (Arc<Roster>, EpochStart) {
         let registry = vec![self.seat.public()];
-        let (live, standings) = ([0, 1].map(ServerId).to_vec(), vec![Standing::default(); 2]);
+        let count = self.servers.len();
+        let (live, standings) = (self.directory.server_ids().collect(), vec![Standing::default(); count]);
         let plan = EpochPlan { number, registry, first_round: Round(1), start_ms: now_ms(), live, standings };
-        let shares = vec![[number as u8; 32]; 2];
+        let shares = vec![[number as u8; 32]; count];
         let draft = EpochDraft::new(&self.directory, plan.clone(), &shares).expect("a good plan");
         let signatures: Vec<_> =
             (0..).map(ServerId).zip(self.servers.iter().map(|keys| draft.sign(&keys.signing_key()))).collect();
@@ -102,12 +108,25 @@ impl World {
         (Arc::new(Roster::new(&self.directory, epoch)), EpochStart { plan, shares, signatures })
     }
 
-    /// A round's keys, signed by all.
+    /// The roster without a server, and its proof.
+    fn without(&self, roster: &Roster, server: ServerId) -> (Arc<Roster>, AmendmentStart) {
+        let amendment = Amendment::after(roster, 1, &[Strike { server, ground: Ground::Silent }]);
+        let sign = |keys: &ServerKeys| amendment.sign(roster.epoch(), &keys.signing_key());
+        let signatures = (0..).map(ServerId).zip(self.servers.iter().map(sign)).collect();
+        let start = AmendmentStart { amendment, signatures };
+        (Arc::new(roster.amend(&self.directory, &start).expect("a good amendment")), start)
+    }
+
+    /// A round's keys for the clients of the first open chain, signed by all who are active.
     fn descriptor(&self, roster: &Arc<Roster>, round: u64) -> ClientDescriptor {
         let mut rng = ChaCha20Rng::seed_from_u64(round);
         let mut base = Element::base();
         let mut keys = Vec::new();
-        for (turn, server) in roster.epoch().layout().turns() {
+        let open = |turn: &Turn| roster.is_open(turn.layer, turn.chain);
+        for (turn, server) in roster.epoch().layout().turns().filter(|(turn, _)| open(turn)) {
+            if turn.position == Position(0) {
+                base = Element::base();
+            }
             let stage = Stage { round: Round(round), layer: turn.layer, chain: turn.chain };
             let place = Place { stage, position: turn.position };
             let context = hop_context(&self.directory, roster.epoch(), place, server);
@@ -117,15 +136,17 @@ impl World {
             keys.push(ProvenHopKeys { layer, chain, position, public, proof });
         }
         let descriptor = Descriptor::new(&self.directory, roster, Round(round), &keys).expect("one key pair a hop");
-        let signatures: Vec<_> = self.servers.iter().map(|keys| descriptor.sign(&keys.signing_key())).collect();
+        let active = roster.active().iter().map(|id| &self.servers[usize::from(id.0)]);
+        let signatures: Vec<_> = active.map(|keys| descriptor.sign(&keys.signing_key())).collect();
         let signed = descriptor.verify(&self.directory, &signatures).expect("all have signed");
-        signed.view(ChainId(0)).expect("there is chain 0")
+        signed.view(roster.open(Layer(0))[0]).expect("the chain is open")
     }
 }
 
 /// What the played coordinator says, and what it was given.
 struct Liar {
     epoch: Mutex<Option<EpochStart>>,
+    amendment: Mutex<Option<AmendmentStart>>,
     events: Mutex<Vec<RoundEvent>>,
     /// Open streams, which end with the coordinator.
     streams: Mutex<Vec<mpsc::Sender<RoundEvent>>>,
@@ -139,7 +160,8 @@ struct Liar {
 impl Gateway for Liar {
     async fn network(&self) -> Result<Arc<NetworkInfo>, Refusal> {
         let epoch = self.epoch.lock().expect("no panic").clone();
-        Ok(Arc::new(NetworkInfo { directory: Vec::new(), signatures: Vec::new(), epoch, amendment: None }))
+        let amendment = self.amendment.lock().expect("no panic").clone();
+        Ok(Arc::new(NetworkInfo { directory: Vec::new(), signatures: Vec::new(), epoch, amendment }))
     }
 
     async fn rounds(&self, _: ChainId) -> Result<mpsc::Receiver<RoundEvent>, Refusal> {
@@ -186,6 +208,7 @@ async fn listen(certificate: Arc<NodeCertificate>, epoch: Option<EpochStart>, ev
     let (given, submissions) = mpsc::unbounded_channel();
     let liar = Arc::new(Liar {
         epoch: Mutex::new(epoch),
+        amendment: Mutex::default(),
         events: Mutex::new(events),
         streams: Mutex::default(),
         submissions: given,
@@ -342,10 +365,37 @@ async fn a_client_that_is_refused_is_told_why_and_loses_the_round() {
     let event = announced(world.descriptor(&epoch, 1));
     stage.liar.events.lock().expect("no panic").push(event);
     let mut seen = take_part(&world, &stage.address, &MemoryMarks::default());
-    let refused = |seen| if let Seen::Notice(Notice::Refused { round, reason }) = seen { Some((round, reason)) } else { None };
+    let refused =
+        |seen| if let Seen::Notice(Notice::Refused { round, reason }) = seen { Some((round, reason)) } else { None };
     let told = wait(&mut seen, refused).await;
     assert_eq!(told, (Round(1), "there is evidence against client 0".to_owned()));
     wait(&mut seen, |seen| matches!(seen, Seen::Lost(Round(1), _)).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_client_whose_chain_is_closed_goes_to_another() {
+    let params = NetworkParams { chains: 2, layers: 2, min_live: 3, ..params() };
+    let world = World::with(&["one", "two", "three", "four"], params);
+    // An epoch in which the client's chain has a server without which rounds can go on.
+    let drawn = (1..200).find_map(|number| {
+        let (roster, start) = world.epoch(number);
+        let own = roster.input_chain(&world.seat.public()).expect("chains are open");
+        let amended = roster.members(Layer(0), own).iter().map(|member| world.without(&roster, *member));
+        let amended = amended.into_iter().find(|(amended, _)| amended.is_usable())?;
+        Some((start, own, amended))
+    });
+    let (start, own, (amended, proof)) = drawn.expect("one of many draws");
+    let mut stage = listen(Arc::clone(&world.certificate), Some(start), Vec::new()).await;
+    let mut seen = take_part(&world, &stage.address, &MemoryMarks::default());
+    wait(&mut seen, |seen| matches!(seen, Seen::Notice(Notice::Connected)).then_some(())).await;
+
+    *stage.liar.amendment.lock().expect("no panic") = Some(proof);
+    stage.liar.events.lock().expect("no panic").push(announced(world.descriptor(&amended, 2)));
+    let closed = RoundEvent::Closed { round: Round(2), roster: amended.id() };
+    let listening = stage.liar.streams.lock().expect("no panic")[0].clone();
+    listening.send(closed).await.expect("the client listens");
+    let submitted = stage.submissions.recv().await.expect("a submission");
+    assert_eq!((submitted.round, submitted.chain), (Round(2), ChainId(1 - own.0)));
 }
 
 #[tokio::test]

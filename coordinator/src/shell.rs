@@ -279,6 +279,10 @@ impl Shell {
     }
 }
 
+/// A round's keys for the clients of a chain; if it is closed, they have to know that they are another chain's.
 fn announced(machine: &Coordinator, round: Round, chain: ChainId) -> Option<RoundEvent> {
-    machine.view(round, chain).map(|view| RoundEvent::Announced(Arc::new(view)))
+    match machine.view(round, chain) {
+        Some(view) => Some(RoundEvent::Announced(Arc::new(view))),
+        None => machine.roster_of(round).map(|roster| RoundEvent::Closed { round, roster: roster.id() }),
+    }
 }

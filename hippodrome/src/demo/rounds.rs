@@ -73,6 +73,7 @@ impl<'a> Rounds<'a> {
     fn on_event(&mut self, event: RoundEvent) {
         match event {
             RoundEvent::Announced(view) => self.on_announced(view.round),
+            RoundEvent::Closed { round, .. } => self.on_announced(round),
             RoundEvent::Delivered(round) => {
                 self.narrator.round(round.0, "delivered", "every client gets a reply, all of one size");
             }

@@ -95,6 +95,9 @@ impl From<RoundEvent> for pb::RoundEvent {
     fn from(event: RoundEvent) -> Self {
         let event = match event {
             RoundEvent::Announced(descriptor) => Event::Announced(pb::ClientDescriptor::from(&*descriptor)),
+            RoundEvent::Closed { round, roster } => {
+                Event::Closed(pb::ClosedChain { round: round.0, roster: Some(roster.into()) })
+            }
             RoundEvent::Delivered(round) => Event::Delivered(round.0),
             RoundEvent::Failed { round, reason } => Event::Failed(pb::RoundFailure { round: round.0, reason }),
         };
@@ -108,6 +111,9 @@ impl TryFrom<pb::RoundEvent> for RoundEvent {
     fn try_from(event: pb::RoundEvent) -> Result<Self, WireError> {
         Ok(match required("event", event.event)? {
             Event::Announced(descriptor) => Self::Announced(Arc::new(client_descriptor(descriptor)?)),
+            Event::Closed(closed) => {
+                Self::Closed { round: Round(closed.round), roster: roster("roster", closed.roster)? }
+            }
             Event::Delivered(round) => Self::Delivered(Round(round)),
             Event::Failed(failure) => Self::Failed { round: Round(failure.round), reason: printable(failure.reason) },
         })

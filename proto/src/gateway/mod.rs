@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use hippodrome_core::{
     descriptor::ClientDescriptor,
-    ids::{ChainId, ClientId, Round, ServerId},
+    ids::{ChainId, ClientId, RosterId, Round, ServerId},
     message::{AmendmentStart, EpochStart, Ground},
     participant::Inclusion,
 };
@@ -42,6 +42,13 @@ pub struct NetworkInfo {
 pub enum RoundEvent {
     /// It is announced: these are its keys.
     Announced(Arc<ClientDescriptor>),
+    /// It is announced, but the chain is closed in it: by its roster, clients have another.
+    Closed {
+        /// The round.
+        round: Round,
+        /// Who takes part in it.
+        roster: RosterId,
+    },
     /// Its replies can be fetched.
     Delivered(Round),
     /// It ended without replies.

@@ -138,7 +138,9 @@ struct Coordinator {
 
 async fn coordinator(clients: usize) -> Coordinator {
     let failed = RoundEvent::Failed { round: Round(9), reason: "server 2\u{1b}[31m fell silent".to_owned() };
-    let events = vec![RoundEvent::Announced(Arc::new(descriptor())), RoundEvent::Delivered(Round(8)), failed];
+    let roster = RosterId { epoch: 3, amendment: 2 };
+    let closed = RoundEvent::Closed { round: Round(10), roster };
+    let events = vec![RoundEvent::Announced(Arc::new(descriptor())), RoundEvent::Delivered(Round(8)), failed, closed];
     let oracle = Arc::new(Oracle { network: Arc::new(network(clients)), events, open: Mutex::default() });
     let certificate = Arc::new(NodeCertificate::generate().expect("a certificate"));
     let tcp = bind("127.0.0.1:0").await.expect("a free port");
@@ -176,6 +178,10 @@ async fn clients_get_events_with_keys_and_printable_reasons() {
     assert!(matches!(next().await, Some(RoundEvent::Delivered(Round(8)))));
     let Some(RoundEvent::Failed { round: Round(9), reason }) = next().await else { panic!("round 9 failed") };
     assert_eq!(reason, "server 2[31m fell silent");
+    let Some(RoundEvent::Closed { round: Round(10), roster: named }) = next().await else {
+        panic!("round 10 is closed")
+    };
+    assert_eq!(named, RosterId { epoch: 3, amendment: 2 });
     assert!(next().await.is_none());
     let refused = client.rounds(ChainId(99)).await.expect_err("no such chain");
     assert_eq!(refused.to_string(), "the coordinator refuses: there is no chain 99");
@@ -236,7 +242,7 @@ async fn a_coordinator_that_stops_cuts_its_clients_off_and_says_so() {
     let mut events = client.rounds(ENDLESS).await.expect("a stream");
     coordinator.stop.send(()).expect("it is up");
     timeout(LONG, coordinator.serving).await.expect("stops in time").expect("no panic");
-    for _ in 0..3 {
+    for _ in 0..4 {
         events.next().await.expect("what was sent before");
     }
     events.next().await.expect_err("the stream is cut");
