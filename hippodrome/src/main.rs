@@ -14,10 +14,14 @@ mod status;
 mod testnet;
 mod values;
 
-use std::{error::Error, process::ExitCode};
+use std::{error::Error, fmt::Display, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
-use hippodrome_bench::hop::{BenchError, HopArgs};
+use hippodrome_bench::{
+    hop::{BenchError, HopArgs},
+    trace::TraceArgs,
+};
+use serde::Serialize;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -55,6 +59,8 @@ enum Command {
 enum BenchCommand {
     /// One hop, stage by stage, in microseconds per message
     Hop(HopBenchArgs),
+    /// Tracing malformed onions, against the hops of a round
+    Trace(TraceBenchArgs),
 }
 
 #[derive(Args, Debug)]
@@ -62,6 +68,13 @@ enum BenchCommand {
 struct HopBenchArgs {
     #[command(flatten)]
     hop: HopArgs,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  hippodrome bench trace --messages 20000 --malformed 1000 --json")]
+struct TraceBenchArgs {
+    #[command(flatten)]
+    trace: TraceArgs,
 }
 
 impl Command {
@@ -90,6 +103,7 @@ fn run(Cli { logs, command }: Cli) -> Result<(), Box<dyn Error>> {
     let command = match command {
         Command::Keys(args) => return Ok(keys::run(args)?),
         Command::Bench(BenchCommand::Hop(args)) => return Ok(bench_hop(&args.hop)?),
+        Command::Bench(BenchCommand::Trace(args)) => return Ok(bench_trace(&args.trace)?),
         command => command,
     };
     let runtime = tokio::runtime::Runtime::new()?;
@@ -109,10 +123,20 @@ fn run(Cli { logs, command }: Cli) -> Result<(), Box<dyn Error>> {
 
 fn bench_hop(args: &HopArgs) -> Result<(), BenchError> {
     let report = hippodrome_bench::hop::run_hop(args)?;
-    if args.json {
-        println!("{}", serde_json::to_string(&report).expect("a report has text keys and plain values"));
+    print_report(&report, args.json);
+    Ok(())
+}
+
+fn bench_trace(args: &TraceArgs) -> Result<(), BenchError> {
+    let report = hippodrome_bench::trace::run_trace(args)?;
+    print_report(&report, args.json);
+    Ok(())
+}
+
+fn print_report<R: Serialize + Display>(report: &R, as_json: bool) {
+    if as_json {
+        println!("{}", serde_json::to_string(report).expect("a report has text keys and plain values"));
     } else {
         println!("{report}");
     }
-    Ok(())
 }

@@ -22,20 +22,20 @@ const LAYERS: usize = 2;
 const CHUNK: usize = 64;
 
 /// Onions as they arrive at the first hop of a chain, and the hop's keys.
-pub(super) struct Batch {
+pub(crate) struct Batch {
     /// What arrives, each a key and a body.
-    pub(super) records: Records,
+    pub(crate) records: Records,
     /// What the first hop has to make of each record, in input order.
-    pub(super) expected: Records,
+    pub(crate) expected: Records,
     /// The first hop.
-    pub(super) secret: HopSecret,
-    pub(super) public: HopPublic,
-    pub(super) context: HopContext,
+    pub(crate) secret: HopSecret,
+    pub(crate) public: HopPublic,
+    pub(crate) context: HopContext,
 }
 
 impl Batch {
     /// Wraps `count` onions on all cores of rayon's global pool.
-    pub(super) fn wrap(count: usize, rng: &mut ChaCha20Rng) -> Result<Self, BenchError> {
+    pub(crate) fn wrap(count: usize, rng: &mut ChaCha20Rng) -> Result<Self, BenchError> {
         let mut chain = Chain::new(rng)?;
         let sizes = Sizes::new(HOPS, LAYERS);
         let mut records = Records::zeroed(sizes.record(0, 0), count);
@@ -58,7 +58,7 @@ impl Batch {
     }
 
     /// Bytes that the bench itself holds while a hop is measured.
-    pub(super) fn held_bytes(&self) -> usize {
+    pub(crate) fn held_bytes(&self) -> usize {
         self.records.as_bytes().len() + self.expected.as_bytes().len()
     }
 }

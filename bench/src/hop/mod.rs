@@ -26,11 +26,11 @@
 //! one that a second way of opening, record by record down to what the client had wrapped, gives.
 
 mod backend;
-mod batch;
+pub(crate) mod batch;
 mod memory;
 mod report;
-mod run;
-mod stopwatch;
+pub(crate) mod run;
+pub(crate) mod stopwatch;
 
 use std::time::Instant;
 
@@ -92,6 +92,14 @@ pub enum BenchError {
     /// No pool has so many threads.
     #[error("--threads is {0}: between 1 and {MAX_THREADS} are possible")]
     Threads(usize),
+    /// There are not so many malformed onions.
+    #[error("--malformed is {malformed}: between 1 and {limit} are possible with so many messages")]
+    Malformed {
+        /// How many were asked for.
+        malformed: usize,
+        /// How many there can be.
+        limit: usize,
+    },
     /// Nothing to take a median over.
     #[error("--repeats is 0: at least one run is needed")]
     Repeats,

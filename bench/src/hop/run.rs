@@ -24,14 +24,14 @@ use super::{
 
 /// What all repeats took.
 #[derive(Debug, Default)]
-pub(super) struct Samples {
-    pub(super) verified: Vec<Times>,
-    pub(super) unverified: Vec<Times>,
-    pub(super) proof_bytes: usize,
+pub(crate) struct Samples {
+    pub(crate) verified: Vec<Times>,
+    pub(crate) unverified: Vec<Times>,
+    pub(crate) proof_bytes: usize,
 }
 
 /// What a hop sends on and keeps.
-pub(super) struct Outgoing {
+pub(crate) struct Outgoing {
     statement: Statement,
     inputs: KeyList,
     outputs: KeyList,
@@ -50,7 +50,7 @@ enum Proof {
 }
 
 impl Outgoing {
-    pub(super) fn proof_bytes(&self) -> usize {
+    pub(crate) fn proof_bytes(&self) -> usize {
         match &self.proof {
             Proof::Full(bytes) => bytes.len(),
             Proof::Aggregate(bytes) => bytes.len(),
@@ -75,7 +75,7 @@ impl Shuffle {
 }
 
 /// Mixes the batch and proves the mix.
-pub(super) fn mix(batch: &Batch, verification: Verification, rng: &mut ChaCha20Rng) -> Result<Outgoing, BenchError> {
+pub(crate) fn mix(batch: &Batch, verification: Verification, rng: &mut ChaCha20Rng) -> Result<Outgoing, BenchError> {
     let received = batch.records.clone();
     let mut watch = Stopwatch::start();
     let shuffle = begin(received.len(), verification, rng, &mut watch)?;
@@ -164,7 +164,7 @@ fn prove(
 /// Verifies the proof as the next hop does, under the stopwatch; then, out of its sight, checks every record.
 ///
 /// Gives the times of the whole: of mixing, proving and verifying.
-pub(super) fn verify(batch: &Batch, outgoing: Outgoing, rng: &mut ChaCha20Rng) -> Result<Times, BenchError> {
+pub(crate) fn verify(batch: &Batch, outgoing: Outgoing, rng: &mut ChaCha20Rng) -> Result<Times, BenchError> {
     let Outgoing { statement, inputs, records, returns, permutation, proof, mut times, outputs } = outgoing;
     drop(outputs);
     let keys = onion::decode_keys(&records).map_err(|_| BenchError::Wrong("a key put out does not decode"))?;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// What a hop spends time on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(crate) enum Stage {
     Decode,
     Derive,
     Blind,
@@ -23,46 +23,46 @@ impl Stage {
 
 /// Laps added up by stage, and the whole.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Times {
+pub(crate) struct Times {
     stages: [Duration; Stage::COUNT],
     /// From start to the end of the last stage, as one span (or the sum of two spans that were appended).
-    pub(super) whole: Duration,
+    pub(crate) whole: Duration,
 }
 
 impl Times {
-    pub(super) fn of(&self, stage: Stage) -> Duration {
+    pub(crate) fn of(&self, stage: Stage) -> Duration {
         self.stages[stage as usize]
     }
 
     /// Adds a span that was measured apart.
-    pub(super) fn append(&mut self, later: &Self) {
+    pub(crate) fn append(&mut self, later: &Self) {
         self.whole += later.whole;
         self.stages.iter_mut().zip(later.stages).for_each(|(stage, more)| *stage += more);
     }
 }
 
 /// Runs from its start to [`Stopwatch::stop`]; one stage follows the other without a gap.
-pub(super) struct Stopwatch {
+pub(crate) struct Stopwatch {
     started: Instant,
     lap: Instant,
     times: Times,
 }
 
 impl Stopwatch {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let started = Instant::now();
         Self { started, lap: started, times: Times::default() }
     }
 
     /// What has passed since the last lap was this stage's.
-    pub(super) fn lap(&mut self, stage: Stage) {
+    pub(crate) fn lap(&mut self, stage: Stage) {
         let now = Instant::now();
         self.times.stages[stage as usize] += now - self.lap;
         self.lap = now;
     }
 
     /// The whole ends where its last stage ended, so that it is the sum of its stages and no reading of the clock more.
-    pub(super) fn stop(mut self) -> Times {
+    pub(crate) fn stop(mut self) -> Times {
         self.times.whole = self.lap - self.started;
         self.times
     }
