@@ -3,8 +3,8 @@
 use std::{cell::RefCell, collections::BTreeSet, rc::Rc, sync::Arc};
 
 use hippodrome_core::{
-    evidence::Offence,
-    ids::{Author, ChainId, ClientId, Layer, Party, Round},
+    evidence::{Flaw, Offence},
+    ids::{Author, ChainId, ClientId, Layer, Party, Place, Position, Round},
     message::{AbortReason, Message},
     mixer::Notice,
     params::NetworkParams,
@@ -158,10 +158,11 @@ impl Scene {
         self.network.run(1, 30_000);
     }
 
-    /// Whom each case convicts of what, by directory and case alone.
+    /// Whom each case about round 1 convicts of what, by directory and case alone.
     fn convicted(&self) -> Vec<(BTreeSet<Author>, Offence)> {
         let directory = self.network.directory();
-        let verdicts = self.network.cases.iter().map(|(_, case)| {
+        let cases = self.network.cases.iter().filter(|(_, case)| case.round == Round(1));
+        let verdicts = cases.map(|(_, case)| {
             let verdict = case.verify(directory).expect("servers keep what convicts");
             (verdict.guilty().clone(), *verdict.offence())
         });
@@ -233,4 +234,95 @@ fn a_client_that_is_convicted_is_refused_for_the_rest_of_the_epoch() {
     let about: BTreeSet<Round> = scene.network.cases.iter().map(|(_, case)| case.round).collect();
     assert_eq!(about, BTreeSet::from([Round(1)]), "{convict} was let in again");
     assert!(scene.network.coordinator().status().rounds_completed > rounds);
+}
+
+/// Where a trace's accuser stands; panics if nothing was accused.
+fn accused_at(scene: &Scene) -> Place {
+    let accused = scene.network.delivered.iter().find_map(|(_, _, message)| match message {
+        Message::Accusation(accusation) => Some(accusation.place),
+        _ => None,
+    });
+    accused.expect("there was an accusation")
+}
+
+/// Positions of the steps that were shown, of whatever chain.
+fn steps_shown(scene: &Scene) -> BTreeSet<Position> {
+    let steps = scene.network.delivered.iter().filter_map(|(_, _, message)| match message {
+        Message::TraceStep(step) => Some(step.place.position),
+        _ => None,
+    });
+    steps.collect()
+}
+
+impl Scene {
+    /// Nothing was released behind the hop at which records failed, and nobody got replies.
+    fn assert_nothing_released_behind(&self, accuser: Place) {
+        let released = |(_, _, message): &(Party, Party, Message)| match message {
+            Message::Batch(batch) => batch.batch.place == accuser,
+            Message::Parcel(parcel) => parcel.source == accuser.stage,
+            _ => false,
+        };
+        assert!(!self.network.delivered.iter().any(released));
+        for replies in &self.replies {
+            assert!(replies.borrow().iter().all(|(round, replies)| *round != Round(1) || replies.is_none()));
+        }
+    }
+
+    fn server_at(&self, place: Place) -> Author {
+        let (epoch, _) = self.network.coordinator().epoch().expect("there is an epoch");
+        let members = epoch.members(place.stage.layer, place.stage.chain);
+        Author::Server(members[usize::from(place.position.0)])
+    }
+}
+
+#[test]
+fn a_trace_that_ends_in_silence_convicts_nobody_and_releases_nothing() {
+    let mut scene = scene(params(), &[Malformed::Tag(0, 2)], |_, _, _, message| match message {
+        Message::TraceStep(_) => Vec::new(),
+        _ => vec![message.clone()],
+    });
+    scene.run_one_round();
+    scene.assert_nothing_released_behind(accused_at(&scene));
+    assert_eq!(scene.guilty(), BTreeSet::new());
+}
+
+#[test]
+fn an_accuser_that_shows_false_points_is_convicted_by_all_and_nobody_opens_anything() {
+    let mut scene = scene(params(), &[Malformed::Tag(0, 2)], |known, from, _, message| match message {
+        Message::Accusation(accusation) => {
+            let mut forged = accusation.clone();
+            forged.shared[0] = Element::base();
+            forged.signature = known.key_of(from).sign(&forged.digest(known.digest(Round(1))));
+            vec![Message::Accusation(forged)]
+        }
+        _ => vec![message.clone()],
+    });
+    scene.run_one_round();
+    let accuser = accused_at(&scene);
+    scene.assert_nothing_released_behind(accuser);
+    let convicted = (BTreeSet::from([scene.server_at(accuser)]), Offence::FalseAccusation(Flaw::Powers));
+    assert!(scene.convicted().contains(&convicted), "{:?}", scene.convicted());
+    assert_eq!(scene.guilty(), convicted.0);
+    // The liar's own machine knows nothing of the lie, and may wait for steps; those of others do not come.
+    assert_eq!(steps_shown(&scene), BTreeSet::new());
+}
+
+#[test]
+fn a_step_with_false_points_convicts_its_server_and_nobody_before_it_opens_anything() {
+    let mut scene = scene(params(), &[Malformed::Tag(0, 2)], |known, from, _, message| match message {
+        Message::TraceStep(step) if step.place.position == Position(1) => {
+            let mut forged = step.clone();
+            forged.blinded[0] = Element::base();
+            forged.signature = known.key_of(from).sign(&forged.digest(known.digest(Round(1))));
+            vec![Message::TraceStep(forged)]
+        }
+        _ => vec![message.clone()],
+    });
+    scene.run_one_round();
+    let accuser = accused_at(&scene);
+    scene.assert_nothing_released_behind(accuser);
+    let liar = scene.server_at(Place { position: Position(1), ..accuser });
+    assert!(scene.convicted().contains(&(BTreeSet::from([liar]), Offence::WrongStep(Flaw::Powers))));
+    assert_eq!(scene.guilty(), BTreeSet::from([liar]));
+    assert_eq!(steps_shown(&scene), BTreeSet::from([Position(1)]));
 }
