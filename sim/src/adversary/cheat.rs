@@ -76,8 +76,12 @@ pub enum Answer {
 /// Who must be named for a cheat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Names {
-    /// The cheat.
+    /// The cheat, by evidence or by what everybody sees in what all have signed.
     Culprit,
+    /// The cheat, by evidence, where full proofs let records be traced.
+    Traced,
+    /// The cheat, by the word of the server that saw it: nothing that it signed shows it.
+    Accused,
     /// Nobody: what happened may have been a fault. It counts against those concerned.
     Nobody,
 }
@@ -122,6 +126,8 @@ impl Cheat {
         };
         let names = match self.names {
             Names::Culprit => "the cheat",
+            Names::Traced => "the cheat, if proofs are full",
+            Names::Accused => "the cheat, on a word",
             Names::Nobody => "nobody",
         };
         format!("| `{}` | {} | {by} | {answer} | {names} |", self.name, self.attack)
@@ -184,8 +190,8 @@ pub static CHEATS: &[Cheat] = &[
     server("dropped-record", "F3", Role::NotLast, Names::Culprit, || batches(|all, _| forge::without(all, 0))),
     server("doubled-record", "F5", Role::NotLast, Names::Culprit, || batches(|all, _| forge::with_a_key_twice(all))),
     server("wrong-order", "F3", Role::NotLast, Names::Culprit, || batches(|all, _| forge::turned(all))),
-    server("cut-batch", "F3", Role::NotLast, Names::Culprit, cut_batch),
-    server("false-count", "F3", Role::NotLast, Names::Culprit, false_count),
+    server("cut-batch", "F3", Role::NotLast, Names::Accused, cut_batch),
+    server("false-count", "F3", Role::NotLast, Names::Accused, false_count),
     server("withheld-batch", "F16", Role::NotLast, Names::Nobody, || {
         withhold(|message| matches!(message, Message::Batch(_)))
     }),
@@ -202,7 +208,7 @@ pub static CHEATS: &[Cheat] = &[
     server("two-inputs", "F3", Role::First, Names::Culprit, two_inputs),
     server("framed-client", "F7", Role::First, Names::Nobody, framed_client),
     server("copied-entry", "F5", Role::First, Names::Culprit, copied_entry),
-    server("forged-input-signature", "F3", Role::First, Names::Culprit, forged_input_signature),
+    server("forged-input-signature", "F3", Role::First, Names::Accused, forged_input_signature),
     server("two-vectors", "F3", Role::Any, Names::Culprit, two_vectors),
     server("withheld-confirmation", "F3", Role::Any, Names::Nobody, || {
         withhold(|message| matches!(message, Message::Confirmation(_)))
@@ -252,7 +258,11 @@ pub static CHEATS: &[Cheat] = &[
     client("garbage-at-the-second-hop", "F4", By::Client(|c, p, rng| forge::garbage_after(2, c, p, rng))),
     client("malformed-payload", "F5", By::Client(|c, p, rng| forge::garbage_after(usize::MAX, c, p, rng))),
     client("garbage-in-the-last-layer", "F4", By::Client(forge::garbage_in_layer_1)),
-    Cheat { answer: Answer::Suffered, ..client("shared-key", "F5", By::Clients(forge::shared_key)) },
+    Cheat {
+        answer: Answer::Suffered,
+        names: Names::Nobody,
+        ..client("shared-key", "F5", By::Clients(forge::shared_key))
+    },
 ];
 
 const fn server(name: &'static str, attack: &'static str, role: Role, names: Names, make: fn() -> Trick) -> Cheat {
@@ -264,7 +274,7 @@ const fn coordinator(name: &'static str, attack: &'static str, make: fn() -> Tri
 }
 
 const fn client(name: &'static str, attack: &'static str, by: By) -> Cheat {
-    Cheat { name, attack, by, answer: Answer::Detected, names: Names::Nobody, make: honest }
+    Cheat { name, attack, by, answer: Answer::Detected, names: Names::Traced, make: honest }
 }
 
 /// Clients cheat when they submit, not on the way.

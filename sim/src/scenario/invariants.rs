@@ -29,6 +29,8 @@ pub(super) struct Findings {
     /// Rounds in which an honest server publicly refused something, ended the round, or replaced replies.
     pub(super) signs: BTreeSet<Round>,
     /// Rounds in which an honest server named the cheat.
+    pub(super) accused: BTreeSet<Round>,
+    /// Rounds in which an honest server could show that it was the cheat.
     pub(super) named: BTreeSet<Round>,
     /// A digest of who sent what, and when.
     pub(super) digest: Option<Digest>,
@@ -46,7 +48,7 @@ pub(super) struct Invariants {
     acts: BTreeMap<(Round, ServerId, Act), Digest>,
     confirmations: BTreeMap<(Round, Layer, ServerId), BTreeSet<ServerId>>,
     newest: Round,
-    announced: Round,
+    announced: BTreeSet<Round>,
     keeps_digest: bool,
 }
 
@@ -73,7 +75,7 @@ impl Invariants {
             acts: BTreeMap::new(),
             confirmations: BTreeMap::new(),
             newest: Round(0),
-            announced: Round(0),
+            announced: BTreeSet::new(),
             keeps_digest,
         };
         (invariants, findings)
@@ -98,6 +100,7 @@ impl Invariants {
         }
         let mut findings = self.findings.borrow_mut();
         findings.signs.insert(round);
+        findings.accused.insert(round);
         findings.named.insert(round);
     }
 
@@ -164,10 +167,9 @@ impl Watcher for Invariants {
     }
 
     fn announced(&mut self, round: Round, roster: &Roster) {
-        if round <= self.announced {
-            self.violated(format!("{round} was announced after {}", self.announced));
+        if !self.announced.insert(round) {
+            self.violated(format!("{round} was announced twice"));
         }
-        self.announced = round;
         let active = roster.active().len();
         if active < self.min_live {
             self.violated(format!("{round} was announced with {active} active servers"));
@@ -193,7 +195,13 @@ impl Watcher for Invariants {
             Some(named) if self.is_honest(named) => {
                 self.violated(format!("{server} named {named}, which is honest, in {round}: {reason:?}"));
             }
-            Some(_) => drop(self.findings.borrow_mut().named.insert(round)),
+            Some(_) => {
+                let mut findings = self.findings.borrow_mut();
+                findings.accused.insert(round);
+                if reason.as_ref().is_some_and(is_shown_to_all) {
+                    findings.named.insert(round);
+                }
+            }
             None => {}
         }
     }
@@ -218,6 +226,11 @@ fn named_by(reason: &AbortReason) -> Option<ServerId> {
         | AbortReason::Unproven
         | AbortReason::Storage => None,
     }
+}
+
+/// Whether everybody comes to the same from the inputs that all have signed.
+fn is_shown_to_all(reason: &AbortReason) -> bool {
+    matches!(reason, AbortReason::DroppedNoise(_) | AbortReason::FalseClaim(_))
 }
 
 /// What a server does at most once, and what it did.

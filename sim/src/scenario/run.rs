@@ -277,7 +277,15 @@ impl Stage {
                 Answer::Harmless if detected => self.violations.push(format!("{name} in {round} did harm")),
                 _ => {}
             }
-            if cheat.names == Names::Culprit && !named {
+            let accused = findings.accused.contains(&round);
+            let is_full = self.network.directory().params().verification == Verification::Full;
+            let as_said = match cheat.names {
+                Names::Culprit => named,
+                Names::Traced => named || !is_full,
+                Names::Accused => accused,
+                Names::Nobody => true,
+            };
+            if !as_said {
                 self.violations.push(format!("{name} in {round}: nobody was named"));
             }
         }
