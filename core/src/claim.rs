@@ -6,7 +6,7 @@
 
 use hippodrome_crypto::{
     fingerprint::{FINGERPRINT_LEN, fingerprint},
-    group::{Element, ShownScalar},
+    group::{ENCODED_LEN, Element, ShownScalar},
     hash::{Digest, Hasher},
     merkle::{self, InclusionProof},
     onion::ShownOnion,
@@ -14,9 +14,10 @@ use hippodrome_crypto::{
 };
 
 use crate::{
-    descriptor::Descriptor,
-    ids::{Layer, ServerId, Stage},
-    message::InputCommitment,
+    evidence::{RoundBasis, rules},
+    ids::{Layer, Place, Position, ServerId, Stage},
+    message::{AgreedInput, BatchCommitment, InputCommitment, Parcel, ShownPart},
+    params::Verification,
     statement,
     submission::{Forwarded, ParcelRecord},
 };
@@ -57,6 +58,9 @@ pub enum FalseClaim {
     /// It shows exponents for no layer, or for more than lie before the last.
     #[error("it does not show one exponent for each layer before the one where the record is missing")]
     Layers,
+    /// It is another's record, or nobody's.
+    #[error("the record is not one of the claimant's own")]
+    Foreign,
     /// There is no such record in the input.
     #[error("the record is not in the input that it is said to be in")]
     NotInInput,
@@ -74,19 +78,49 @@ pub enum FalseClaim {
     Doubled,
 }
 
+/// Everything that is shown about one claim, by which anybody can judge it.
+#[derive(Clone, Debug)]
+pub struct NoiseCase {
+    /// The claim.
+    pub claim: NoiseClaim,
+    /// The inputs of the chains on the record's way, layer by layer; the last lacks it.
+    pub inputs: Vec<AgreedInput>,
+    /// The fingerprints that the last one lists.
+    pub fingerprints: Vec<u8>,
+    /// The keys that were left out of it.
+    pub left_out: Vec<Element>,
+    /// What servers have shown of the record.
+    pub shown: Vec<ShownPart>,
+}
+
+/// What follows from a case.
+#[derive(Clone, Debug)]
+pub(crate) enum Finding {
+    /// This server received the record and put out something else.
+    Dropped(ServerId),
+    /// The claim is false, and its signer guilty.
+    False(FalseClaim),
+    /// The claim holds so far, and not enough is shown to say more.
+    Open(Box<Followed>),
+    /// Nothing: it is not signed, or about inputs that are not the ones here.
+    Nothing,
+}
+
 /// A record that was followed up to where it is missing. Only [`follow`] makes it.
 #[derive(Clone, Debug)]
 pub(crate) struct Followed {
-    /// The parcel record into each layer after layer 0, with the chains that it goes from and to.
+    /// One for each layer before the one that lacks it.
     steps: Vec<Step>,
 }
 
-/// A record on its way from one layer to the next.
+/// A record on its way through one chain to the next layer.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
     pub(crate) source: Stage,
     pub(crate) destination: Stage,
-    pub(crate) record: ParcelRecord,
+    /// What each hop but the last puts out: key and digest of the body.
+    hops: Vec<([u8; ENCODED_LEN], Digest)>,
+    record: ParcelRecord,
 }
 
 impl NoiseClaim {
@@ -103,6 +137,13 @@ impl NoiseClaim {
             .digest(&self.lacking)
             .number(self.exponents.len() as u64);
         self.exponents.iter().fold(hasher, |hasher, exponent| hasher.bytes(&exponent.encoded())).finish()
+    }
+
+    /// Whether it can be made in the round, and its owner has signed it.
+    pub(crate) fn is_signed(&self, basis: &RoundBasis) -> bool {
+        may_be_made(basis)
+            && basis.roster.is_active(self.claimant)
+            && basis.signed_by(self.claimant, &self.statement(basis.digest()), &self.signature)
     }
 
     /// Bytes of what is not of fixed size.
@@ -132,61 +173,61 @@ impl ShownSubmission {
     }
 }
 
-/// Whether the descriptor has keys for a stage: an open chain of its round.
-fn has(descriptor: &Descriptor, stage: Stage) -> bool {
-    stage.round == descriptor.round() && descriptor.roster().is_open(stage.layer, stage.chain)
+/// Whether a record stands where the claimant's noise stands: members sign only inputs that end with the noise of all
+/// active servers, in their order.
+fn is_own(basis: &RoundBasis, input: &InputCommitment, claim: &NoiseClaim) -> bool {
+    let each = u64::from(basis.params().noise_per_chain);
+    let Some(later) = basis.active().iter().rev().position(|server| *server == claim.claimant) else { return false };
+    let end = u64::from(input.count).saturating_sub(later as u64 * each);
+    (end.saturating_sub(each)..end).contains(&claim.record.index.into())
 }
 
-fn onion(descriptor: &Descriptor, stage: Stage, exponent: &ShownScalar) -> ShownOnion {
-    let hops = descriptor.chain(stage.layer, stage.chain);
-    ShownOnion::new(descriptor.digest(), stage.layer.0, stage.chain.0, hops, exponent)
+fn onion(basis: &RoundBasis, stage: Stage, exponent: &ShownScalar) -> ShownOnion {
+    let hops = basis.descriptor.chain(stage.layer, stage.chain);
+    ShownOnion::new(basis.digest(), stage.layer.0, stage.chain.0, hops, exponent)
 }
 
 /// Follows the record of a claim whose signature holds. `input` is the signed input of the record's chain.
-pub(crate) fn follow(
-    descriptor: &Descriptor,
-    input: &InputCommitment,
-    claim: &NoiseClaim,
-) -> Result<Followed, FalseClaim> {
+pub(crate) fn follow(basis: &RoundBasis, input: &InputCommitment, claim: &NoiseClaim) -> Result<Followed, FalseClaim> {
     let NoiseClaim { record, exponents, .. } = claim;
-    let Some((first, later)) =
-        exponents.split_first().filter(|_| exponents.len() < descriptor.roster().open_layers().len())
+    let Some((first, later)) = exponents.split_first().filter(|_| exponents.len() <= basis.last_layer().0.into())
     else {
         return Err(FalseClaim::Layers);
     };
-    if !has(descriptor, record.stage) || record.stage.layer != Layer(0) {
-        return Err(FalseClaim::NotInInput);
+    if !is_own(basis, input, claim) {
+        return Err(FalseClaim::Foreign);
     }
-    let first_onion = onion(descriptor, record.stage, first);
+    let first_onion = onion(basis, record.stage, first);
     if !record.is_in(input, first_onion.first_key()) {
         return Err(FalseClaim::NotInInput);
     }
-    let mut steps = vec![step(descriptor, record.stage, &first_onion, &record.body)?];
+    let mut steps = vec![step(basis, record.stage, &first_onion, &record.body)?];
     for exponent in later {
         let Step { destination: stage, record, .. } = &steps[steps.len() - 1];
-        let next_onion = onion(descriptor, *stage, exponent);
+        let next_onion = onion(basis, *stage, exponent);
         if *next_onion.first_key() != record.key {
             return Err(FalseClaim::ForeignExponent(stage.layer));
         }
-        let next = step(descriptor, *stage, &next_onion, &record.body)?;
+        let next = step(basis, *stage, &next_onion, &record.body)?;
         steps.push(next);
     }
     Ok(Followed { steps })
 }
 
 /// Follows a record through one chain, to the parcel that it leaves in.
-fn step(descriptor: &Descriptor, source: Stage, onion: &ShownOnion, body: &[u8]) -> Result<Step, FalseClaim> {
+fn step(basis: &RoundBasis, source: Stage, onion: &ShownOnion, body: &[u8]) -> Result<Step, FalseClaim> {
     let malformed = FalseClaim::Malformed(source.layer);
     let bodies = onion.open(body).map_err(|_| malformed)?;
-    let payload = bodies.last().ok_or(malformed)?;
+    let (payload, between) = bodies.split_last().ok_or(malformed)?;
+    let hops = between.iter().enumerate().map(|(hop, body)| (*onion.key(hop + 1), merkle::body_hash(body))).collect();
     let Forwarded { destination, record } = Forwarded::decode(payload).map_err(|_| malformed)?;
     let destination = Stage { layer: Layer(source.layer.0 + 1), chain: destination, ..source };
-    if !has(descriptor, destination) {
+    if !basis.has(destination) {
         return Err(malformed);
     }
-    let claim = record.claim(descriptor.digest(), destination.layer, source.chain, destination.chain);
+    let claim = record.claim(basis.digest(), destination.layer, source.chain, destination.chain);
     claim.proof.verify(&Element::base(), &claim.public, &claim.context).map_err(|_| malformed)?;
-    Ok(Step { source, destination, record })
+    Ok(Step { source, destination, hops, record })
 }
 
 impl Followed {
@@ -199,12 +240,22 @@ impl Followed {
     pub(crate) fn earlier(&self) -> &[Step] {
         &self.steps[..self.steps.len() - 1]
     }
+
+    /// The chains that the record goes through, and the one that lacks it.
+    pub(crate) fn stages(&self) -> impl Iterator<Item = Stage> + '_ {
+        self.steps.iter().map(|step| step.source).chain([self.last().destination])
+    }
 }
 
 impl Step {
     /// The leaf of the record in the input of its destination.
     pub(crate) fn input_leaf(&self) -> Digest {
         merkle::leaf(self.record.key.encoded(), &merkle::body_hash(&self.record.body))
+    }
+
+    /// What the hop at a position puts out, if it is not the last: key and digest of the body.
+    pub(crate) fn output(&self, position: usize) -> Option<&([u8; ENCODED_LEN], Digest)> {
+        self.hops.get(position)
     }
 
     /// Whether a parcel's records hold it, byte for byte.
@@ -214,42 +265,138 @@ impl Step {
     }
 }
 
-/// Who dropped a record that was followed to where it is missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Dropped {
-    /// The last server of the source: its signed parcel lacks the record.
-    BySender,
-    /// The first server of the destination: the parcel has it, the input that it signed does not.
-    ByReceiver,
+impl NoiseCase {
+    /// Bytes that it takes, about.
+    pub(crate) fn len_bytes(&self) -> usize {
+        let shown: usize = self.shown.iter().map(ShownPart::body_len).sum();
+        self.claim.body_len() + self.fingerprints.len() + shown
+    }
+
+    /// Judges the claim, from what is public and what is shown.
+    ///
+    /// Every server on the way signed what it put out, and what that was made from. The one that is guilty is the one
+    /// that was given the record and put out something else in its place, and nobody else: an author who knows all keys
+    /// can have its record changed by a hop that it owns, so that it is missing behind an honest one.
+    pub(crate) fn judge(&self, basis: &RoundBasis) -> Finding {
+        let Self { claim, inputs, .. } = self;
+        let holds = |root: &AgreedInput| basis.has(root.input.stage) && basis.check_input(root).is_ok();
+        let is = |root: &AgreedInput, digest: &Digest| statement::input(basis.digest(), &root.input) == *digest;
+        let Some(entered) = inputs.first().filter(|root| {
+            let here = root.input.stage == claim.record.stage && root.input.stage.layer == Layer(0);
+            here && claim.is_signed(basis) && holds(root) && is(root, &claim.record.input)
+        }) else {
+            return Finding::Nothing;
+        };
+        let followed = match follow(basis, &entered.input, claim) {
+            Ok(followed) => followed,
+            Err(why) => return Finding::False(why),
+        };
+        let are_on_the_way = followed.stages().eq(inputs.iter().map(|root| root.input.stage));
+        let lacking = &inputs[inputs.len() - 1];
+        let is_known = are_on_the_way && inputs[1..].iter().all(holds) && is(lacking, &claim.lacking);
+        if !is_known || !lists_hold(&lacking.input, &self.fingerprints, &self.left_out) {
+            return Finding::Nothing;
+        }
+        match self.check_absent(followed.last(), &lacking.input) {
+            Err(why) => Finding::False(why),
+            Ok(()) => match self.locate(basis, &followed) {
+                Some(server) => Finding::Dropped(server),
+                None => Finding::Open(Box::new(followed)),
+            },
+        }
+    }
+
+    /// Checks that the signed input does not list the record, and that no rule left it out.
+    fn check_absent(&self, step: &Step, lacking: &InputCommitment) -> Result<(), FalseClaim> {
+        let own = fingerprint(&lacking.root, &step.record.key);
+        if self.fingerprints.as_chunks::<FINGERPRINT_LEN>().0.contains(&own) {
+            return Err(FalseClaim::Listed);
+        }
+        if self.left_out.contains(&step.record.key) { Err(FalseClaim::Doubled) } else { Ok(()) }
+    }
+
+    /// Who was given the record and put out something else, if that is shown.
+    fn locate(&self, basis: &RoundBasis, followed: &Followed) -> Option<ServerId> {
+        let step = followed.last();
+        // The root of what has the record.
+        let mut root = match followed.earlier().last() {
+            None => self.inputs[0].input.root,
+            Some(before) => self.arrived(before)?,
+        };
+        for (hop, (key, expected)) in step.hops.iter().enumerate() {
+            let place = Place { stage: step.source, position: Position(hop as u8) };
+            let (next, body) = self.put_out(basis, place, &root, key, expected)?;
+            if body != *expected {
+                return basis.server_at(place);
+            }
+            root = next;
+        }
+        let parcel = self.parcel(basis, step, &root)?;
+        (!step.is_among(&parcel.records)).then(|| basis.last_of(step.source))
+    }
+
+    /// The root of the input that a step before the last has brought the record to, if that is shown.
+    fn arrived(&self, step: &Step) -> Option<Digest> {
+        let root = self.inputs.iter().find(|root| root.input.stage == step.destination)?;
+        let InputCommitment { root, count, .. } = root.input;
+        self.shown.iter().find_map(|part| match part {
+            ShownPart::Input { stage, index, path } if *stage == step.destination => {
+                merkle::verify(&root, count.into(), (*index).into(), &step.input_leaf(), path).ok()?;
+                Some(root)
+            }
+            _ => None,
+        })
+    }
+
+    /// What a hop that was given a batch put out under the record's key: the root of its batch, and the body's digest. If
+    /// more is shown, then what should be there.
+    fn put_out(
+        &self,
+        basis: &RoundBasis,
+        place: Place,
+        source: &Digest,
+        key: &[u8; ENCODED_LEN],
+        expected: &Digest,
+    ) -> Option<(Digest, Digest)> {
+        let outputs = self.shown.iter().filter_map(|part| match part {
+            ShownPart::Batch { signed, index, body, path } if signed.batch.place == place => {
+                let BatchCommitment { root, count, source: made_from, .. } = signed.batch;
+                let leaf = merkle::leaf(key, body);
+                let is_there = made_from == *source
+                    && basis.batch_is_signed(signed)
+                    && merkle::verify(&root, count.into(), (*index).into(), &leaf, path).is_ok();
+                is_there.then_some((root, *body))
+            }
+            _ => None,
+        });
+        outputs.max_by_key(|(_, body)| body == expected)
+    }
+
+    /// The parcel in which the record should have come, made from the batch with that root. One from whose batch some
+    /// records were removed says nothing here: the record may be one of them.
+    fn parcel(&self, basis: &RoundBasis, step: &Step, made_from: &Digest) -> Option<&Parcel> {
+        self.shown.iter().find_map(|part| match part {
+            ShownPart::Parcel(parcel) => Some(parcel).filter(|parcel| {
+                (parcel.source, parcel.destination) == (step.source, step.destination.chain)
+                    && parcel.origin == statement::parcel_origin(made_from, &statement::no_removals())
+                    && rules::parcel_is_whole(basis, parcel)
+            }),
+            _ => None,
+        })
+    }
 }
 
-/// Judges a claim that was followed, by the input that is said to lack the record: its fingerprints and the keys left
-/// out of it by rule, both of which all members signed, and by the records of the parcel in which it should have come.
-pub(crate) fn judge(
-    followed: &Followed,
-    input: &InputCommitment,
-    fingerprints: &[u8],
-    left_out: &[Element],
-    parcel: &[u8],
-) -> Result<Dropped, FalseClaim> {
-    let step = followed.last();
-    check_absent(step, input, fingerprints, left_out)?;
-    Ok(if step.is_among(parcel) { Dropped::ByReceiver } else { Dropped::BySender })
+/// Whether noise can be claimed to be missing. It takes a layer after the first, and proofs that every single key came
+/// through: without them it could have been lost at any hop by rule, so that nothing would follow from a claim.
+pub(crate) fn may_be_made(basis: &RoundBasis) -> bool {
+    let params = basis.params();
+    params.layers > 1 && params.noise_per_chain > 0 && params.verification == Verification::Full
 }
 
-/// Checks that the signed input does not list the record, and that no rule left it out.
-pub(crate) fn check_absent(
-    step: &Step,
-    input: &InputCommitment,
-    fingerprints: &[u8],
-    left_out: &[Element],
-) -> Result<(), FalseClaim> {
-    let own = fingerprint(&input.root, &step.record.key);
-    if fingerprints.as_chunks::<FINGERPRINT_LEN>().0.contains(&own) {
-        return Err(FalseClaim::Listed);
-    }
-    if left_out.contains(&step.record.key) {
-        return Err(FalseClaim::Doubled);
-    }
-    Ok(())
+/// Whether lists are those that the members of a chain signed: in later layers one fingerprint a record.
+pub(crate) fn lists_hold(input: &InputCommitment, fingerprints: &[u8], left_out: &[Element]) -> bool {
+    let listed = if input.stage.layer == Layer(0) { 0 } else { input.count as usize };
+    fingerprints.len() == listed * FINGERPRINT_LEN
+        && rules::fingerprints_digest(fingerprints) == input.fingerprints
+        && rules::left_out_digest(left_out) == input.left_out
 }

@@ -411,28 +411,39 @@ pub struct Receipts {
     pub records: Vec<u8>,
 }
 
-/// First server of a chain → all active servers, to a claim that one of its records is missing: what there is of it.
+/// Server → all active servers, to a claim that a record is missing: what there is of it.
 #[derive(Clone, Debug)]
 pub struct NoiseAnswer {
     /// The claim, which may not have come to everybody.
     pub claim: NoiseClaim,
-    /// The chain whose first server answers.
-    pub stage: Stage,
     /// The answer.
     pub shown: ShownPart,
 }
 
-/// What the first server of a chain has of a record that is claimed to have come or not to have come.
-#[derive(Clone, Debug)]
+/// What a server has of a record that is claimed to be missing. It is as good from whomever it comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ShownPart {
-    /// The record is in the chain's input.
+    /// The record came into a chain before the one that lacks it.
     Input {
+        /// The chain.
+        stage: Stage,
         /// Its place.
         index: u32,
         /// From the record to the input's root.
         path: InclusionProof,
     },
-    /// The signed parcel in which the record should have come.
+    /// What a hop put out under the record's key.
+    Batch {
+        /// The hop's batch.
+        signed: SignedBatch,
+        /// The place in it.
+        index: u32,
+        /// Digest of the body that stands there.
+        body: Digest,
+        /// From the record to the batch's root.
+        path: InclusionProof,
+    },
+    /// The parcel in which the record should have come.
     Parcel(Parcel),
 }
 
@@ -488,6 +499,8 @@ pub struct ParcelCommitment {
     pub count: u32,
     /// Merkle root over the records.
     pub root: Digest,
+    /// What they were made from: [`crate::statement::parcel_origin`].
+    pub origin: Digest,
 }
 
 /// A parcel that its sender has signed.
@@ -528,7 +541,7 @@ pub struct Proof {
 }
 
 /// Last server of a chain → first server of a chain of the next layer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parcel {
     /// The chain that the records come from.
     pub source: Stage,
@@ -536,7 +549,9 @@ pub struct Parcel {
     pub destination: crate::ids::ChainId,
     /// Merkle root over the records; empty parcels have the root of no leaves.
     pub root: Digest,
-    /// The sender's signature over source, destination, count and root.
+    /// What they were made from: [`crate::statement::parcel_origin`].
+    pub origin: Digest,
+    /// The sender's signature over source, destination, count, root and origin.
     pub signature: Signature,
     /// Records of key, body and signature of knowledge.
     pub records: Vec<u8>,
@@ -678,11 +693,16 @@ impl EpochPlan {
 
 impl NoiseAnswer {
     fn body_len(&self) -> usize {
-        let shown = match &self.shown {
-            ShownPart::Input { path, .. } => std::mem::size_of_val(&*path.0),
-            ShownPart::Parcel(parcel) => parcel.records.len(),
-        };
-        self.claim.body_len() + shown
+        self.claim.body_len() + self.shown.body_len()
+    }
+}
+
+impl ShownPart {
+    pub(crate) fn body_len(&self) -> usize {
+        match self {
+            Self::Input { path, .. } | Self::Batch { path, .. } => std::mem::size_of_val(&*path.0),
+            Self::Parcel(parcel) => parcel.records.len(),
+        }
     }
 }
 
@@ -751,7 +771,7 @@ impl Message {
             Self::NoiseReceipt(message) => Some(message.stage.round),
             Self::Receipts(message) => Some(message.input.stage.round),
             Self::NoiseClaim(message) => Some(message.record.stage.round),
-            Self::NoiseAnswer(message) => Some(message.stage.round),
+            Self::NoiseAnswer(message) => Some(message.claim.record.stage.round),
             Self::Confirmation(message) => Some(message.round),
             Self::Batch(message) => Some(message.batch.place.stage.round),
             Self::Proof(message) => Some(message.batch.place.stage.round),

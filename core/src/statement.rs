@@ -6,7 +6,7 @@ use hippodrome_crypto::hash::{Digest, Hasher};
 
 use crate::{
     ids::{ChainId, Layer, Place, Stage},
-    message::{AbortReason, Awaited, BatchCommitment, InputCommitment, SignedBatch},
+    message::{AbortReason, Awaited, BatchCommitment, InputCommitment, ParcelCommitment, SignedBatch},
 };
 
 fn staged(label: &str, descriptor: &Digest, stage: Stage) -> Hasher {
@@ -84,12 +84,19 @@ pub fn no_removals() -> Digest {
 }
 
 /// A parcel between layers, forward.
-pub fn parcel(descriptor: &Digest, source: Stage, destination: ChainId, count: usize, root: &Digest) -> Digest {
-    staged("hippodrome v1 parcel", descriptor, source)
-        .number(destination.0.into())
-        .number(count as u64)
-        .digest(root)
+pub fn parcel(descriptor: &Digest, parcel: &ParcelCommitment) -> Digest {
+    staged("hippodrome v1 parcel", descriptor, parcel.source)
+        .number(parcel.destination.0.into())
+        .number(parcel.count.into())
+        .digest(&parcel.root)
+        .digest(&parcel.origin)
         .finish()
+}
+
+/// What a parcel says of where its records come from: the root of the batch that its sender received, and what was
+/// removed from that.
+pub fn parcel_origin(received: &Digest, removed: &Digest) -> Digest {
+    Hasher::new("hippodrome v1 origin of a parcel").digest(received).digest(removed).finish()
 }
 
 /// Replies on their way back along a chain.
@@ -168,8 +175,10 @@ mod tests {
                 &d,
                 &InputCommitment { stage: here, count: 2, root: r, keys: k, entries: e, fingerprints: e, left_out: e }
             )));
-            assert!(seen.insert(parcel(&d, here, ChainId(0), 2, &r)));
-            assert!(seen.insert(parcel(&d, here, ChainId(1), 2, &r)));
+            let there = ParcelCommitment { source: here, destination: ChainId(0), count: 2, root: r, origin: e };
+            assert!(seen.insert(parcel(&d, &there)));
+            assert!(seen.insert(parcel(&d, &ParcelCommitment { destination: ChainId(1), ..there })));
+            assert!(seen.insert(parcel(&d, &ParcelCommitment { origin: r, ..there })));
             assert!(seen.insert(return_parcel(&d, here, ChainId(0), 2, &r)));
             for reason in
                 [AbortReason::LayerDidNotOpen, AbortReason::BadProof(ServerId(0)), AbortReason::BadProof(ServerId(1))]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hippodrome_core::{
+    claim::NoiseCase,
     evidence::{
         BadProof, Case, Evidence, ParcelPlace, RosterRecord, Showing, ShownEntry, ShownRecord, SignedStatement, Source,
         Statement, Traced, Unlinked,
@@ -123,18 +124,37 @@ impl Sampler {
         }
     }
 
+    fn shown_output(&mut self) -> ShownPart {
+        ShownPart::Batch {
+            signed: SignedBatch { batch: self.batch_commitment(), signature: self.signature() },
+            index: 27,
+            body: self.digest(),
+            path: InclusionProof(vec![self.digest(), self.digest()]),
+        }
+    }
+
+    fn noise_case(&mut self) -> NoiseCase {
+        NoiseCase {
+            claim: self.claim(),
+            inputs: (0..2).map(|_| AgreedInput { input: self.input(), signatures: self.signatures(3) }).collect(),
+            fingerprints: self.bytes(12),
+            left_out: vec![self.element()],
+            shown: vec![self.shown_output()],
+        }
+    }
+
     fn receipt_messages(&mut self) -> Vec<Message> {
         let parcel = Parcel {
             source: self.stage(),
             destination: ChainId(23),
             root: self.digest(),
+            origin: self.digest(),
             signature: self.signature(),
             records: self.bytes(309),
         };
-        let arrived = ShownPart::Input { index: 24, path: InclusionProof(vec![self.digest()]) };
-        let answer = |sampler: &mut Self, shown| {
-            Message::NoiseAnswer(NoiseAnswer { claim: sampler.claim(), stage: sampler.stage(), shown })
-        };
+        let arrived = ShownPart::Input { stage: self.stage(), index: 24, path: InclusionProof(vec![self.digest()]) };
+        let put_out = self.shown_output();
+        let answer = |sampler: &mut Self, shown| Message::NoiseAnswer(NoiseAnswer { claim: sampler.claim(), shown });
         vec![
             Message::NoiseReceipt(NoiseReceipt {
                 stage: self.stage(),
@@ -148,6 +168,7 @@ impl Sampler {
             }),
             Message::NoiseClaim(self.claim()),
             answer(self, arrived),
+            answer(self, put_out),
             answer(self, ShownPart::Parcel(parcel)),
         ]
     }
@@ -294,6 +315,7 @@ impl Sampler {
                 source: self.stage(),
                 destination: ChainId(6),
                 root: self.digest(),
+                origin: self.digest(),
                 signature: self.signature(),
                 records: self.bytes(304),
             }),
@@ -331,7 +353,13 @@ impl Sampler {
     }
 
     fn parcel_commitment(&mut self) -> ParcelCommitment {
-        ParcelCommitment { source: self.stage(), destination: ChainId(7), count: 66, root: self.digest() }
+        ParcelCommitment {
+            source: self.stage(),
+            destination: ChainId(7),
+            count: 66,
+            root: self.digest(),
+            origin: self.digest(),
+        }
     }
 
     /// One of every source of records.
@@ -392,7 +420,7 @@ impl Sampler {
             Statement::Batch(self.batch_commitment()),
             Statement::Parcel(self.parcel_commitment()),
             Statement::ReturnBatch { place: self.place(), count: 55, root: self.digest() },
-            Statement::ReturnParcel(self.parcel_commitment()),
+            Statement::ReturnParcel { source: self.stage(), destination: ChainId(8), count: 67, root: self.digest() },
             Statement::Accusation { place: self.place(), content: self.digest() },
             Statement::Claim { content: self.digest() },
         ]
@@ -417,6 +445,7 @@ impl Sampler {
             Evidence::FalseAccusation(Arc::new(self.accusation(submissions.clone()))),
             Evidence::WrongStep(traced(self)),
             Evidence::Trail(traced(self)),
+            Evidence::Noise(Box::new(self.noise_case())),
         ];
         for message in self.input_messages().into_iter().chain(self.mixing_messages()) {
             match message {

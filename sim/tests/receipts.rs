@@ -1,18 +1,21 @@
 //! Whoever loses a record between two layers is caught in the same round and named; whoever says so falsely is, too.
 
-use std::{cell::RefCell, rc::Rc, sync::Arc};
+use std::{cell::RefCell, collections::BTreeSet, rc::Rc, sync::Arc};
 
 use hippodrome_core::{
+    claim::FalseClaim,
+    evidence::Offence,
     ids::{ChainId, Layer, Party, Position, Round, ServerId},
     layout::Turn,
-    message::{AbortReason, Message, Parcel},
+    message::{AbortReason, Message, NoiseClaim, Parcel, Receipts, ShownSubmission},
     mixer::Notice,
     params::NetworkParams,
     participant::{NotIncluded, SlotReply},
     roster::Roster,
+    statement,
     submission::{Access, ReceiptRecord},
 };
-use hippodrome_crypto::{hash::Digest, merkle, records::Records};
+use hippodrome_crypto::{group::SecretScalar, hash::Digest, merkle, records::Records, signing::Signature};
 use hippodrome_sim::{
     Adversary, Behaviour, Network,
     adversary::{Known, forge},
@@ -85,16 +88,24 @@ impl Scene {
         roster.epoch().layout().server_at(turn).expect("a turn of the layout")
     }
 
-    /// That every server but the cheat, and those that ended the round before they could know, names the cheat.
-    fn assert_named(&self, cheat: ServerId, named: impl Fn(ServerId) -> AbortReason) {
-        let reasons = self.reasons();
-        let convicts = |(_, reason): &&(ServerId, AbortReason)| *reason == named(cheat);
-        assert!(reasons.iter().filter(convicts).count() >= SERVERS - 1, "{cheat}: {reasons:?}");
-        let others = (0..SERVERS as u16).map(ServerId).filter(|server| *server != cheat);
-        for other in others {
-            assert!(reasons.iter().all(|(_, reason)| *reason != named(other)), "{other}: {reasons:?}");
+    /// That every other server has judged by itself that this one is guilty, and of what, and nobody else is.
+    fn assert_guilty(&self, cheat: ServerId, of: fn(&Offence) -> bool) {
+        let verdicts = self.network.notices.iter().filter_map(|(server, notice)| match notice {
+            Notice::Convicted { verdict, .. } if *server != cheat => Some((*server, verdict)),
+            _ => None,
+        });
+        let mut convinced = BTreeSet::new();
+        for (server, verdict) in verdicts {
+            assert_eq!(verdict.servers().collect::<Vec<_>>(), [cheat], "{server}: {verdict}");
+            assert!(of(verdict.offence()), "{server}: {verdict}");
+            convinced.insert(server);
         }
+        assert_eq!(convinced.len(), SERVERS - 1, "{cheat}: {:?}", self.reasons());
     }
+}
+
+fn dropped(offence: &Offence) -> bool {
+    *offence == Offence::DroppedNoise
 }
 
 /// The parcels that leave input chain 0 in round 1 for other servers, changed by their sender.
@@ -142,7 +153,7 @@ fn a_last_server_that_drops_one_record_in_a_hundred_is_caught_in_the_round_and_n
             }),
         );
         scene.network.run(1, 30_000);
-        scene.assert_named(scene.server_at(0, 0, 2), AbortReason::DroppedNoise);
+        scene.assert_guilty(scene.server_at(0, 0, 2), dropped);
     }
 }
 
@@ -165,7 +176,7 @@ fn a_last_server_that_replaces_one_record_in_a_hundred_is_caught_in_the_round_an
             }),
         );
         scene.network.run(1, 30_000);
-        scene.assert_named(scene.server_at(0, 0, 2), AbortReason::DroppedNoise);
+        scene.assert_guilty(scene.server_at(0, 0, 2), dropped);
     }
 }
 
@@ -188,7 +199,53 @@ fn a_mass_drop_has_each_server_open_one_record_at_most() {
     let shown = claimants.len();
     claimants.dedup();
     assert!(shown > 0 && claimants.len() == shown, "{claimants:?}");
-    scene.assert_named(scene.server_at(0, 0, 2), AbortReason::DroppedNoise);
+    scene.assert_guilty(scene.server_at(0, 0, 2), dropped);
+}
+
+/// A claim about a record of an input whose leaves are known, with an exponent that is not the record's.
+fn false_claim(known: &Known, claimant: ServerId, receipts: &Receipts, index: usize) -> Message {
+    let digest = known.digest(Round(1));
+    let leaves = receipts
+        .records
+        .chunks_exact(ReceiptRecord::LEN)
+        .map(|record| Digest(record[ReceiptRecord::LEN - 32..].try_into().expect("a leaf")));
+    let path = merkle::Tree::new(leaves.collect()).inclusion(index).expect("a record of the input");
+    let input = statement::input(digest, &receipts.input);
+    let record = ShownSubmission { stage: receipts.input.stage, input, index: index as u32, body: Vec::new(), path };
+    let exponents = vec![SecretScalar::random(&mut ChaCha20Rng::seed_from_u64(1)).show()];
+    let signature = Signature([0; 64]);
+    let mut claim = NoiseClaim { claimant, record, exponents, lacking: Digest([9; 32]), signature };
+    claim.signature = known.key(claimant).sign(&claim.statement(digest));
+    Message::NoiseClaim(claim)
+}
+
+#[test]
+fn a_false_claim_convicts_its_signer_and_is_answered_by_nobody() {
+    // About a client's record, and about one of the liar's own with an exponent that is not the record's.
+    for (is_own, why) in [(false, FalseClaim::Foreign), (true, FalseClaim::NotInInput)] {
+        let liar = ServerId(SERVERS as u16 - 1);
+        let mut seen: Option<Receipts> = None;
+        let mut scene = scene(small_params(), 1, move |known, from, _, message| match (message, &seen) {
+            (Message::Receipts(receipts), None) if receipts.input.stage.round == Round(1) => {
+                seen = Some(receipts.clone());
+                vec![message.clone()]
+            }
+            (Message::Confirmation(_), Some(receipts)) if from == Party::Server(liar) => {
+                let index = if is_own { receipts.input.count as usize - 1 } else { 0 };
+                vec![message.clone(), false_claim(known, liar, receipts, index)]
+            }
+            _ => vec![message.clone()],
+        });
+        scene.network.run(1, 30_000);
+        let is_answer = |(_, _, message): &(Party, Party, Message)| matches!(message, Message::NoiseAnswer(_));
+        assert!(!scene.network.delivered.iter().any(is_answer));
+        match why {
+            FalseClaim::Foreign => {
+                scene.assert_guilty(liar, |offence| *offence == Offence::FalseClaim(FalseClaim::Foreign));
+            }
+            _ => scene.assert_guilty(liar, |offence| *offence == Offence::FalseClaim(FalseClaim::NotInInput)),
+        }
+    }
 }
 
 #[test]

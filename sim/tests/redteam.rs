@@ -10,8 +10,8 @@ use hippodrome_core::{
     marks::{Marks, MemoryMarks},
     message::{
         Abort, AbortReason, Announcement, Confirmation, DescriptorProposal, DescriptorSignature, EpochPlan,
-        EpochProposal, EpochSignature, EpochStart, Keys, KeysCall, Message, Parcel, ProvenHopKeys, Replies, SeedCall,
-        SeedCommitment, SeedCommitments, SeedReveal, Standing, Submissions,
+        EpochProposal, EpochSignature, EpochStart, Keys, KeysCall, Message, Parcel, ParcelCommitment, ProvenHopKeys,
+        Replies, SeedCall, SeedCommitment, SeedCommitments, SeedReveal, Standing, Submissions,
     },
     mixer::{Input, Mixer, Notice, Output},
     params::{NetworkParams, Verification},
@@ -605,7 +605,7 @@ fn a_parcel_beyond_all_bounds_convicts_its_sender_and_not_the_honest_server_that
                 forged.records.extend(inner_record(digest, ChainId(0), ChainId(1), width, &mut rng));
             }
             forged.root = parcel_root(&forged.records, width);
-            let signed = statement::parcel(digest, forged.source, forged.destination, flood, &forged.root);
+            let signed = statement::parcel(digest, &commitment(&forged, flood));
             forged.signature = keys[usize::from(sender.0)].sign(&signed);
             vec![Message::Parcel(forged)]
         }
@@ -616,6 +616,11 @@ fn a_parcel_beyond_all_bounds_convicts_its_sender_and_not_the_honest_server_that
     let reasons = scene.reasons();
     assert!(reasons.iter().any(|(_, reason)| *reason == AbortReason::BadMessage(sender)), "{reasons:?}");
     assert!(reasons.iter().all(|(_, reason)| matches!(reason, AbortReason::BadMessage(id) if *id == sender)));
+}
+
+fn commitment(parcel: &Parcel, count: usize) -> ParcelCommitment {
+    let (source, destination, root, origin) = (parcel.source, parcel.destination, parcel.root, parcel.origin);
+    ParcelCommitment { source, destination, count: count as u32, root, origin }
 }
 
 fn parcel_root(records: &[u8], width: usize) -> Digest {
@@ -639,7 +644,7 @@ fn the_same_parcel_twice_is_one_parcel_and_another_one_convicts() {
     let mut scene = scene(&small_params(), &[], |digest, keys, from, _, message| match (message, from) {
         (Message::Parcel(parcel), Party::Server(sender)) if parcel.source.chain == ChainId(2) => {
             let mut other = Parcel { records: Vec::new(), root: merkle::root_of(&[]), ..parcel.clone() };
-            let signed = statement::parcel(digest, other.source, other.destination, 0, &other.root);
+            let signed = statement::parcel(digest, &commitment(&other, 0));
             other.signature = keys[usize::from(sender.0)].sign(&signed);
             vec![message.clone(), Message::Parcel(other)]
         }

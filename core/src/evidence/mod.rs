@@ -38,6 +38,7 @@ pub(crate) use self::{
     trace::{Output, faulty_payloads},
 };
 use crate::{
+    claim::{FalseClaim, Finding, NoiseCase},
     ids::{Author, Place, ServerId},
     message::{Batch, InputCommitment, InputOffer, Parcel, Proof, SignedBatch},
     params::Verification,
@@ -65,6 +66,8 @@ pub enum Evidence {
     WrongStep(Traced),
     /// A trace that ends at authors.
     Trail(Traced),
+    /// A claim that noise is missing, with what was shown of it.
+    Noise(Box<NoiseCase>),
 }
 
 /// An accusation with steps, in an order in which they can be followed.
@@ -178,6 +181,12 @@ pub enum Offence {
     /// A false step.
     #[error("its step of a trace does not add up: {0}")]
     WrongStep(Flaw),
+    /// A record that came in and did not go out.
+    #[error("it was given a record of noise and put out something else")]
+    DroppedNoise,
+    /// A false claim.
+    #[error("it claimed falsely that noise is missing: {0}")]
+    FalseClaim(FalseClaim),
     /// A malformed submission.
     #[error("the trace of malformed records ends at submissions that are signed by it")]
     MalformedSubmission,
@@ -217,6 +226,7 @@ impl Evidence {
             Self::FalseAccusation(accusation) => judge_accusation(basis, accusation, rng),
             Self::WrongStep(traced) => judge_step(basis, traced, rng),
             Self::Trail(traced) => judge_trail(basis, traced, rng),
+            Self::Noise(case) => judge_noise(basis, case),
         }
     }
 
@@ -226,7 +236,7 @@ impl Evidence {
         let encoded = |elements: &[Element]| elements.iter().map(|element| *element.encoded()).collect::<Vec<_>>();
         let hasher = Hasher::new("hippodrome v1 weights of a judgement").digest(descriptor);
         let hasher = match self {
-            Self::Equivocation(_) | Self::Unlinked(_) | Self::BadBatch(_) => hasher,
+            Self::Equivocation(_) | Self::Unlinked(_) | Self::BadBatch(_) | Self::Noise(_) => hasher,
             Self::BadProof(bad) => {
                 hasher.list(encoded(&bad.inputs).iter()).list(encoded(&bad.proof.keys).iter()).bytes(&bad.proof.proof)
             }
@@ -256,6 +266,7 @@ impl Evidence {
             Self::WrongStep(Traced { accusation, steps }) | Self::Trail(Traced { accusation, steps }) => {
                 traced(accusation, steps)
             }
+            Self::Noise(case) => case.len_bytes(),
         }
     }
 }
@@ -267,6 +278,15 @@ fn guilty(server: ServerId, offence: Offence) -> Verdict {
 /// The server at a place of an open chain of the round.
 fn server_at(basis: &RoundBasis, place: Place) -> Result<ServerId, NotProven> {
     basis.server_at(place).filter(|_| basis.has(place.stage)).ok_or(NotProven::Elsewhere)
+}
+
+fn judge_noise(basis: &RoundBasis, case: &NoiseCase) -> Result<Verdict, NotProven> {
+    match case.judge(basis) {
+        Finding::Dropped(server) => Ok(guilty(server, Offence::DroppedNoise)),
+        Finding::False(why) => Ok(guilty(case.claim.claimant, Offence::FalseClaim(why))),
+        Finding::Open(_) => Err(NotProven::Unfinished),
+        Finding::Nothing => Err(NotProven::NothingWrong),
+    }
 }
 
 fn judge_equivocation(basis: &RoundBasis, [one, two]: &[SignedStatement; 2]) -> Result<Verdict, NotProven> {

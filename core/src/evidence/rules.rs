@@ -19,6 +19,7 @@ use super::{RoundBasis, entry::Entry};
 use crate::{
     ids::{Author, Layer, ServerId, Stage},
     message::{BatchCommitment, InputCommitment, Parcel, ParcelCommitment},
+    statement,
     submission::{Origin, ParcelRecord},
 };
 
@@ -171,11 +172,20 @@ pub(crate) fn check_signatures<R: CryptoRng>(
 
 /// What the sender of a parcel has signed, if the round has such chains.
 pub(crate) fn parcel_commitment(basis: &RoundBasis, parcel: &Parcel) -> Option<ParcelCommitment> {
-    let Parcel { source, destination, root, records, .. } = parcel;
+    let Parcel { source, destination, root, origin, records, .. } = parcel;
     let next = Layer(source.layer.0.checked_add(1)?);
     (basis.has(*source) && basis.roster.is_open(next, *destination)).then_some(())?;
     let count = u32::try_from(records.len() / basis.sizes.parcel_record(next.0.into())).ok()?;
-    Some(ParcelCommitment { source: *source, destination: *destination, count, root: *root })
+    Some(ParcelCommitment { source: *source, destination: *destination, count, root: *root, origin: *origin })
+}
+
+/// Whether the last server of a parcel's source has signed it, and its records are those that it signed.
+pub(crate) fn parcel_is_whole(basis: &RoundBasis, parcel: &Parcel) -> bool {
+    parcel_commitment(basis, parcel).is_some_and(|commitment| {
+        let signed = statement::parcel(basis.digest(), &commitment);
+        basis.signed_by(basis.last_of(parcel.source), &signed, &parcel.signature)
+            && parcel_records(basis, &commitment, &parcel.records).is_some()
+    })
 }
 
 /// The records of a parcel, if they are the ones that its sender signed, be they good or bad.

@@ -14,7 +14,7 @@ use hippodrome_crypto::{
 
 use crate::{
     ids::{Place, Position},
-    message::{AgreedInput, ParcelCommitment, SignedBatch, SignedParcel},
+    message::{AgreedInput, SignedBatch, SignedParcel},
     statement,
 };
 
@@ -238,9 +238,7 @@ impl Source {
             Self::Parcels { input, parcels, records } => {
                 let hasher = absorb_input(hasher.number(2), descriptor, input).number(parcels.len() as u64);
                 let hasher = parcels.iter().fold(hasher, |hasher, SignedParcel { parcel, signature }| {
-                    let ParcelCommitment { source, destination, count, root } = *parcel;
-                    let signed = statement::parcel(descriptor, source, destination, count as usize, &root);
-                    hasher.digest(&signed).bytes(&signature.0)
+                    hasher.digest(&statement::parcel(descriptor, parcel)).bytes(&signature.0)
                 });
                 let hasher = hasher.number(records.len() as u64);
                 let absorb = |hasher: Hasher, shown: &ParcelPlace| {

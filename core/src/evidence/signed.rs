@@ -4,7 +4,7 @@ use hippodrome_crypto::{hash::Digest, signing::Signature};
 
 use super::RoundBasis;
 use crate::{
-    ids::{Layer, Place, ServerId},
+    ids::{ChainId, Layer, Place, ServerId, Stage},
     message::{BatchCommitment, InputCommitment, ParcelCommitment},
     statement,
 };
@@ -46,7 +46,16 @@ pub enum Statement {
         root: Digest,
     },
     /// Replies on their way back between layers.
-    ReturnParcel(ParcelCommitment),
+    ReturnParcel {
+        /// The chain that sends them.
+        source: Stage,
+        /// The chain of the layer before that they go to.
+        destination: ChainId,
+        /// How many.
+        count: u32,
+        /// Merkle root over them.
+        root: Digest,
+    },
     /// An accusation.
     Accusation {
         /// The accuser's hop.
@@ -68,15 +77,11 @@ impl Statement {
             Self::Input(input) => statement::input(descriptor, input),
             Self::Confirmation { layer, vector } => statement::confirmation(descriptor, *layer, vector),
             Self::Batch(batch) => statement::batch(descriptor, batch),
-            Self::Parcel(parcel) => {
-                let ParcelCommitment { source, destination, count, root } = parcel;
-                statement::parcel(descriptor, *source, *destination, *count as usize, root)
-            }
+            Self::Parcel(parcel) => statement::parcel(descriptor, parcel),
             Self::ReturnBatch { place, count, root } => {
                 statement::return_batch(descriptor, *place, *count as usize, root)
             }
-            Self::ReturnParcel(parcel) => {
-                let ParcelCommitment { source, destination, count, root } = parcel;
+            Self::ReturnParcel { source, destination, count, root } => {
                 statement::return_parcel(descriptor, *source, *destination, *count as usize, root)
             }
             Self::Accusation { place, content } => statement::accusation(descriptor, *place, content),
@@ -91,9 +96,11 @@ impl Statement {
             (Self::Claim { .. }, Self::Claim { .. }) => true,
             (Self::Confirmation { layer: one, .. }, Self::Confirmation { layer: two, .. }) => one == two,
             (Self::Batch(one), Self::Batch(two)) => one.place == two.place,
-            (Self::Parcel(one), Self::Parcel(two)) | (Self::ReturnParcel(one), Self::ReturnParcel(two)) => {
-                (one.source, one.destination) == (two.source, two.destination)
-            }
+            (Self::Parcel(one), Self::Parcel(two)) => (one.source, one.destination) == (two.source, two.destination),
+            (
+                Self::ReturnParcel { source, destination, .. },
+                Self::ReturnParcel { source: other_source, destination: other, .. },
+            ) => (source, destination) == (other_source, other),
             (Self::ReturnBatch { place: one, .. }, Self::ReturnBatch { place: two, .. })
             | (Self::Accusation { place: one, .. }, Self::Accusation { place: two, .. }) => one == two,
             _ => false,

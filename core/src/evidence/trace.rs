@@ -269,13 +269,7 @@ impl Trace {
                 && basis.has(parcel.source)
                 && parcel.source.layer.0.checked_add(1) == Some(stage.layer.0)
                 && seen.insert(parcel.source);
-            let signed = statement::parcel(
-                basis.digest(),
-                parcel.source,
-                parcel.destination,
-                parcel.count as usize,
-                &parcel.root,
-            );
+            let signed = statement::parcel(basis.digest(), parcel);
             if !fits || !basis.signed_by(basis.last_of(parcel.source), &signed, signature) {
                 return Err(Flaw::Unsigned);
             }

@@ -75,6 +75,16 @@ impl Back {
         self.sent = Some((batch, signature));
     }
 
+    /// What was sent on, if a proof of it is made.
+    pub(crate) fn sent(&self) -> Option<(BatchCommitment, Signature)> {
+        self.sent
+    }
+
+    /// Ascending places of the records that were removed from the batch received.
+    pub(crate) fn removed(&self) -> &[u32] {
+        self.secrets.as_ref().map_or(&[], |secrets| &secrets.removed)
+    }
+
     /// The prover gives the permutation back; gives what the proof is about.
     pub(crate) fn set_permutation(&mut self, permutation: Permutation) -> Option<(BatchCommitment, Signature)> {
         self.secrets.as_mut()?.permutation = Some(permutation);

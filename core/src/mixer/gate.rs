@@ -42,12 +42,6 @@ impl Convictions {
         self.0.len() > before
     }
 
-    /// Counts a server as convicted that a claim shows to be guilty: everybody comes to that by itself, from the inputs
-    /// that all have signed.
-    pub(crate) fn hold_back(&mut self, context: &RoundContext, server: ServerId) {
-        self.0.insert((context.roster.id().epoch, Author::Server(server)));
-    }
-
     /// A member of the chain against whom there is a verdict in the round's epoch.
     fn among(&self, context: &RoundContext, stage: Stage) -> Option<ServerId> {
         context.members(stage).iter().copied().find(|member| self.holds(context, *member))

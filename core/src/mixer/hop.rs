@@ -4,9 +4,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use hippodrome_crypto::{
+    hash::Digest,
     hop::HopSecret,
     key_list::KeyList,
-    merkle::Tree,
+    merkle::{self, Tree},
     records::Records,
     shuffle::{Precomputed, VerifiedHop},
     signing::Signature,
@@ -24,15 +25,15 @@ use super::{
     job::{Incoming, MixWork, MixedBatch, Output, Prover, StuckBatch, VerifyWork, Work},
 };
 use crate::{
-    claim::Step as ClaimedStep,
+    claim::{self, Step as ClaimedStep},
     evidence::{
-        BadProof, Evidence, Judged, SignedStatement, Statement, Trace, Trail, Unlinked, before, proof_is_signed, rules,
-        source_fits,
+        BadProof, Evidence, Judged, SignedStatement, Statement, Trace, Trail, Unlinked, before, proof_is_signed,
+        removal, rules, source_fits,
     },
     ids::{Author, ChainId, Layer, Place, Position, ServerId, Stage},
     message::{
         AbortReason, Awaited, Batch, BatchCommitment, InputCommitment, InputOffer, InputRoot, InputSignature, Message,
-        NoiseReceipt, Parcel, Proof, Receipts, ShownPart, SignedBatch, Submissions,
+        NoiseReceipt, Parcel, ParcelCommitment, Proof, Receipts, ShownPart, SignedBatch, Submissions,
     },
     params::Verification,
     statement,
@@ -88,25 +89,55 @@ struct EntryState {
     assembled: Option<Published>,
 }
 
-/// What a first server keeps to answer claims with.
+/// What a hop keeps to answer claims with, nothing of it secret.
 #[derive(Default)]
 pub(crate) struct Kept {
-    /// The parcels that its input was made of, until the layer is confirmed.
+    /// At a first server: the parcels that its input was made of, until the layer is confirmed.
     parcels: Option<Arc<Vec<Parcel>>>,
-    /// The tree over the input of a layer between the first and the last.
+    /// At a first server: the tree over the input of a layer between the first and the last.
     tree: Option<Tree>,
+    /// What it received from the hop before, until the next layer is confirmed.
+    received: Option<(SignedBatch, Arc<KeyList>, Arc<Records>)>,
+    /// What it put out, until then.
+    sent: Option<(SignedBatch, Box<Tree>)>,
 }
 
 impl Kept {
-    /// What there is of a record that is claimed to be missing, or to have come on its way there.
-    pub(crate) fn answer(&self, step: &ClaimedStep, is_missing: bool) -> Option<ShownPart> {
-        if is_missing {
-            let parcel = self.parcels.as_ref()?.iter().find(|parcel| parcel.source == step.source)?;
-            return Some(ShownPart::Parcel(parcel.clone()));
-        }
+    /// The parcel in which a record should have come.
+    pub(crate) fn parcel(&self, step: &ClaimedStep) -> Option<ShownPart> {
+        let parcel = self.parcels.as_ref()?.iter().find(|parcel| parcel.source == step.source)?;
+        Some(ShownPart::Parcel(parcel.clone()))
+    }
+
+    /// Where a record came into the chain's input.
+    pub(crate) fn entered(&self, step: &ClaimedStep) -> Option<ShownPart> {
         let (tree, leaf) = (self.tree.as_ref()?, step.input_leaf());
         let index = tree.leaves().iter().position(|other| *other == leaf)?;
-        Some(ShownPart::Input { index: index as u32, path: tree.inclusion(index)? })
+        let path = tree.inclusion(index)?;
+        Some(ShownPart::Input { stage: step.destination, index: index as u32, path })
+    }
+
+    /// The record as the hop put it out; if it did not, what it received in its place.
+    pub(crate) fn passed(&self, step: &ClaimedStep) -> Option<ShownPart> {
+        self.put_out(step).or_else(|| self.given(step))
+    }
+
+    fn put_out(&self, step: &ClaimedStep) -> Option<ShownPart> {
+        let (signed, tree) = self.sent.as_ref()?;
+        let (key, body) = step.output(signed.batch.place.position.0.into())?;
+        let leaf = merkle::leaf(key, body);
+        let index = tree.leaves().iter().position(|other| *other == leaf)?;
+        Some(ShownPart::Batch { signed: *signed, index: index as u32, body: *body, path: tree.inclusion(index)? })
+    }
+
+    fn given(&self, step: &ClaimedStep) -> Option<ShownPart> {
+        let (signed, keys, bodies) = self.received.as_ref()?;
+        let (key, _) = step.output(signed.batch.place.position.0.into())?;
+        let index = keys.keys().iter().position(|other| other.encoded() == key)?;
+        let hashes: Vec<Digest> = bodies.iter().map(merkle::body_hash).collect();
+        let leaves = keys.keys().iter().zip(&hashes).map(|(key, body)| merkle::leaf(key.encoded(), body));
+        let path = Tree::new(leaves.collect()).inclusion(index)?;
+        Some(ShownPart::Batch { signed: *signed, index: index as u32, body: hashes[index], path })
     }
 }
 
@@ -215,7 +246,6 @@ impl Hop {
         let stage = self.stage();
         let width = env.context.sizes.parcel_record(stage.layer.0.into());
         let count = parcel.records.len() / width;
-        let signed = statement::parcel(env.context.digest(), parcel.source, stage.chain, count, &parcel.root);
         let may_send = self.is_first()
             && env.context.has(parcel.source)
             && parcel.source.layer.0 + 1 == stage.layer.0
@@ -225,11 +255,12 @@ impl Hop {
         }
         let fits = parcel.records.len().is_multiple_of(width)
             && count <= rules::layer_limit(env.context, parcel.source.layer) as usize
-            && env.context.signed_by(from, &signed, &parcel.signature);
-        if !fits {
+            && parcel.destination == stage.chain;
+        let Some(commitment) = rules::parcel_commitment(env.context, &parcel) else { return ignore_stranger(env) };
+        let is_signed = statement::parcel(env.context.digest(), &commitment);
+        if !fits || !env.context.signed_by(from, &is_signed, &parcel.signature) {
             return Err(AbortReason::BadMessage(from));
         }
-        let Some(commitment) = rules::parcel_commitment(env.context, &parcel) else { return ignore_stranger(env) };
         let statement = Statement::Parcel(commitment);
         let signed = SignedStatement { signer: from, statement, signature: parcel.signature };
         if let Some(earlier) = self.entry.signed_parcels.get(&parcel.source.chain) {
@@ -360,9 +391,14 @@ impl Hop {
         self.entry.kept
     }
 
-    /// The layer is confirmed: no claim can be made of its input any more.
-    pub(crate) fn forget_parcels(&mut self) {
-        self.entry.kept.parcels = None;
+    /// A layer is confirmed: no claim can be made of its inputs any more.
+    pub(crate) fn forget(&mut self, confirmed: Layer) {
+        let kept = &mut self.entry.kept;
+        if self.place.stage.layer == confirmed {
+            kept.parcels = None;
+        } else if self.place.stage.layer < confirmed {
+            (kept.received, kept.sent) = (None, None);
+        }
     }
 
     // The chain's input, at its other members.
@@ -458,6 +494,12 @@ impl Hop {
         self.received = Some(received);
         self.batch_keys = Some(Arc::clone(&keys));
         self.shows = Some(KeptHop::new(Arc::clone(&secret), self.place, Arc::clone(&keys), Arc::clone(&bodies)));
+        if let Some(before) = before(self.place).filter(|_| claim::may_be_made(env.context))
+            && let Some(signed) = self.upstream[usize::from(before.position.0)].batch
+            && self.stage().layer < env.context.last_layer()
+        {
+            self.entry.kept.received = Some((signed, Arc::clone(&keys), Arc::clone(&bodies)));
+        }
         self.forward = Forward::Mixing;
         let prepared = self.prepared.take();
         let work = MixWork { place: self.place, secret, received, keys, bodies, prepared };
@@ -719,7 +761,12 @@ impl Hop {
         let (output, passed) = output.release(permit);
         self.back.begin(back, passed);
         match output {
-            Output::Batch { batch, keys, records } => self.send_batch(env, batch, &keys, records, prover),
+            Output::Batch { batch, keys, records, tree } => {
+                self.send_batch(env, *batch, &keys, records, prover);
+                if let Some((batch, signature)) = self.back.sent().filter(|_| claim::may_be_made(env.context)) {
+                    self.entry.kept.sent = Some((SignedBatch { batch, signature }, tree));
+                }
+            }
             Output::Payloads(payloads) if self.stage().layer == env.context.last_layer() => {
                 env.run(Some(self.stage()), Work::Exchange(payloads));
             }
@@ -774,14 +821,17 @@ impl Hop {
         let source = self.stage();
         let width = env.context.sizes.parcel_record(usize::from(source.layer.0) + 1);
         let destinations = env.context.open(Layer(source.layer.0 + 1)).to_vec();
+        let received = self.received.map_or(Digest([0; 32]), |received| received.root);
+        let origin = statement::parcel_origin(&received, &removal(self.place, self.back.removed()));
         for (destination, parcel) in destinations.into_iter().zip(&distribution.parcels) {
-            let count = parcel.records.len() / width;
-            let signed = statement::parcel(env.context.digest(), source, destination, count, &parcel.root);
-            let signature = env.sign(&signed);
+            let count = (parcel.records.len() / width) as u32;
+            let root = parcel.root;
+            let commitment = ParcelCommitment { source, destination, count, root, origin };
+            let signature = env.sign(&statement::parcel(env.context.digest(), &commitment));
             let next = env.context.stage(Layer(source.layer.0 + 1), destination);
-            let (root, records) = (parcel.root, parcel.records.clone());
+            let records = parcel.records.clone();
             let first = env.context.first_of(next);
-            env.send(first, Message::Parcel(Parcel { source, destination, root, signature, records }));
+            env.send(first, Message::Parcel(Parcel { source, destination, root, origin, signature, records }));
         }
         self.back.expect_parcels(distribution.parcels.into_iter().map(|parcel| parcel.places).collect());
         Ok(())

@@ -6,7 +6,6 @@ use std::{
 };
 
 use hippodrome_crypto::{
-    fingerprint::FINGERPRINT_LEN,
     group::{ENCODED_LEN, Element},
     hash::Digest,
     key_list::KeyList,
@@ -20,6 +19,7 @@ use rayon::prelude::*;
 
 use super::context::RoundContext;
 use crate::{
+    claim,
     directory::MissingSignature,
     evidence::{Evidence, Judged, entry::Entry as SignedEntry, rules},
     ids::{Author, ChainId, ServerId, Stage},
@@ -76,11 +76,9 @@ pub(crate) struct InputLists {
 }
 
 impl InputLists {
-    /// Whether these are the lists of a commitment, one fingerprint a record in later layers.
+    /// Whether these are the lists of a commitment.
     fn are_of(&self, input: &InputCommitment) -> bool {
-        let listed = if input.stage.layer.0 == 0 { 0 } else { input.count as usize };
-        let digests = [rules::fingerprints_digest(&self.fingerprints), rules::left_out_digest(&self.left_out)];
-        self.fingerprints.len() == listed * FINGERPRINT_LEN && digests == [input.fingerprints, input.left_out]
+        claim::lists_hold(input, &self.fingerprints, &self.left_out)
     }
 }
 

@@ -6,6 +6,7 @@ use hippodrome_crypto::{
     group::Element,
     hop::HopSecret,
     key_list::KeyList,
+    merkle::{self, Tree},
     onion::{self, HopKdf, ReturnKeys},
     permutation::Permutation,
     records::Records,
@@ -176,7 +177,7 @@ pub(crate) struct MixedBatch {
 #[derive(Debug)]
 pub(crate) enum Output {
     /// Another hop follows in the chain.
-    Batch { batch: BatchCommitment, keys: Arc<KeyList>, records: Records },
+    Batch { batch: Box<BatchCommitment>, keys: Arc<KeyList>, records: Records, tree: Box<Tree> },
     /// The chain ends here: what its onions held.
     Payloads(Records),
 }
@@ -406,7 +407,8 @@ fn shuffle_rest(context: &RoundContext, stuck: StuckBatch, failed: Vec<u32>, rng
     }
     let records = onion::encode(&keys, &bodies);
     let outputs = Arc::new(KeyList::new(keys));
-    let root = hippodrome_crypto::merkle::root_of(&hippodrome_crypto::merkle::leaves(&records));
+    let tree = Box::new(Tree::new(merkle::leaves(&records)));
+    let root = *tree.root();
     let removed = match context.verification() {
         Verification::None => statement::no_removals(),
         Verification::Full | Verification::Aggregate => removal(place, &failed),
@@ -427,7 +429,7 @@ fn shuffle_rest(context: &RoundContext, stuck: StuckBatch, failed: Vec<u32>, rng
         let outputs = Arc::clone(&outputs);
         Some(Prover { batch, secret, inputs, outputs, shuffled })
     };
-    let output = Held::new(received, failed, Output::Batch { batch, keys: outputs, records });
+    let output = Held::new(received, failed, Output::Batch { batch: Box::new(batch), keys: outputs, records, tree });
     MixedBatch { output, back, prover }
 }
 

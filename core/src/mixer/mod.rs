@@ -595,11 +595,6 @@ impl Env<'_> {
         verdict.servers().next().map_or(AbortReason::Unproven, reason)
     }
 
-    /// Holds back from a server that a claim, which everybody judges by itself, shows to be guilty.
-    fn hold_back(&mut self, server: ServerId) {
-        self.convictions.hold_back(self.context, server);
-    }
-
     /// Takes a verdict, and hands the evidence on if it convicts somebody anew.
     fn convict(&mut self, evidence: Arc<Evidence>, verdict: &Verdict) {
         if self.note(&evidence, verdict) {

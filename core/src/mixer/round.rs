@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     Env, Notice,
-    claims::{self, Claims, Inputs, Question},
+    claims::{Claims, Inputs, Progress, Question},
     confirm::{ConfirmedLayer, Confirming, Contradiction},
     context::RoundContext,
     hop::{Hop, Kept, Step},
@@ -14,6 +14,7 @@ use super::{
     tracing::Traces,
 };
 use crate::{
+    claim,
     evidence::Evidence,
     ids::{ChainId, Layer, Party, Place, ServerId, Stage},
     marks::Act,
@@ -60,9 +61,8 @@ impl LayerState {
 struct Layers(Vec<LayerState>);
 
 impl Inputs for Layers {
-    fn input(&self, stage: Stage) -> Option<&InputCommitment> {
-        let layer = self.0.get(usize::from(stage.layer.0))?;
-        Some(layer.confirming.input(stage.chain)?.commitment())
+    fn input(&self, stage: Stage) -> Option<&SignedInput> {
+        self.0.get(usize::from(stage.layer.0))?.confirming.input(stage.chain)
     }
 
     fn lists(&self, stage: Stage) -> Option<&InputLists> {
@@ -134,8 +134,7 @@ impl Running {
             Message::InputSignature(message) => Some(message.stage),
             Message::InputRoot(message) => Some(message.input.stage),
             Message::NoiseReceipt(message) => Some(message.stage).filter(|stage| stage.layer == Layer(0)),
-            Message::NoiseClaim(_) => whole(Layer(0)),
-            Message::NoiseAnswer(message) => Some(message.stage),
+            Message::NoiseClaim(_) | Message::NoiseAnswer(_) => whole(Layer(0)),
             Message::Confirmation(message) => whole(message.layer),
             Message::Batch(message) => Some(message.batch.place.stage),
             Message::Proof(message) => Some(message.batch.place.stage),
@@ -356,12 +355,12 @@ impl Running {
                 self.receipts.set_found(layer);
                 return Ok(());
             }
-            _ if !claims::may_be_made(&self.context) => return Err(AbortReason::NoiseMissing),
+            _ if !claim::may_be_made(&self.context) => return Err(AbortReason::NoiseMissing),
             Found::Unclear => return Err(AbortReason::NoiseMissing),
             Found::Missing(missing) => missing,
         };
         let layers = &self.layers;
-        let input = |layer, chain| layers.input(self.context.stage(layer, chain)).copied();
+        let input = |layer, chain| Some(*layers.input(self.context.stage(layer, chain))?.commitment());
         let claim = self.receipts.claim(&self.context, layer, missing, input, |signed| env.sign(signed));
         if let Some(claim) = claim {
             env.broadcast(Message::NoiseClaim(claim));
@@ -369,34 +368,31 @@ impl Running {
         Ok(())
     }
 
-    /// Opens and judges claims, and answers those that are about this server's chains.
+    /// Judges claims, and answers those that are about this server's chains.
     fn settle_claims(&mut self, env: &mut Env<'_>) -> Step {
-        let mut guilty = Vec::new();
-        while let Some(opened) = self.claims.open_next(&self.context, &self.layers) {
-            match opened {
-                Ok(questions) => questions.into_iter().for_each(|question| self.answer(env, question)),
-                Err(reason) => guilty.push(reason),
-            }
-        }
-        guilty.extend(std::iter::from_fn(|| self.claims.judge_next(&self.context, &self.layers)));
-        for reason in &guilty {
-            if let AbortReason::FalseClaim(server) | AbortReason::DroppedNoise(server) = *reason {
-                env.hold_back(server);
+        let mut step = Ok(());
+        while let Some(progress) = self.claims.next(&self.context, &self.layers) {
+            match progress {
+                Progress::Asks(question) => self.answer(env, &question),
+                Progress::Guilty(case, reason) => step = step.and(env.prove(Evidence::Noise(case), reason)),
             }
         }
         // In a closed round the gate holds back just the chains that the guilty are in.
-        match guilty.first() {
-            Some(reason) if !self.is_closed() => Err(*reason),
-            _ => Ok(()),
-        }
+        if self.is_closed() { Ok(()) } else { step }
     }
 
-    /// Shows what there is of a record whose claim concerns one of this server's chains.
-    fn answer(&self, env: &mut Env<'_>, Question { claim, step, is_missing }: Question) {
-        let here = (step.destination.layer, step.destination.chain);
-        let kept = self.hops.get(&here).map(Hop::kept).or_else(|| self.kept.get(&here));
-        if let Some(shown) = kept.and_then(|kept| kept.answer(&step, is_missing)) {
-            env.broadcast(Message::NoiseAnswer(NoiseAnswer { claim, stage: step.destination, shown }));
+    /// Shows what there is of a record whose claim concerns this server's chains.
+    fn answer(&self, env: &mut Env<'_>, Question { claim, followed }: &Question) {
+        let kept = |stage: Stage| {
+            let here = (stage.layer, stage.chain);
+            self.hops.get(&here).map(Hop::kept).or_else(|| self.kept.get(&here))
+        };
+        let last = followed.last();
+        let entered = followed.earlier().iter().filter_map(|step| kept(step.destination)?.entered(step));
+        let passed = kept(last.source).and_then(|kept| kept.passed(last));
+        let gathered = kept(last.destination).and_then(|kept| kept.parcel(last));
+        for shown in entered.chain(passed).chain(gathered) {
+            env.broadcast(Message::NoiseAnswer(NoiseAnswer { claim: claim.clone(), shown }));
         }
     }
 
@@ -517,8 +513,7 @@ impl Running {
             state.confirmed = state.confirming.confirmed(&self.context);
             if state.confirmed.is_some() {
                 state.lists.clear();
-                let hops = self.hops.iter_mut().filter(|((of, _), _)| *of == layer);
-                hops.for_each(|(_, hop)| hop.forget_parcels());
+                self.hops.values_mut().for_each(|hop| hop.forget(layer));
             }
         }
         Ok(())
@@ -550,7 +545,7 @@ impl Running {
 
     /// Whether claims may still be made in a round that has failed.
     fn may_be_claimed(&self, now_ms: u64) -> bool {
-        claims::may_be_made(&self.context)
+        claim::may_be_made(&self.context)
             && self.layers.0[0].confirmed.is_some()
             && now_ms < self.context.first_due_ms()
     }
@@ -595,7 +590,7 @@ impl Running {
     }
 
     fn run_out_of_time(&mut self, env: &mut Env<'_>) -> Life {
-        if let Some(stage) = self.claims.waits_for(&self.context).filter(|_| !self.is_closed()) {
+        if let Some(stage) = self.claims.waits_for().filter(|_| !self.is_closed()) {
             self.fail(env, stage, AbortReason::Deadline(Awaited::Answer));
         }
         if let Some(first) = self.receipts.lacking(&self.context).filter(|_| self.lacks_receipts()) {

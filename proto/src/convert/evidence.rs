@@ -4,12 +4,16 @@ use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use hippodrome_core::{
+    claim::NoiseCase,
     evidence::{
         BadProof, Case, Evidence, ParcelPlace, RosterRecord, Showing, ShownEntry, ShownRecord, SignedStatement, Source,
         Statement, Traced, Unlinked,
     },
     ids::Round,
-    message::{Accusation, AgreedInput, Charge, Message, ParcelCommitment, SignedParcel, TraceStep},
+    message::{
+        Accusation, AgreedInput, Charge, InputRoot, Message, NoiseAnswer, ParcelCommitment, ShownPart, SignedParcel,
+        TraceStep,
+    },
 };
 use hippodrome_crypto::{
     equality::EqualityProof,
@@ -266,6 +270,7 @@ fn stated(parcel: &ParcelCommitment, signature: &Signature) -> pb::SignedParcel 
         destination: parcel.destination.0.into(),
         count: parcel.count,
         root: bytes_of(&parcel.root),
+        origin: bytes_of(&parcel.origin),
         signature: bytes_of_signature(signature),
     }
 }
@@ -276,6 +281,7 @@ fn parcel_commitment(parcel: &pb::SignedParcel) -> Result<ParcelCommitment, Wire
         destination: chain("parcel.destination", parcel.destination)?,
         count: parcel.count,
         root: digest("parcel.root", &parcel.root)?,
+        origin: digest("parcel.origin", &parcel.origin)?,
     })
 }
 
@@ -423,6 +429,7 @@ impl From<&Evidence> for pb::Evidence {
             Evidence::FalseAccusation(accusation) => Kind::FalseAccusation((&**accusation).into()),
             Evidence::WrongStep(traced) => Kind::WrongStep(traced.into()),
             Evidence::Trail(traced) => Kind::Trail(traced.into()),
+            Evidence::Noise(case) => Kind::Noise((&**case).into()),
         };
         Self { kind: Some(kind) }
     }
@@ -439,6 +446,44 @@ fn traced(wire: pb::Traced) -> Result<Traced, WireError> {
     let accusation = Arc::new(accusation(required("accusation", wire.accusation)?)?);
     let steps = wire.steps.into_iter().map(|step| trace_step(step).map(Arc::new)).collect::<Result<_, _>>()?;
     Ok(Traced { accusation, steps })
+}
+
+impl From<&NoiseCase> for pb::NoiseCase {
+    fn from(case: &NoiseCase) -> Self {
+        let NoiseCase { claim, inputs, fingerprints, left_out, shown } = case;
+        let input = |(index, agreed): (usize, &AgreedInput)| {
+            let AgreedInput { input, signatures } = agreed.clone();
+            let is_last = index + 1 == inputs.len();
+            let fingerprints = if is_last { fingerprints.clone() } else { Vec::new() };
+            let left_out = if is_last { left_out.clone() } else { Vec::new() };
+            with_body(Message::InputRoot(InputRoot { input, signatures, fingerprints, left_out }))
+        };
+        let answer = |shown: &ShownPart| {
+            with_body(Message::NoiseAnswer(NoiseAnswer { claim: claim.clone(), shown: shown.clone() }))
+        };
+        Self {
+            claim: Some(with_body(Message::NoiseClaim(claim.clone()))),
+            inputs: inputs.iter().enumerate().map(input).collect(),
+            shown: shown.iter().map(answer).collect(),
+        }
+    }
+}
+
+fn noise_case(wire: pb::NoiseCase) -> Result<NoiseCase, WireError> {
+    let Message::NoiseClaim(claim) = message(wire.claim, "claim")? else { return Err(WireError::UnknownKind) };
+    let (mut inputs, mut lists) = (Vec::new(), (Vec::new(), Vec::new()));
+    for input in wire.inputs {
+        let Message::InputRoot(root) = message(Some(input), "inputs")? else { return Err(WireError::UnknownKind) };
+        let InputRoot { input, signatures, fingerprints, left_out } = root;
+        inputs.push(AgreedInput { input, signatures });
+        lists = (fingerprints, left_out);
+    }
+    let shown = wire.shown.into_iter().map(|answer| match message(Some(answer), "shown")? {
+        Message::NoiseAnswer(answer) => Ok(answer.shown),
+        _ => Err(WireError::UnknownKind),
+    });
+    let (fingerprints, left_out) = lists;
+    Ok(NoiseCase { claim, inputs, fingerprints, left_out, shown: shown.collect::<Result<_, _>>()? })
 }
 
 fn evidence(wire: Option<pb::Evidence>) -> Result<Evidence, WireError> {
@@ -473,6 +518,7 @@ fn evidence(wire: Option<pb::Evidence>) -> Result<Evidence, WireError> {
         Kind::FalseAccusation(wire) => Evidence::FalseAccusation(Arc::new(accusation(wire)?)),
         Kind::WrongStep(wire) => Evidence::WrongStep(traced(wire)?),
         Kind::Trail(wire) => Evidence::Trail(traced(wire)?),
+        Kind::Noise(wire) => Evidence::Noise(Box::new(noise_case(wire)?)),
     })
 }
 
@@ -495,7 +541,13 @@ impl From<&SignedStatement> for pb::SignedStatement {
                 count: *count,
                 root: bytes_of(root),
             }),
-            Statement::ReturnParcel(parcel) => Stated::ReturnParcel(unsigned(parcel)),
+            Statement::ReturnParcel { source, destination, count, root } => Stated::ReturnParcel(pb::SignedParcel {
+                source: Some((*source).into()),
+                destination: destination.0.into(),
+                count: *count,
+                root: bytes_of(root),
+                ..pb::SignedParcel::default()
+            }),
             Statement::Accusation { place, content } => {
                 Stated::Accusation(pb::StatedAccusation { place: Some((*place).into()), content: bytes_of(content) })
             }
@@ -524,7 +576,12 @@ fn signed_statement(wire: Option<pb::SignedStatement>) -> Result<SignedStatement
             count: stated.count,
             root: digest("root", &stated.root)?,
         },
-        Stated::ReturnParcel(parcel) => Statement::ReturnParcel(parcel_commitment(&parcel)?),
+        Stated::ReturnParcel(parcel) => Statement::ReturnParcel {
+            source: stage("parcel.source", parcel.source)?,
+            destination: chain("parcel.destination", parcel.destination)?,
+            count: parcel.count,
+            root: digest("parcel.root", &parcel.root)?,
+        },
         Stated::Accusation(stated) => {
             Statement::Accusation { place: place(stated.place)?, content: digest("content", &stated.content)? }
         }

@@ -72,6 +72,7 @@ impl Wire for Parcel {
             source: Some(self.source.into()),
             destination: self.destination.0.into(),
             root: bytes_of(&self.root),
+            origin: bytes_of(&self.origin),
             signature: bytes_of_signature(&self.signature),
         }
     }
@@ -85,6 +86,7 @@ impl Wire for Parcel {
             source: stage("source", header.source)?,
             destination: chain("destination", header.destination)?,
             root: digest("root", &header.root)?,
+            origin: digest("origin", &header.origin)?,
             signature: signature("signature", &header.signature)?,
             records,
         })

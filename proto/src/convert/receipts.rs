@@ -13,7 +13,7 @@ use super::{
     Wire, WireError,
     fields::{
         branch, bytes_of, bytes_of_signature, count, digest, input_commitment, join_digests, join_signatures, records,
-        required, server, signature, signatures, split_list, stage,
+        required, server, signature, signatures, signed_batch, split_list, stage,
     },
 };
 use crate::pb::{self, noise_answer::Shown};
@@ -121,21 +121,23 @@ impl Wire for NoiseAnswer {
 
     fn header(&self) -> pb::NoiseAnswer {
         let shown = match &self.shown {
-            ShownPart::Input { index, .. } => Shown::Input(pb::ShownInput { index: *index }),
+            ShownPart::Input { stage, index, .. } => {
+                Shown::Input(pb::ShownInput { stage: Some((*stage).into()), index: *index })
+            }
+            ShownPart::Batch { signed, index, body, .. } => {
+                Shown::Batch(pb::ShownOutput { signed: Some(signed.into()), index: *index, body: bytes_of(body) })
+            }
             ShownPart::Parcel(parcel) => Shown::Parcel(parcel.header()),
         };
-        pb::NoiseAnswer {
-            claim: Some(self.claim.header()),
-            claim_len: count(&self.claim.body()),
-            stage: Some(self.stage.into()),
-            shown: Some(shown),
-        }
+        pb::NoiseAnswer { claim: Some(self.claim.header()), claim_len: count(&self.claim.body()), shown: Some(shown) }
     }
 
     fn body(&self) -> Cow<'_, [u8]> {
         let mut body = self.claim.body().into_owned();
         match &self.shown {
-            ShownPart::Input { path, .. } => body.extend_from_slice(&join_digests(&path.0)),
+            ShownPart::Input { path, .. } | ShownPart::Batch { path, .. } => {
+                body.extend_from_slice(&join_digests(&path.0));
+            }
             ShownPart::Parcel(parcel) => body.extend_from_slice(&parcel.records),
         }
         body.into()
@@ -145,9 +147,19 @@ impl Wire for NoiseAnswer {
         let (claimed, rest) = split_list::<1>("claim", header.claim_len, &body)?;
         let claim = NoiseClaim::decode(required("claim", header.claim)?, claimed.to_vec())?;
         let shown = match required("shown", header.shown)? {
-            Shown::Input(shown) => ShownPart::Input { index: shown.index, path: inclusion("input.path", rest)? },
+            Shown::Input(shown) => ShownPart::Input {
+                stage: stage("input.stage", shown.stage)?,
+                index: shown.index,
+                path: inclusion("input.path", rest)?,
+            },
+            Shown::Batch(shown) => ShownPart::Batch {
+                signed: signed_batch(required("batch.signed", shown.signed)?)?,
+                index: shown.index,
+                body: digest("batch.body", &shown.body)?,
+                path: inclusion("batch.path", rest)?,
+            },
             Shown::Parcel(parcel) => ShownPart::Parcel(Parcel::decode(parcel, rest.to_vec())?),
         };
-        Ok(Self { claim, stage: stage("stage", header.stage)?, shown })
+        Ok(Self { claim, shown })
     }
 }

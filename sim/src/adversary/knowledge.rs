@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use hippodrome_core::{
     directory::Directory,
     ids::{Layer, Party, Place, Position, Round, ServerId},
-    message::{Batch, BatchCommitment, Confirmation, InputOffer, Message, Parcel, Proof, ReturnBatch, ReturnParcel},
+    message::{
+        Batch, BatchCommitment, Confirmation, InputOffer, Message, Parcel, ParcelCommitment, Proof, ReturnBatch,
+        ReturnParcel,
+    },
     params::NetworkParams,
     roster::Roster,
     statement,
@@ -136,7 +139,9 @@ impl Known {
     pub fn sign_parcel(&self, from: Party, parcel: &Parcel, records: &Records) -> Message {
         let root = merkle::root_of(&merkle::leaves(records));
         let digest = self.digest(parcel.source.round);
-        let signed = statement::parcel(digest, parcel.source, parcel.destination, records.len(), &root);
+        let (source, destination, origin) = (parcel.source, parcel.destination, parcel.origin);
+        let count = records.len() as u32;
+        let signed = statement::parcel(digest, &ParcelCommitment { source, destination, count, root, origin });
         let signature = self.key_of(from).sign(&signed);
         Message::Parcel(Parcel { root, signature, records: records.as_bytes().to_vec(), ..parcel.clone() })
     }

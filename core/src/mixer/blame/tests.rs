@@ -22,7 +22,7 @@ use crate::{
         Statement, Stopped, Traced, Unlinked, Verdict,
     },
     ids::{Author, ChainId, ClientId, Position, Round, ServerId, Stage},
-    message::{AgreedInput, BatchCommitment, EpochPlan, InputOffer, Parcel, Proof, Standing},
+    message::{AgreedInput, BatchCommitment, EpochPlan, InputOffer, Parcel, ParcelCommitment, Proof, Standing},
     mixer::input::assemble_submissions,
     params::{NetworkParams, Verification},
     roster::Roster,
@@ -570,9 +570,11 @@ fn a_key_planted_between_layers_convicts_the_sender_of_the_parcel() {
     chain.hops[2].records.iter().for_each(|payload| records.push(&payload[2..]));
     let parcel = |records: &Records| {
         let root = merkle::root_of(&merkle::leaves(records));
-        let signed = statement::parcel(world.basis.digest(), last.stage, ChainId(0), records.len(), &root);
+        let (source, destination, origin) = (last.stage, ChainId(0), root);
+        let commitment = ParcelCommitment { source, destination, count: records.len() as u32, root, origin };
+        let signed = statement::parcel(world.basis.digest(), &commitment);
         let (signature, records) = (world.key(last).sign(&signed), records.as_bytes().to_vec());
-        Parcel { source: last.stage, destination: ChainId(0), root, signature, records }
+        Parcel { source, destination, root, origin, signature, records }
     };
     let honest = parcel(&records);
     let judge = |parcel: &Parcel| world.judge(Evidence::BadParcel(Box::new(parcel.clone())));
