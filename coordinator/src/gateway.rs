@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hippodrome_core::{
-    coordinator::SubmitRefusal,
-    ids::{ChainId, ClientId, RosterId, Round},
+    coordinator::{ServerStatus, SubmitRefusal},
+    ids::{ChainId, ClientId, RosterId, Round, ServerId},
 };
 use hippodrome_proto::gateway::{
-    Fetched, Gateway, NetworkInfo, NetworkStatus, Refusal, RoundEvent, SubmitRequest, async_trait,
+    Fetched, Gateway, NetworkInfo, NetworkStatus, Refusal, RoundEvent, StruckServer, SubmitRequest, async_trait,
 };
 use tokio::sync::{broadcast, mpsc, watch};
 
@@ -92,11 +92,19 @@ impl Gateway for Desk {
             rounds_failed: status.rounds_failed,
             hops_verified: status.hops_verified,
             last_failure: status.last_failure.unwrap_or_default(),
-            rounds_unopened: 0,
-            idle: String::new(),
-            struck: Vec::new(),
+            rounds_unopened: status.rounds_unopened,
+            idle: status.idle.unwrap_or_default(),
+            struck: struck(&status.servers).collect(),
         })
     }
+}
+
+/// The servers that are struck, of all in the directory's order.
+fn struck(servers: &[ServerStatus]) -> impl Iterator<Item = StruckServer> + '_ {
+    let servers = (0..).map(ServerId).zip(servers);
+    servers.filter_map(|(server, status)| {
+        Some(StruckServer { server, ground: status.struck?, since_ms: status.struck_since_ms })
+    })
 }
 
 /// Carries events to one client. If it falls behind, its stream ends: that tells it to subscribe again, and it holds

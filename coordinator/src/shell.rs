@@ -9,7 +9,7 @@ use std::{
 };
 
 use hippodrome_core::{
-    coordinator::{Coordinator, Input, Output},
+    coordinator::{Coordinator, CoordinatorState, Input, Output},
     directory::Directory,
     ids::{ChainId, Party, Round, ServerId},
     marks::Marks,
@@ -174,6 +174,8 @@ pub(crate) struct Shell {
     metrics: Mutex<Metrics>,
     peers: Peers,
     state_dir: PathBuf,
+    /// What the disk would not take.
+    unkept: Mutex<Option<Box<CoordinatorState>>>,
     /// One for each input chain.
     events: Vec<broadcast::Sender<RoundEvent>>,
 }
@@ -187,7 +189,8 @@ impl Shell {
         state_dir: PathBuf,
     ) -> Self {
         let events = (0..directory.params().chains).map(|_| broadcast::Sender::new(EVENTS)).collect();
-        Self { directory, machine: Mutex::new(machine), metrics: Mutex::new(metrics), peers, state_dir, events }
+        let (machine, metrics, unkept) = (Mutex::new(machine), Mutex::new(metrics), Mutex::new(None));
+        Self { directory, machine, metrics, peers, state_dir, unkept, events }
     }
 
     /// The machine. It is held for moments only: signatures are checked and messages encoded without it.
@@ -223,12 +226,29 @@ impl Shell {
         outputs.iter().for_each(|output| self.tell_clients(&machine, output));
         drop(machine);
         for output in outputs {
-            if let Err(error) = self.carry_out(output) {
-                // What comes after depends on it, and is made again.
-                tracing::error!(%error, "the epoch cannot be kept: nothing of this step goes out");
-                return;
+            match self.keep(output) {
+                Ok(output) => output.into_iter().for_each(|output| self.carry_out(output)),
+                Err(error) => tracing::error!(%error, "the epoch cannot be kept: nothing goes out until it is"),
             }
         }
+    }
+
+    /// Gives back what is to be carried out now. All that comes after a state depends on it: until the state is on the
+    /// disk, it is tried again, and all else is dropped; the machine says it again where it matters.
+    fn keep(&self, output: Output) -> Result<Option<Output>, WriteError> {
+        let mut unkept = self.unkept.lock().unwrap_or_else(PoisonError::into_inner);
+        let output = match output {
+            Output::Keep(state) => {
+                *unkept = Some(state);
+                None
+            }
+            other => Some(other),
+        };
+        if let Some(state) = &*unkept {
+            epoch_file::save(&self.state_dir, state)?;
+            *unkept = None;
+        }
+        Ok(output)
     }
 
     fn tell_clients(&self, machine: &Coordinator, output: &Output) {
@@ -244,9 +264,9 @@ impl Shell {
         }
     }
 
-    fn carry_out(&self, output: Output) -> Result<(), WriteError> {
+    fn carry_out(&self, output: Output) {
         match output {
-            Output::Keep(state) => epoch_file::save(&self.state_dir, &state)?,
+            Output::Keep(_) => {}
             Output::Send { to, message, until_ms } => self.send(to, &message, until_ms),
             Output::Peers(addresses) => {
                 for (id, address) in self.directory.server_ids().zip(addresses) {
@@ -260,7 +280,6 @@ impl Shell {
             Output::Failed { round, reason } => tracing::warn!(round = round.0, reason, "failed"),
             Output::Notice(notice) => tracing::info!("{notice}"),
         }
-        Ok(())
     }
 
     fn send(&self, to: ServerId, message: &Arc<Message>, until_ms: u64) {

@@ -4,7 +4,7 @@
 //! canonical group elements) when a value of these types exists; everything else about them is checked by the machine
 //! that receives them. Who sent a message is known from the connection's pinned certificate.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use hippodrome_crypto::{
     group::Element,
@@ -76,17 +76,19 @@ pub struct Charge {
     pub evidence: Arc<Evidence>,
 }
 
-/// Server → coordinator: "I am up, and peers reach me here."
+/// Server → coordinator, every few seconds: "I am up, and peers reach me here."
 #[derive(Clone, Debug)]
 pub struct Hello {
     /// `host:port` at which peers reach the server; not trusted, the certificate is.
     pub address: String,
+    /// The newest epoch and amendment that the server knows; epoch 0 if it knows none, as after a restart.
+    pub roster: RosterId,
 }
 
 /// Coordinator → servers: where each server said that it is, in the directory's order.
 #[derive(Clone, Debug)]
 pub struct Peers {
-    /// `host:port` of each server.
+    /// `host:port` of each server; empty where it is not known yet.
     pub addresses: Vec<String>,
 }
 
@@ -202,7 +204,7 @@ pub struct Strike {
 }
 
 /// Why a server is struck. Nobody has to prove it: safety does not depend on who is struck, only on how many are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
 pub enum Ground {
     /// It did not answer, or one who waited for it said so.
     #[error("it was silent")]
@@ -619,9 +621,9 @@ pub struct Abort {
 /// Why a server ends a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum AbortReason {
-    /// The deadline passed before everything that the gate needs had come.
-    #[error("the deadline passed before {0} came")]
-    Deadline(Awaited),
+    /// The round ended, at its deadline or by another server's abort, before everything that the gate needs had come.
+    #[error("the round ended before {0} came")]
+    Deadline(Missing),
     /// A batch, parcel or offer broke a rule that its sender could check.
     #[error("what {0} sent breaks a rule of the protocol")]
     BadMessage(ServerId),
@@ -663,14 +665,40 @@ pub enum AbortReason {
     FalseClaim(ServerId),
 }
 
-/// What a server waited for when a deadline passed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+/// What a server waited for when a round ended, and for whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Missing {
+    /// What it waited for.
+    pub what: Awaited,
+    /// From whom, where that is one server.
+    pub from: Option<ServerId>,
+}
+
+impl From<Awaited> for Missing {
+    fn from(what: Awaited) -> Self {
+        Self { what, from: None }
+    }
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.from {
+            Some(server) => write!(f, "{} from {server}", self.what),
+            None => self.what.fmt(f),
+        }
+    }
+}
+
+/// What a server waited for when a round ended, in the order in which they come within a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum Awaited {
     #[error("the chain's input")]
     Input,
     #[error("the signatures on the chain's input")]
     InputSignatures,
+    #[error("the inputs of all chains")]
+    Inputs,
     #[error("the confirmations of all servers")]
     Confirmations,
     #[error("the batch of the hop before")]

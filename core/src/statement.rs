@@ -6,7 +6,7 @@ use hippodrome_crypto::hash::{Digest, Hasher};
 
 use crate::{
     ids::{ChainId, Layer, Place, Stage},
-    message::{AbortReason, Awaited, BatchCommitment, InputCommitment, ParcelCommitment, SignedBatch},
+    message::{AbortReason, Awaited, BatchCommitment, InputCommitment, Missing, ParcelCommitment, SignedBatch},
 };
 
 fn staged(label: &str, descriptor: &Digest, stage: Stage) -> Hasher {
@@ -122,7 +122,8 @@ pub fn abort(descriptor: &Digest, stage: Stage, reason: &AbortReason) -> Digest 
 /// An abort's reason as two numbers: the kind, and the server or awaited thing that it names.
 pub fn abort_code(reason: &AbortReason) -> (u8, u16) {
     match reason {
-        AbortReason::Deadline(awaited) => (0, awaited_code(*awaited)),
+        AbortReason::Deadline(Missing { what, from: None }) => (0, awaited_code(*what).into()),
+        AbortReason::Deadline(Missing { what, from: Some(server) }) => (64 + awaited_code(*what), server.0),
         AbortReason::BadMessage(server) => (1, server.0),
         AbortReason::BadProof(server) => (2, server.0),
         AbortReason::Equivocation(server) => (3, server.0),
@@ -139,7 +140,7 @@ pub fn abort_code(reason: &AbortReason) -> (u8, u16) {
     }
 }
 
-fn awaited_code(awaited: Awaited) -> u16 {
+fn awaited_code(awaited: Awaited) -> u8 {
     match awaited {
         Awaited::Input => 0,
         Awaited::InputSignatures => 1,
@@ -147,6 +148,7 @@ fn awaited_code(awaited: Awaited) -> u16 {
         Awaited::Batch => 3,
         Awaited::Proofs => 4,
         Awaited::Replies => 5,
+        Awaited::Inputs => 7,
         Awaited::Answer => 16,
         Awaited::Trail => 6,
     }

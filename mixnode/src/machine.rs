@@ -173,7 +173,8 @@ impl Driver {
                 );
             }
         }
-        let hello = Arc::new(Message::Hello(Hello { address: self.advertised.clone() }));
+        let hello =
+            Arc::new(Message::Hello(Hello { address: self.advertised.clone(), roster: self.mixer.roster_id() }));
         self.send(Party::Coordinator, &hello, instant_of(now_ms + HEARTBEAT_MS, now_ms));
     }
 

@@ -110,13 +110,17 @@ impl Metrics {
 /// The kind of a reason in one word, without whom it names.
 pub(crate) fn kind(reason: &AbortReason) -> &'static str {
     match reason {
-        AbortReason::Deadline(Awaited::Input) => "late_input",
-        AbortReason::Deadline(Awaited::InputSignatures) => "late_input_signatures",
-        AbortReason::Deadline(Awaited::Confirmations) => "late_confirmations",
-        AbortReason::Deadline(Awaited::Batch) => "late_batch",
-        AbortReason::Deadline(Awaited::Proofs) => "late_proofs",
-        AbortReason::Deadline(Awaited::Replies) => "late_replies",
-        AbortReason::Deadline(Awaited::Trail) => "late_trail",
+        AbortReason::Deadline(missing) => match missing.what {
+            Awaited::Input => "late_input",
+            Awaited::InputSignatures => "late_input_signatures",
+            Awaited::Inputs => "late_inputs",
+            Awaited::Confirmations => "late_confirmations",
+            Awaited::Batch => "late_batch",
+            Awaited::Proofs => "late_proofs",
+            Awaited::Replies => "late_replies",
+            Awaited::Trail => "late_trail",
+            Awaited::Answer => "late_answer",
+        },
         AbortReason::BadMessage(_) => "bad_message",
         AbortReason::BadProof(_) => "bad_proof",
         AbortReason::Equivocation(_) => "equivocation",
@@ -125,7 +129,6 @@ pub(crate) fn kind(reason: &AbortReason) -> &'static str {
         AbortReason::Unproven => "unproven",
         AbortReason::ActedBefore => "acted_before",
         AbortReason::Storage => "storage",
-        AbortReason::Deadline(Awaited::Answer) => "late_answer",
         AbortReason::NoiseLeftOut(_) => "noise_left_out",
         AbortReason::NoReceipt(_) => "no_receipt",
         AbortReason::NoiseMissing => "noise_missing",
@@ -161,7 +164,7 @@ mod tests {
             notice(Notice::Announced(round));
         }
         let stage = |chain| Stage { round: Round(1), layer: Layer(0), chain: ChainId(chain) };
-        notice(Notice::Aborted { stage: stage(0), reason: AbortReason::Deadline(Awaited::Batch) });
+        notice(Notice::Aborted { stage: stage(0), reason: AbortReason::Deadline(Awaited::Batch.into()) });
         notice(Notice::Aborted { stage: stage(1), reason: AbortReason::Storage });
         for round in [1, 2].map(Round) {
             notice(Notice::RoundOver(round));

@@ -13,7 +13,7 @@ use hippodrome_core::{
         Abort, AbortReason, Accusation, AgreedInput, Amendment, AmendmentProposal, AmendmentSignature, AmendmentStart,
         Announcement, Awaited, Batch, BatchCommitment, Charge, Confirmation, DescriptorProposal, DescriptorSignature,
         EpochPlan, EpochProposal, EpochSignature, EpochStart, Ground, Hello, InputCommitment, InputOffer, InputRoot,
-        InputSignature, Keys, KeysCall, Message, Noise, NoiseAnswer, NoiseClaim, NoiseReceipt, Parcel,
+        InputSignature, Keys, KeysCall, Message, Missing, Noise, NoiseAnswer, NoiseClaim, NoiseReceipt, Parcel,
         ParcelCommitment, Peers, Proof, ProvenHopKeys, Receipts, Replies, Report, ReturnBatch, ReturnParcel, SeedCall,
         SeedCommitment, SeedCommitments, SeedReveal, ShownPart, ShownSubmission, SignedBatch, SignedParcel, Standing,
         Strike, Submissions, TraceStep,
@@ -250,7 +250,10 @@ impl Sampler {
         let registry = (0..3).map(|_| self.public_key()).collect();
         let commitments = (0..3).map(|_| (self.digest(), self.signature())).collect();
         vec![
-            Message::Hello(Hello { address: "mix1.example.org:7001".to_owned() }),
+            Message::Hello(Hello {
+                address: "mix1.example.org:7001".to_owned(),
+                roster: RosterId { epoch: 3, amendment: 1 },
+            }),
             Message::Peers(Peers { addresses: vec!["127.0.0.1:1".to_owned(), "[::1]:65535".to_owned()] }),
             Message::SeedCall(SeedCall { plan: self.plan(3, registry) }),
             Message::SeedCommitment(SeedCommitment {
@@ -511,6 +514,7 @@ fn abort_reasons() -> impl Iterator<Item = AbortReason> {
     let awaited = [
         Awaited::Input,
         Awaited::InputSignatures,
+        Awaited::Inputs,
         Awaited::Confirmations,
         Awaited::Batch,
         Awaited::Proofs,
@@ -533,5 +537,7 @@ fn abort_reasons() -> impl Iterator<Item = AbortReason> {
         AbortReason::FalseClaim(ServerId(7)),
         AbortReason::Unproven,
     ];
-    awaited.into_iter().map(AbortReason::Deadline).chain(others)
+    let from = Missing { what: Awaited::Batch, from: Some(ServerId(4)) };
+    let missing = awaited.into_iter().map(Missing::from).chain([from]);
+    missing.map(AbortReason::Deadline).chain(others)
 }

@@ -477,7 +477,7 @@ fn messages_for_another_round_chain_or_hop_change_nothing() {
 fn no_epoch_comes_of_an_attempt_in_which_a_share_is_missing_or_wrong() {
     let mut scene = scene(small_params(), |_, from, _, message| match message {
         Message::SeedReveal(reveal) if from == Party::Server(ServerId(5)) && reveal.epoch == 1 => vec![],
-        Message::SeedReveal(reveal) if from == Party::Server(ServerId(5)) && reveal.epoch == 2 => {
+        Message::SeedReveal(reveal) if from == Party::Server(ServerId(4)) && reveal.epoch == 2 => {
             let mut other = reveal.clone();
             other.share[0] ^= 1;
             vec![Message::SeedReveal(other)]
@@ -487,6 +487,7 @@ fn no_epoch_comes_of_an_attempt_in_which_a_share_is_missing_or_wrong() {
     scene.network.run(1, 30_000);
     let (epoch, _) = scene.network.coordinator().epoch().expect("the third attempt is honest");
     assert_eq!(epoch.plan().number, 3);
+    assert_eq!(epoch.plan().live, [0, 1, 2, 3].map(ServerId), "who breaks an attempt is struck in the next");
     assert!(scene.network.delivered.iter().all(|(_, _, message)| match message {
         Message::EpochStart(start) => start.plan.number == 3,
         _ => true,

@@ -9,7 +9,7 @@ use super::{Coordinator, Output};
 use crate::{
     evidence::RoundBasis,
     ids::{Author, ClientId, Round, ServerId},
-    message::Charge,
+    message::{Charge, Ground, Strike},
 };
 
 /// What was charged, and who is convicted.
@@ -37,7 +37,7 @@ impl Charges {
 
 impl Coordinator {
     /// Judges evidence about a round that is not forgotten yet.
-    pub(super) fn on_charge(&mut self, from: ServerId, charge: &Charge, out: &mut Vec<Output>) {
+    pub(super) fn on_charge(&mut self, now_ms: u64, from: ServerId, charge: &Charge, out: &mut Vec<Output>) {
         let Some(collecting) = self.collecting.get(&charge.round) else { return };
         let basis = RoundBasis::new(Arc::clone(&self.directory), Arc::clone(collecting.descriptor()));
         let epoch = basis.roster.id().epoch;
@@ -51,8 +51,11 @@ impl Coordinator {
             Ok(verdict) => {
                 out.push(Output::Notice(format!("{}: convicted: {verdict}", charge.round)));
                 for guilty in verdict.guilty() {
-                    if let Author::Client(client) = guilty {
-                        self.charges.clients.insert((epoch, *client));
+                    match *guilty {
+                        Author::Client(client) => drop(self.charges.clients.insert((epoch, client))),
+                        Author::Server(server) => {
+                            self.find_fault(now_ms, Strike { server, ground: Ground::Convicted }, out);
+                        }
                     }
                 }
             }

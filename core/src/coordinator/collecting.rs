@@ -7,7 +7,12 @@ use std::{
 
 use hippodrome_crypto::{hash::Digest, records::Records};
 
-use super::{Output, RepliesByClient, charges::Charges, included::Included};
+use super::{
+    Output, RepliesByClient,
+    charges::Charges,
+    included::Included,
+    verdict::{self, Heard, Word},
+};
 use crate::{
     descriptor::SignedDescriptor,
     directory::Directory,
@@ -114,13 +119,25 @@ pub(super) struct Collecting {
     included: BTreeMap<ChainId, Included>,
     replies: BTreeMap<ChainId, RepliesByClient>,
     reports: BTreeMap<ServerId, Report>,
+    /// What servers say of faults in the round.
+    heard: Heard,
+    /// Servers that have said that they release nothing more in some chain.
+    aborted: BTreeSet<ServerId>,
     failure: Option<String>,
+    /// When the first call for the round's keys went out.
+    began_ms: u64,
     ended: bool,
     counted: bool,
+    judged: bool,
 }
 
+/// Milliseconds after the deadline within which a server's last word of a round is waited for.
+const LAST_WORD_MS: u64 = 1000;
+/// Most complaints of one server that are kept in a round: two for each of its chains would do.
+const MAX_COMPLAINTS: usize = 64;
+
 impl Collecting {
-    pub(super) fn new(directory: &Arc<Directory>, descriptor: SignedDescriptor) -> Self {
+    pub(super) fn new(directory: &Arc<Directory>, descriptor: SignedDescriptor, began_ms: u64) -> Self {
         let roster = Arc::clone(descriptor.roster());
         let inputs = roster.open(Layer(0)).len();
         Self {
@@ -133,9 +150,13 @@ impl Collecting {
             included: BTreeMap::new(),
             replies: BTreeMap::new(),
             reports: BTreeMap::new(),
+            heard: Heard::default(),
+            aborted: BTreeSet::new(),
             failure: None,
+            began_ms,
             ended: false,
             counted: false,
+            judged: false,
         }
     }
 
@@ -166,13 +187,24 @@ impl Collecting {
         self.roster.epoch().window_start_ms(self.round()) + self.directory.params().deadline_ms
     }
 
+    /// When a server that has said nothing of the round's end counts as silent.
+    fn last_word_ms(&self) -> u64 {
+        self.deadline_ms() + LAST_WORD_MS
+    }
+
+    /// When the round's servers were first called.
+    pub(super) fn began_ms(&self) -> u64 {
+        self.began_ms
+    }
+
     pub(super) fn takes_submissions(&self, now_ms: u64) -> bool {
         !self.closed && now_ms < self.collected_ms()
     }
 
     pub(super) fn next_tick_ms(&self, now_ms: u64) -> u64 {
         match (self.closed, self.ended && self.counted) {
-            (_, true) => u64::MAX,
+            (_, true) if self.judged => u64::MAX,
+            (_, true) => self.last_word_ms(),
             (false, _) if now_ms < self.collected_ms() => self.collected_ms(),
             (false, _) => self.noise_due_ms(),
             (true, _) => self.deadline_ms(),
@@ -234,6 +266,10 @@ impl Collecting {
 
     /// Sends every input chain's submissions to its first server.
     fn hand_over(&mut self, out: &mut Vec<Output>) {
+        // Without all noise no input is signed.
+        let active = self.roster.active().iter().copied();
+        let late = active.filter(|server| self.noise.iter().any(|noise| !noise.contains_key(server)));
+        self.heard.own.extend(late);
         let (submissions, noise) = (std::mem::take(&mut self.submissions), std::mem::take(&mut self.noise));
         for (&chain, (submissions, noise)) in self.roster.open(Layer(0)).iter().zip(submissions.into_iter().zip(noise))
         {
@@ -282,8 +318,37 @@ impl Collecting {
     }
 
     pub(super) fn on_abort(&mut self, from: ServerId, abort: &Abort) {
+        if !self.roster.is_active(from) {
+            return;
+        }
+        self.aborted.insert(from);
+        match verdict::word(from, abort.stage, &abort.reason) {
+            Word::Complaint(complaint) if self.heard.complaints.len() < MAX_COMPLAINTS * self.roster.active().len() => {
+                self.heard.complaints.insert(complaint);
+            }
+            Word::Own => drop(self.heard.own.insert(from)),
+            Word::Complaint(_) | Word::Nothing => {}
+        }
         self.failure
             .get_or_insert_with(|| format!("{from} releases nothing more in {}: {}", abort.stage, abort.reason));
+    }
+
+    /// What was heard of faults, said once, when every server has spoken or its time is over; none if nothing is wrong.
+    pub(super) fn faults(&mut self, now_ms: u64) -> Option<Heard> {
+        // Evidence for an accusation may still be on its way.
+        let all_said = self.reports.len() == self.roster.active().len() && !self.heard.is_accusation();
+        if self.judged || !self.ended || !(all_said || now_ms >= self.last_word_ms()) {
+            return None;
+        }
+        self.judged = true;
+        let active = self.roster.active().iter().copied();
+        let has_spoken = |server: &ServerId| self.reports.contains_key(server) || self.aborted.contains(server);
+        let silent = active.filter(|server| !has_spoken(server)).collect();
+        let open = self.roster.open(Layer(0)).iter().filter(|_| self.aborted.is_empty());
+        let missing = open.filter(|chain| !self.replies.contains_key(chain));
+        let replies_missing = missing.map(|chain| self.roster.members(Layer(0), *chain)[0]).collect();
+        let heard = Heard { silent, replies_missing, ..std::mem::take(&mut self.heard) };
+        (!heard.is_empty()).then_some(heard)
     }
 
     /// How the round ended, said once: with replies when all are there, or none more can come.
@@ -317,7 +382,7 @@ impl Collecting {
     }
 
     pub(super) fn is_over(&self) -> bool {
-        self.ended && self.counted
+        self.ended && self.counted && self.judged
     }
 
     pub(super) fn replies_to(&self, client: ClientId) -> Option<Vec<u8>> {

@@ -1,6 +1,6 @@
-//! Founding an epoch: carry commitments, then shares, then signatures between the servers.
+//! Founding an epoch: plan it, then carry commitments, then shares, then signatures between the servers.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use hippodrome_crypto::{
     hash::Digest,
@@ -10,41 +10,102 @@ use hippodrome_crypto::{
 use super::Output;
 use crate::{
     directory::Directory,
-    epoch::{Epoch, EpochDraft, EpochError},
+    epoch::{Epoch, EpochDraft, EpochError, commit, signed_commitment},
     ids::{Round, ServerId},
-    message::{EpochPlan, EpochProposal, EpochStart, Message, SeedCall, SeedCommitments, Standing},
+    message::{
+        EpochPlan, EpochProposal, EpochSignature, EpochStart, Message, SeedCall, SeedCommitment, SeedCommitments,
+        SeedReveal, Standing,
+    },
     params::NetworkParams,
     roster::{Roster, penalty_ms},
 };
 
 /// Milliseconds from the first call to the end of an attempt.
-pub(super) const LEAD_MS: u64 = 2000;
+pub(super) const LEAD_MS: u64 = 3000;
+/// Milliseconds before an attempt is made again, twice as long for each that failed: every attempt is a draw.
+const RETRY_MS: u64 = 1000;
+/// Most doublings of that.
+const MAX_DOUBLINGS: u32 = 7;
 
-/// The plan of an attempt that follows on a roster: on its grid of rounds, in time for the first round to be opened
-/// after the attempt, above every round that was opened, and not before the least length of the epoch before. Those
-/// struck stand accordingly; everybody who is not out is to be live.
-pub(super) fn plan_after(
-    directory: &Directory,
-    roster: &Roster,
-    registry: Vec<PublicKey>,
-    number: u64,
-    opened: Round,
-    now_ms: u64,
-) -> EpochPlan {
-    let (params, before) = (directory.params(), roster.epoch().plan());
-    let earliest_ms = (now_ms + LEAD_MS + params.period_ms).max(before.start_ms.saturating_add(params.epoch_ms));
-    let periods = earliest_ms.saturating_sub(before.start_ms).div_ceil(params.period_ms);
-    let first_round = Round((before.first_round.0 + periods).max(opened.0 + 1));
-    let start_ms = roster.epoch().window_start_ms(first_round);
-    let standings: Vec<Standing> = directory
-        .server_ids()
-        .zip(&before.standings)
-        .map(|(server, standing)| match roster.amendment().strikes(server) {
-            true => struck_again(params, *standing, start_ms),
-            false => *standing,
-        })
-        .collect();
-    EpochPlan { number, registry, first_round, start_ms, live: not_out(&standings, start_ms), standings }
+/// Milliseconds from an attempt to the next, after so many that failed.
+pub(super) fn retry_ms(failed: u32) -> u64 {
+    RETRY_MS << failed.min(MAX_DOUBLINGS)
+}
+
+/// What an epoch could be, but for number and registry.
+pub(super) struct Outline {
+    pub(super) first_round: Round,
+    pub(super) start_ms: u64,
+    pub(super) live: Vec<ServerId>,
+    pub(super) standings: Vec<Standing>,
+}
+
+impl Outline {
+    /// The first epoch of all.
+    pub(super) fn first(directory: &Directory, opened: Round, now_ms: u64) -> Self {
+        Self {
+            first_round: opened.next(),
+            start_ms: now_ms + LEAD_MS,
+            live: Vec::new(),
+            standings: vec![Standing::default(); directory.servers().len()],
+        }
+    }
+
+    /// An epoch that follows on a roster: on its grid of rounds, in time for the first round to be opened after the
+    /// attempt, above every round that was opened, and not before the least length of the epoch before. Those struck
+    /// stand accordingly.
+    pub(super) fn after(directory: &Directory, roster: &Roster, opened: Round, now_ms: u64) -> Self {
+        let (params, before) = (directory.params(), roster.epoch().plan());
+        let earliest_ms = (now_ms + LEAD_MS + params.period_ms).max(before.start_ms.saturating_add(params.epoch_ms));
+        let periods = earliest_ms.saturating_sub(before.start_ms).div_ceil(params.period_ms);
+        let first_round = Round((before.first_round.0 + periods).max(opened.0 + 1));
+        let start_ms = roster.epoch().window_start_ms(first_round);
+        let struck = directory.server_ids().filter(|server| roster.amendment().strikes(*server)).collect();
+        Self { first_round, start_ms, live: Vec::new(), standings: before.standings.clone() }.strike(params, &struck)
+    }
+
+    fn strike(mut self, params: &NetworkParams, struck: &BTreeSet<ServerId>) -> Self {
+        let standings = (0..).map(ServerId).zip(&mut self.standings);
+        for (_, standing) in standings.filter(|(server, _)| struck.contains(server)) {
+            *standing = struck_again(params, *standing, self.start_ms);
+        }
+        self
+    }
+
+    /// Has all live that are up and not out; strikes `failed` too if enough are left without them. None if too few
+    /// are live.
+    pub(super) fn staff(
+        self,
+        directory: &Directory,
+        failed: &BTreeSet<ServerId>,
+        is_up: impl Fn(ServerId) -> bool,
+    ) -> Option<Self> {
+        let params = directory.params();
+        let live = |standings: &[Standing]| -> Vec<ServerId> {
+            let standings = directory.server_ids().zip(standings);
+            let may = standings.filter(|(server, standing)| standing.out_until_ms <= self.start_ms && is_up(*server));
+            may.map(|(server, _)| server).collect()
+        };
+        let all = live(&self.standings);
+        let left = all.iter().filter(|server| !failed.contains(server)).count();
+        let Self { first_round, start_ms, standings, .. } = self;
+        let least = usize::from(params.min_live);
+        let outline = Self { first_round, start_ms, live: all, standings };
+        match left >= least {
+            true => {
+                let mut outline = outline.strike(params, failed);
+                outline.live.retain(|server| !failed.contains(server));
+                Some(outline)
+            }
+            false => Some(outline).filter(|outline| outline.live.len() >= least),
+        }
+    }
+
+    /// The plan.
+    pub(super) fn plan(self, number: u64, registry: Vec<PublicKey>) -> EpochPlan {
+        let Self { first_round, start_ms, live, standings } = self;
+        EpochPlan { number, registry, first_round, start_ms, live, standings }
+    }
 }
 
 /// A standing with one more strike, counted in an epoch that starts at `start_ms`.
@@ -54,15 +115,11 @@ fn struck_again(params: &NetworkParams, standing: Standing, start_ms: u64) -> St
     Standing { strikes, out_until_ms }
 }
 
-/// The servers that an epoch which starts at `start_ms` may have.
-fn not_out(standings: &[Standing], start_ms: u64) -> Vec<ServerId> {
-    let standings = (0..).map(ServerId).zip(standings);
-    standings.filter(|(_, standing)| standing.out_until_ms <= start_ms).map(|(server, _)| server).collect()
-}
-
 /// An attempt at an epoch.
 pub(super) struct Founding {
+    directory: Arc<Directory>,
     plan: EpochPlan,
+    digest: Digest,
     deadline_ms: u64,
     commitments: Vec<Option<(Digest, Signature)>>,
     shares: Vec<Option<[u8; 32]>>,
@@ -72,9 +129,11 @@ pub(super) struct Founding {
 
 impl Founding {
     /// Calls for commitments.
-    pub(super) fn begin(plan: EpochPlan, now_ms: u64, out: &mut Vec<Output>) -> Self {
+    pub(super) fn begin(directory: &Arc<Directory>, plan: EpochPlan, now_ms: u64, out: &mut Vec<Output>) -> Self {
         let servers = plan.live.len();
         let founding = Self {
+            directory: Arc::clone(directory),
+            digest: plan.digest(directory.id()),
             deadline_ms: now_ms + LEAD_MS,
             commitments: vec![None; servers],
             shares: vec![None; servers],
@@ -95,16 +154,28 @@ impl Founding {
         self.deadline_ms
     }
 
+    /// The live servers whose part in the step that is under way is missing.
+    pub(super) fn missing(&self) -> Vec<ServerId> {
+        let missing = |has: &dyn Fn(usize) -> bool| {
+            let live = self.plan.live.iter().enumerate();
+            live.filter(|(index, _)| !has(*index)).map(|(_, server)| *server).collect::<Vec<_>>()
+        };
+        if self.draft.is_some() {
+            return missing(&|index| self.signatures[index].is_some());
+        }
+        let uncommitted = missing(&|index| self.commitments[index].is_some());
+        if uncommitted.is_empty() { missing(&|index| self.shares[index].is_some()) } else { uncommitted }
+    }
+
     fn to_live(&self, message: Message, out: &mut Vec<Output>) {
         let message = Arc::new(message);
         let until_ms = self.deadline_ms;
         out.extend(self.plan.live.iter().map(|&to| Output::Send { to, message: Arc::clone(&message), until_ms }));
     }
 
-    /// Takes a step of a server; gives the epoch when all live ones have signed it.
+    /// Takes a step of a server, if it is the right one; gives the epoch when all live ones have signed it.
     pub(super) fn on_message(
         &mut self,
-        directory: &Directory,
         from: ServerId,
         message: Message,
         out: &mut Vec<Output>,
@@ -112,35 +183,49 @@ impl Founding {
         let Ok(index) = self.plan.live.binary_search(&from) else { return Ok(None) };
         let epoch = self.plan.number;
         match message {
-            Message::SeedCommitment(message) if message.epoch == epoch => {
-                self.commitments[index].get_or_insert((message.commitment, message.signature));
-                if let (Some(commitments), None) = (all(&self.commitments), &self.draft) {
-                    self.to_live(Message::SeedCommitments(SeedCommitments { epoch, commitments }), out);
+            Message::SeedCommitment(SeedCommitment { epoch: of, commitment, signature }) if of == epoch => {
+                let signed = signed_commitment(&self.digest, &commitment);
+                if self.commitments[index].is_none() && self.directory.verify_one(&signed, from, &signature).is_ok() {
+                    self.commitments[index] = Some((commitment, signature));
+                    if let Some(commitments) = all(&self.commitments) {
+                        self.to_live(Message::SeedCommitments(SeedCommitments { epoch, commitments }), out);
+                    }
                 }
             }
-            Message::SeedReveal(message) if message.epoch == epoch => {
-                self.shares[index].get_or_insert(message.share);
-                if let (Some(shares), None) = (all(&self.shares), &self.draft) {
-                    self.draft = Some(EpochDraft::new(directory, self.plan.clone(), &shares)?);
-                    self.to_live(Message::EpochProposal(EpochProposal { epoch, shares }), out);
+            Message::SeedReveal(SeedReveal { epoch: of, share }) if of == epoch => {
+                let committed = self.commitments[index].map(|(commitment, _)| commitment);
+                if self.shares[index].is_none() && committed == Some(commit(&self.digest, from, &share)) {
+                    self.shares[index] = Some(share);
+                    if let Some(shares) = all(&self.shares) {
+                        self.draft = Some(EpochDraft::new(&self.directory, self.plan.clone(), &shares)?);
+                        self.to_live(Message::EpochProposal(EpochProposal { epoch, shares }), out);
+                    }
                 }
             }
-            Message::EpochSignature(message) if message.epoch == epoch => {
-                self.signatures[index] = Some(message.signature);
-                return self.finish(directory);
+            Message::EpochSignature(EpochSignature { epoch: of, signature }) if of == epoch => {
+                let draft = self.draft.as_ref();
+                if draft.is_some_and(|draft| draft.verify_one(&self.directory, from, &signature)) {
+                    self.signatures[index] = Some(signature);
+                    if self.signatures.iter().all(Option::is_some) {
+                        return self.finish();
+                    }
+                }
             }
             _ => {}
         }
         Ok(None)
     }
 
-    fn finish(&mut self, directory: &Directory) -> Result<Option<(Arc<Epoch>, EpochStart)>, EpochError> {
-        let (Some(draft), Some(signatures), Some(shares)) = (&self.draft, all(&self.signatures), all(&self.shares))
-        else {
+    /// The epoch, if a quorum has signed it.
+    pub(super) fn finish(&self) -> Result<Option<(Arc<Epoch>, EpochStart)>, EpochError> {
+        let (Some(draft), Some(shares)) = (&self.draft, all(&self.shares)) else { return Ok(None) };
+        let live = self.plan.live.iter().copied();
+        let signatures = live.zip(&self.signatures).filter_map(|(server, signature)| Some((server, (*signature)?)));
+        let signatures: Vec<_> = signatures.collect();
+        if signatures.len() < self.directory.quorum() {
             return Ok(None);
-        };
-        let signatures: Vec<_> = self.plan.live.iter().copied().zip(signatures).collect();
-        let epoch = draft.clone().verify(directory, &signatures)?;
+        }
+        let epoch = draft.clone().verify(&self.directory, &signatures)?;
         let start = EpochStart { plan: self.plan.clone(), shares, signatures };
         Ok(Some((Arc::new(epoch), start)))
     }

@@ -1,38 +1,54 @@
 //! The coordinator as a machine: it sequences epochs and rounds and carries bytes. It holds no secret and is trusted
 //! for liveness only; what it says is checked by signatures of others.
 //!
-//! One module for each phase: [`founding`] (an epoch) → [`opening`] (keys and descriptor of a round) → [`collecting`]
-//! (submissions, replies).
+//! One module for each duty: who is there ([`presence`]), an epoch ([`founding`], and when: [`epochs`]), the keys and
+//! the descriptor of a round ([`opening`]), its submissions and replies ([`collecting`], [`included`], and when:
+//! [`rounds`]), evidence ([`charges`]), who is at fault without ([`verdict`]) and what follows ([`striking`]), what is kept ([`state`]) and told
+//! ([`status`]).
 
 mod charges;
 mod collecting;
+mod epochs;
 mod founding;
 mod included;
 mod opening;
+mod presence;
+mod rounds;
 mod state;
+mod status;
+mod striking;
+mod verdict;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
 use hippodrome_crypto::{hash::Digest, signing::PublicKey};
 
-use self::{charges::Charges, collecting::Collecting, founding::Founding, opening::Opening, state::Current};
+use self::{
+    charges::Charges,
+    collecting::Collecting,
+    founding::Founding,
+    opening::Opening,
+    presence::{News, Presence},
+    state::Current,
+    striking::{Amending, Fault},
+};
 pub use self::{
     collecting::{AdmittedSubmission, Gatekeeper, SubmitRefusal},
     state::{CoordinatorState, RestoreError},
+    status::{ServerStatus, Status},
 };
 use crate::{
     descriptor::ClientDescriptor,
     directory::Directory,
     epoch::Epoch,
     ids::{ChainId, ClientId, Round, ServerId},
-    marks::{Act, Marks},
-    message::{AbortReason, AmendmentStart, EpochPlan, EpochStart, Message, Peers, Standing},
+    marks::Marks,
+    message::{AmendmentStart, EpochStart, Hello, Message, Peers},
     participant::Inclusion,
     roster::Roster,
-    statement,
 };
 
 /// What happens to the coordinator.
@@ -80,41 +96,39 @@ pub enum Output {
     Notice(String),
 }
 
-/// How the network is doing; public.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Status {
-    /// Number of the epoch, 0 before the first.
-    pub epoch: u64,
-    /// Registered clients.
-    pub clients: usize,
-    /// The last round announced, 0 before the first.
-    pub round: u64,
-    /// For each server whether it has said that it is up.
-    pub servers_up: Vec<bool>,
-    /// Rounds whose replies were delivered and on which all servers have reported.
-    pub rounds_completed: u64,
-    /// Rounds announced that ended otherwise.
-    pub rounds_failed: u64,
-    /// Hop proofs that servers have checked in the completed rounds.
-    pub hops_verified: u64,
-    /// Milliseconds from the end of collection to the last report, of the last completed round.
-    pub mixing_ms: u64,
-    /// Why the last failed round failed.
-    pub last_failure: Option<String>,
-}
-
 /// The coordinator.
 pub struct Coordinator {
     directory: Arc<Directory>,
     marks: Marks,
     registry: Vec<PublicKey>,
-    addresses: Vec<Option<String>>,
+    presence: Presence,
     founding: Option<Founding>,
+    /// Not before this is an attempt at an epoch made.
+    found_ms: u64,
+    attempts_failed: u32,
+    /// Servers whose part was missing in attempts since the last epoch.
+    defaulted: BTreeSet<ServerId>,
     /// The epoch before the current one, while rounds of it are still to be opened.
     ending: Option<Current>,
     epoch: Option<Current>,
     /// A server refuses to work with another for the rest of the epoch.
     unsettled: bool,
+    /// Active servers that are to be struck: no round is opened with them.
+    faulty: BTreeMap<ServerId, Fault>,
+    amending: Option<Amending>,
+    /// Not before this is an amendment proposed.
+    amend_ms: u64,
+    /// Servers struck in the epoch, and when they were found at fault.
+    struck_ms: BTreeMap<ServerId, u64>,
+    /// Servers whose restart was pardoned in the epoch.
+    pardoned: BTreeSet<ServerId>,
+    /// Nobody is judged by rounds that were called for before this.
+    forgiven_ms: u64,
+    /// When the clock was looked at last; 0 is never.
+    looked_ms: u64,
+    grace_ms: u64,
+    /// Until when servers that are not up are waited for.
+    grace_ends_ms: u64,
     next_round: Round,
     opening: BTreeMap<Round, Opening>,
     collecting: BTreeMap<Round, Collecting>,
@@ -125,6 +139,15 @@ pub struct Coordinator {
 /// Bytes of the longest address: a host name and a port. What a server says here goes out to all.
 const MAX_ADDRESS_LEN: usize = 300;
 
+/// Milliseconds for which a restarted coordinator waits for the hellos of servers that take part.
+const RETURN_MS: u64 = 10_000;
+
+/// Milliseconds without a look at the clock that count as sleep.
+const SLEEP_MS: u64 = 3000;
+
+/// Milliseconds from one look at the clock to the next at most.
+const LOOK_MS: u64 = 1000;
+
 /// Rounds whose replies are kept for clients that fetch late.
 const KEPT_ROUNDS: u64 = 16;
 
@@ -132,21 +155,35 @@ impl Coordinator {
     /// A coordinator for a network and its registered clients, with durable marks for round and epoch numbers.
     pub fn new(directory: Arc<Directory>, registry: Vec<PublicKey>, marks: Marks) -> Self {
         let servers = directory.servers().len();
-        Self {
+        let mut coordinator = Self {
             directory,
             marks,
             registry,
-            addresses: vec![None; servers],
+            presence: Presence::new(servers),
             founding: None,
+            found_ms: 0,
+            attempts_failed: 0,
+            defaulted: BTreeSet::new(),
             ending: None,
             epoch: None,
             unsettled: false,
+            faulty: BTreeMap::new(),
+            amending: None,
+            amend_ms: 0,
+            struck_ms: BTreeMap::new(),
+            pardoned: BTreeSet::new(),
+            forgiven_ms: 0,
+            looked_ms: 0,
+            grace_ms: epochs::GRACE_MS,
+            grace_ends_ms: 0,
             next_round: Round(1),
             opening: BTreeMap::new(),
             collecting: BTreeMap::new(),
             charges: Charges::default(),
-            status: Status { servers_up: vec![false; servers], ..Status::default() },
-        }
+            status: Status::default(),
+        };
+        coordinator.refresh_status(0);
+        coordinator
     }
 
     /// A coordinator that goes on from what an earlier one kept.
@@ -159,29 +196,58 @@ impl Coordinator {
         let current = Current::restore(&directory, state)?;
         let mut coordinator = Self::new(directory, registry, marks);
         coordinator.enter(current);
+        coordinator.grace_ms = RETURN_MS;
+        coordinator.refresh_status(0);
         Ok(coordinator)
+    }
+
+    /// Waits so long for servers that are not up, after the first look at the clock.
+    #[must_use]
+    pub fn with_grace_ms(mut self, grace_ms: u64) -> Self {
+        self.grace_ms = grace_ms;
+        self
     }
 
     /// Takes an input in at `now_ms` (milliseconds since 1970) and says what is to be done.
     pub fn handle(&mut self, now_ms: u64, input: Input) -> Vec<Output> {
         let mut out = Vec::new();
+        self.look_at_clock(now_ms);
         match input {
-            Input::Message { from, message } => self.on_message(now_ms, from, message, &mut out),
+            Input::Message { from, message } => {
+                self.presence.hear(now_ms, from);
+                self.on_message(now_ms, from, message, &mut out);
+            }
             Input::Tick => {}
         }
         self.on_clock(now_ms, &mut out);
+        self.refresh_status(now_ms);
         out
+    }
+
+    /// Begins the time of grace, at first and after a sleep: what servers said meanwhile has not been heard yet.
+    fn look_at_clock(&mut self, now_ms: u64) {
+        let slept =
+            now_ms > self.looked_ms.saturating_add(SLEEP_MS) || now_ms.saturating_add(SLEEP_MS) < self.looked_ms;
+        if slept {
+            self.grace_ends_ms = now_ms.saturating_add(self.grace_ms);
+            self.founding = None;
+            (self.found_ms, self.amend_ms) = (now_ms, now_ms);
+            self.forgiven_ms = now_ms;
+        }
+        self.looked_ms = now_ms;
     }
 
     /// When [`Input::Tick`] is due next, milliseconds since 1970.
     pub fn next_tick_ms(&self, now_ms: u64) -> u64 {
-        let founding = self.founding.as_ref().map(Founding::deadline_ms);
-        let held = self.founding.as_ref().is_some_and(|founding| self.next_round >= founding.first_round());
-        let next = self.roster_for(self.next_round).filter(|_| !held);
-        let opening = next.map(|roster| self.opens_at_ms(roster.epoch(), self.next_round));
         let rounds = self.collecting.values().map(|round| round.next_tick_ms(now_ms));
         let unopened = self.opening.values().map(Opening::next_tick_ms);
-        founding.into_iter().chain(opening).chain(rounds).chain(unopened).min().unwrap_or(now_ms + 1000)
+        let amending = (!self.faulty.is_empty()).then_some(self.amend_ms);
+        let founding = (self.founding.is_some() || self.epoch.is_some()).then(|| self.found_due_ms());
+        let opening = self.open_due_ms().filter(|due_ms| *due_ms > now_ms);
+        // A look now and then, for what depends on who is up.
+        let now_and_then = self.looked_ms.max(now_ms.saturating_sub(LOOK_MS)) + LOOK_MS;
+        let due = amending.into_iter().chain(founding).chain(opening).filter(|due_ms| *due_ms > now_ms);
+        due.chain(rounds).chain(unopened).chain([now_and_then]).min().unwrap_or(now_and_then)
     }
 
     /// The epoch under way, with what proves it.
@@ -202,11 +268,6 @@ impl Coordinator {
     /// Who takes part in an announced round.
     pub fn roster_of(&self, round: Round) -> Option<&Arc<Roster>> {
         self.collecting.get(&round).map(|collecting| collecting.descriptor().roster())
-    }
-
-    /// How the network is doing.
-    pub fn status(&self) -> &Status {
-        &self.status
     }
 
     /// Rounds that are announced and still collecting at `now_ms`, for a client that has just connected.
@@ -251,7 +312,8 @@ impl Coordinator {
 
     fn on_message(&mut self, now_ms: u64, from: ServerId, message: Message, out: &mut Vec<Output>) {
         match message {
-            Message::Hello(hello) => self.on_hello(now_ms, from, hello.address, out),
+            Message::Hello(hello) => self.on_hello(now_ms, from, hello, out),
+            Message::AmendmentSignature(signature) => self.on_amendment(now_ms, from, &signature, out),
             Message::SeedCommitment(_) | Message::SeedReveal(_) | Message::EpochSignature(_) => {
                 self.on_founding(now_ms, from, message, out);
             }
@@ -259,246 +321,55 @@ impl Coordinator {
             Message::Noise(_) | Message::Receipts(_) | Message::Replies(_) | Message::Report(_) | Message::Abort(_) => {
                 self.on_collecting(now_ms, from, message, out);
             }
-            Message::Charge(charge) => self.on_charge(from, &charge, out),
+            Message::Charge(charge) => self.on_charge(now_ms, from, &charge, out),
             _ => out.push(Output::Notice(format!("ignored a message that {from} has no cause to send here"))),
         }
     }
 
-    fn on_hello(&mut self, now_ms: u64, from: ServerId, address: String, out: &mut Vec<Output>) {
+    fn on_hello(&mut self, now_ms: u64, from: ServerId, hello: Hello, out: &mut Vec<Output>) {
+        let Hello { address, roster } = hello;
         if address.len() > MAX_ADDRESS_LEN {
             out.push(Output::Notice(format!("ignored an address of {} bytes, which {from} sent", address.len())));
             return;
         }
-        let index = usize::from(from.0);
-        let moved = self.addresses[index].replace(address.clone()).is_some_and(|earlier| earlier != address);
-        let first = !std::mem::replace(&mut self.status.servers_up[index], true);
-        if first || moved {
-            out.push(Output::Notice(format!("{from} is up at {address}")));
+        let News { is_back, restarted } = self.presence.hello(now_ms, from, address.clone(), roster);
+        if is_back {
+            let again = if restarted { ", restarted," } else { "" };
+            out.push(Output::Notice(format!("{from}{again} is up at {address}")));
         }
-        // A server that restarted takes the epoch in again.
-        self.send_epoch(now_ms, from, out);
-        if self.addresses.iter().any(Option::is_none) {
-            let known = self.addresses.iter().map(|address| address.clone().unwrap_or_default()).collect();
-            out.push(Output::Peers(known));
-            return;
-        }
-        let addresses: Vec<String> = self.addresses.iter().flatten().cloned().collect();
+        let addresses = self.presence.addresses();
         out.push(Output::Peers(addresses.clone()));
         let until_ms = now_ms + self.directory.params().deadline_ms;
         let peers = Arc::new(Message::Peers(Peers { addresses }));
-        let receivers: Vec<ServerId> = if first || moved { self.directory.server_ids().collect() } else { vec![from] };
+        let receivers: Vec<ServerId> = if is_back { self.directory.server_ids().collect() } else { vec![from] };
         for to in receivers {
             out.push(Output::Send { to, message: Arc::clone(&peers), until_ms });
         }
-        if self.epoch.is_none() && self.founding.is_none() {
-            self.found(now_ms, out);
+        // A server that restarted takes the epoch in again.
+        let knows = self.roster().is_none_or(|newest| self.presence.knows(from, newest.id()));
+        if !knows {
+            self.send_epoch(now_ms, from, out);
         }
     }
 
-    /// Begins an attempt at an epoch, under a number that was never used before.
-    fn found(&mut self, now_ms: u64, out: &mut Vec<Output>) {
-        let last = |act| self.marks.highest(act).map(|mark| mark.map_or(0, |round: Round| round.0));
-        let (number, opened) = match (last(Act::Epoch), last(Act::Open)) {
-            (Ok(epoch), Ok(round)) => (epoch + 1, Round(round)),
-            (Err(error), _) | (_, Err(error)) => {
-                out.push(Output::Notice(format!("no epoch can begin: {error}")));
-                return;
-            }
-        };
-        if let Err(error) = self.marks.claim(Act::Epoch, Round(number)) {
-            out.push(Output::Notice(format!("no epoch can begin: {error}")));
-            return;
-        }
-        let registry = self.registry.clone();
-        let plan = match &self.epoch {
-            Some(current) => founding::plan_after(&self.directory, &current.roster, registry, number, opened, now_ms),
-            None => EpochPlan {
-                number,
-                registry,
-                first_round: opened.next(),
-                start_ms: now_ms + founding::LEAD_MS,
-                live: self.directory.server_ids().collect(),
-                standings: vec![Standing::default(); self.directory.servers().len()],
-            },
-        };
-        self.founding = Some(Founding::begin(plan, now_ms, out));
-    }
-
-    fn on_founding(&mut self, now_ms: u64, from: ServerId, message: Message, out: &mut Vec<Output>) {
-        let Some(founding) = &mut self.founding else { return };
-        match founding.on_message(&self.directory, from, message, out) {
-            Ok(Some((epoch, start))) => {
-                let roster = Arc::new(Roster::new(&self.directory, epoch));
-                self.enter(Current { roster, start, amendment: None });
-                self.keep(out);
-                self.directory.server_ids().for_each(|to| self.send_epoch(now_ms, to, out));
-            }
-            Ok(None) => {}
-            Err(error) => out.push(Output::Notice(format!("{from} ends this attempt at an epoch: {error}"))),
-        }
-    }
-
-    /// Goes on in an epoch; rounds before its first are still held in the one before.
-    fn enter(&mut self, current: Current) {
-        self.status.epoch = current.epoch().plan().number;
-        self.status.clients = current.epoch().plan().registry.len();
-        self.ending = self.epoch.replace(current);
-        self.founding = None;
-        self.unsettled = false;
-    }
-
-    fn keep(&self, out: &mut Vec<Output>) {
-        out.extend(self.epoch.as_ref().map(|current| Output::Keep(Box::new(current.state()))));
-    }
-
-    /// Hands epoch and amendment to a server, which may have forgotten them.
-    fn send_epoch(&self, now_ms: u64, to: ServerId, out: &mut Vec<Output>) {
-        let until_ms = now_ms + self.directory.params().deadline_ms;
-        for current in self.ending.iter().chain(&self.epoch) {
-            let start = Message::EpochStart(current.start.clone());
-            let amendment = current.amendment.clone().map(Message::AmendmentStart);
-            let messages = [Some(start), amendment].into_iter().flatten();
-            out.extend(messages.map(|message| Output::Send { to, message: Arc::new(message), until_ms }));
-        }
-    }
-
-    /// Whether the epoch should give way to another: clients wait to be registered, or servers refuse each other.
-    fn wants_epoch(&self, current: &Current) -> bool {
-        self.unsettled || current.start.plan.registry != self.registry
-    }
-
-    /// Begins the next epoch when there is cause, and its least length allows.
-    fn found_next(&mut self, now_ms: u64, out: &mut Vec<Output>) {
-        let Some(current) = self.epoch.as_ref().filter(|_| self.founding.is_none()) else { return };
-        let plan = &current.start.plan;
-        let ripe_ms = plan.start_ms.saturating_add(self.directory.params().epoch_ms);
-        let lead_ms = founding::LEAD_MS + self.directory.params().period_ms;
-        if now_ms.saturating_add(lead_ms) >= ripe_ms && self.wants_epoch(current) {
-            self.found(now_ms, out);
-        }
-    }
-
-    fn on_opening(&mut self, from: ServerId, message: Message, out: &mut Vec<Output>) {
-        let Some(round) = message.round() else { return };
-        let Some(opening) = self.opening.get_mut(&round) else { return };
-        match opening.on_message(from, message, out) {
-            Ok(Some(descriptor)) => {
-                self.opening.remove(&round);
-                let collecting = Collecting::new(&self.directory, descriptor);
-                self.collecting.insert(round, collecting);
-                self.status.round = self.status.round.max(round.0);
-                out.push(Output::Announced(round));
-            }
-            Ok(None) => {}
-            Err(error) => out.push(Output::Notice(format!("{round} does not open: {error}"))),
-        }
-    }
-
-    fn on_collecting(&mut self, now_ms: u64, from: ServerId, message: Message, out: &mut Vec<Output>) {
-        let Some(collecting) = message.round().and_then(|round| self.collecting.get_mut(&round)) else { return };
-        match message {
-            Message::Noise(noise) => collecting.on_noise(from, &noise, out),
-            Message::Receipts(receipts) => collecting.on_receipts(from, &receipts, out),
-            Message::Replies(replies) => collecting.on_replies(from, &replies, out),
-            Message::Report(report) => collecting.on_report(from, &report),
-            Message::Abort(abort) => {
-                let signed = statement::abort(collecting.descriptor().digest(), abort.stage, &abort.reason);
-                let key = self.directory.server_key(from);
-                if key.is_some_and(|key| key.verify(&signed, &abort.signature).is_ok()) {
-                    self.unsettled |= matches!(abort.reason, AbortReason::Convicted(_));
-                    collecting.on_abort(from, &abort);
-                }
-            }
-            _ => {}
-        }
-        self.finish_rounds(now_ms, out);
+    /// Whether a coordinator that was restarted, or slept, still waits to hear of servers that take part.
+    fn waits_for_return(&self, now_ms: u64) -> bool {
+        let active = self.roster().map_or(&[][..], |roster| roster.active());
+        now_ms < self.grace_ends_ms && !active.iter().all(|server| self.presence.is_up(now_ms, *server))
     }
 
     fn on_clock(&mut self, now_ms: u64, out: &mut Vec<Output>) {
-        if self.founding.as_ref().is_some_and(|founding| now_ms >= founding.deadline_ms()) {
-            out.push(Output::Notice("an attempt at an epoch failed: not every server answered in time".into()));
-            self.founding = None;
-            if self.epoch.is_none() {
-                self.found(now_ms, out);
-            }
-        }
-        self.found_next(now_ms, out);
-        self.open_due_rounds(now_ms, out);
-        self.opening.values_mut().for_each(|opening| opening.on_clock(now_ms, out));
-        self.opening.retain(|round, opening| {
-            let due = now_ms >= opening.deadline_ms();
-            if due {
-                let missing = opening.missing();
-                out.push(Output::Notice(format!("{round} did not open in time: {missing}")));
-            }
-            !due
-        });
-        for collecting in self.collecting.values_mut() {
-            collecting.on_clock(now_ms, out);
-        }
+        self.collecting.values_mut().for_each(|collecting| collecting.on_clock(now_ms, out));
         self.finish_rounds(now_ms, out);
-    }
-
-    /// When the keys of a round are made: one period before its window.
-    fn opens_at_ms(&self, epoch: &Epoch, round: Round) -> u64 {
-        epoch.window_start_ms(round).saturating_sub(self.directory.params().period_ms)
-    }
-
-    /// Who holds a round: the current epoch from its first round on, the one before until then.
-    fn roster_for(&self, round: Round) -> Option<&Arc<Roster>> {
-        let begun = |current: &&Current| current.epoch().plan().first_round <= round;
-        self.epoch.iter().chain(&self.ending).find(begun).map(|current| &current.roster)
-    }
-
-    fn open_due_rounds(&mut self, now_ms: u64, out: &mut Vec<Output>) {
-        let Some(first) = self.ending.as_ref().or(self.epoch.as_ref()).map(|current| current.epoch()) else { return };
-        // Rounds that were slept through are never announced.
-        let current = first.round_at(now_ms).unwrap_or(first.plan().first_round);
-        self.next_round = self.next_round.max(current);
-        // Rounds of an epoch that is being founded wait for it.
-        let end = self.founding.as_ref().map_or(Round(u64::MAX), Founding::first_round);
-        while let Some(roster) = self.roster_for(self.next_round).cloned()
-            && self.next_round < end
-            && now_ms >= self.opens_at_ms(roster.epoch(), self.next_round)
-        {
-            let round = self.next_round;
-            self.next_round = round.next();
-            match self.marks.claim(Act::Open, round) {
-                Ok(_once) => {
-                    let opening = Opening::begin(&self.directory, &roster, round, now_ms, out);
-                    self.opening.insert(round, opening);
-                }
-                Err(error) => out.push(Output::Notice(format!("{round} is not opened: {error}"))),
-            }
-        }
-        if self.epoch.as_ref().is_some_and(|current| current.epoch().plan().first_round <= self.next_round) {
-            self.ending = None;
-        }
-    }
-
-    fn finish_rounds(&mut self, now_ms: u64, out: &mut Vec<Output>) {
-        for (round, collecting) in &mut self.collecting {
-            if let Some(outcome) = collecting.outcome(now_ms) {
-                match outcome {
-                    collecting::Outcome::Delivered => out.push(Output::Delivered(*round)),
-                    collecting::Outcome::Failed(reason) => {
-                        self.status.rounds_failed += 1;
-                        self.status.last_failure = Some(format!("{round}: {reason}"));
-                        out.push(Output::Failed { round: *round, reason });
-                    }
-                }
-            }
-            if let Some(totals) = collecting.totals(now_ms) {
-                self.status.rounds_completed += 1;
-                self.status.hops_verified += totals.hops_verified;
-                self.status.mixing_ms = totals.mixing_ms;
-            }
-        }
-        let newest = self.status.round;
-        self.collecting.retain(|round, collecting| !collecting.is_over() || round.0 + KEPT_ROUNDS > newest);
-        self.forget_charges();
+        self.end_openings(now_ms, out);
+        self.amend(now_ms, out);
+        self.found_in_time(now_ms, out);
+        self.open_due_rounds(now_ms, out);
     }
 }
 
 /// The replies of a round, by client.
 type RepliesByClient = HashMap<ClientId, Vec<u8>>;
+
+#[cfg(test)]
+mod tests;

@@ -5,13 +5,13 @@ use std::{
     sync::Arc,
 };
 
-use hippodrome_crypto::signing::Signature;
+use hippodrome_crypto::{group::Element, signing::Signature};
 
 use super::{Output, founding::all};
 use crate::{
-    descriptor::{Descriptor, DescriptorError, SignedDescriptor},
+    descriptor::{Descriptor, DescriptorError, SignedDescriptor, hop_context},
     directory::Directory,
-    ids::{Position, Round, ServerId},
+    ids::{Place, Position, Round, ServerId, Stage},
     layout::Turn,
     message::{Announcement, DescriptorProposal, KeysCall, Message, ProvenHopKeys},
     roster::Roster,
@@ -25,8 +25,11 @@ pub(super) struct Opening {
     position: Position,
     waiting: BTreeSet<ServerId>,
     keys: BTreeMap<(u8, u16, u8), ProvenHopKeys>,
+    /// Once all keys are there.
+    descriptor: Option<Descriptor>,
     /// One for each active server, in order.
     signatures: Vec<Option<Signature>>,
+    began_ms: u64,
     called_ms: u64,
 }
 
@@ -49,7 +52,9 @@ impl Opening {
             position: Position(0),
             waiting: BTreeSet::new(),
             keys: BTreeMap::new(),
+            descriptor: None,
             signatures: vec![None; roster.active().len()],
+            began_ms: now_ms,
             called_ms: now_ms,
         };
         opening.wait_for_position();
@@ -75,13 +80,17 @@ impl Opening {
         self.roster.epoch().window_start_ms(self.round).saturating_add(self.directory.params().collect_ms)
     }
 
-    /// Whose part is missing, for people.
-    pub(super) fn missing(&self) -> String {
-        let silent: Vec<String> = match self.waiting.is_empty() {
-            false => self.waiting.iter().map(ToString::to_string).collect(),
-            true => self.unsigned().map(|id| id.to_string()).collect(),
-        };
-        format!("nothing came from {}", silent.join(", "))
+    /// When it began; nothing that its servers did before counts.
+    pub(super) fn began_ms(&self) -> u64 {
+        self.began_ms
+    }
+
+    /// Whose part is missing.
+    pub(super) fn missing(&self) -> Vec<ServerId> {
+        match self.waiting.is_empty() {
+            false => self.waiting.iter().copied().collect(),
+            true => self.unsigned().collect(),
+        }
     }
 
     /// The active servers that have not signed.
@@ -149,27 +158,32 @@ impl Opening {
             Message::Keys(message) if message.position == self.position && self.waiting.contains(&from) => {
                 if self.take_keys(from, message.keys) {
                     self.waiting.remove(&from);
+                    self.advance(out)?;
                 }
-                self.advance(out);
                 Ok(None)
             }
-            Message::DescriptorSignature(message) if self.is_complete() => {
+            Message::DescriptorSignature(message) => {
                 let signer = self.roster.active().binary_search(&from);
-                signer.map_or(Ok(None), |index| {
-                    self.signatures[index] = Some(message.signature);
-                    self.announce(out)
-                })
+                let descriptor = self.descriptor.as_ref();
+                let holds = descriptor.is_some_and(|keys| keys.verify_one(&self.directory, from, &message.signature));
+                match signer {
+                    Ok(index) if holds => {
+                        self.signatures[index] = Some(message.signature);
+                        self.announce(out)
+                    }
+                    _ => Ok(None),
+                }
             }
             _ => Ok(None),
         }
     }
 
-    /// Whether the keys are exactly those that the server has at this position.
+    /// Whether the keys are exactly those that the server has at this position, and proven.
     fn take_keys(&mut self, from: ServerId, keys: Vec<ProvenHopKeys>) -> bool {
         let expected: Vec<Turn> =
             self.turns().into_iter().filter(|(_, server)| *server == from).map(|(turn, _)| turn).collect();
         let given = keys.iter().map(|hop| Turn { layer: hop.layer, chain: hop.chain, position: hop.position });
-        if !given.eq(expected.iter().copied()) {
+        if !given.eq(expected.iter().copied()) || !keys.iter().all(|hop| self.is_proven(from, hop)) {
             return false;
         }
         for hop in keys {
@@ -178,23 +192,39 @@ impl Opening {
         true
     }
 
+    fn is_proven(&self, owner: ServerId, hop: &ProvenHopKeys) -> bool {
+        let before =
+            hop.position.0.checked_sub(1).and_then(|before| self.keys.get(&(hop.layer.0, hop.chain.0, before)));
+        let base = before.map_or_else(Element::base, |before| before.public.blinding);
+        let stage = Stage { round: self.round, layer: hop.layer, chain: hop.chain };
+        let place = Place { stage, position: hop.position };
+        let context = hop_context(&self.directory, self.roster.epoch(), place, owner);
+        hop.public.verify(&base, &context, &hop.proof).is_ok()
+    }
+
     fn is_complete(&self) -> bool {
         self.position.0 == self.directory.params().chain_len
     }
 
-    fn advance(&mut self, out: &mut Vec<Output>) {
+    fn advance(&mut self, out: &mut Vec<Output>) -> Result<(), DescriptorError> {
         if !self.waiting.is_empty() || self.is_complete() {
-            return;
+            return Ok(());
         }
         self.position = Position(self.position.0 + 1);
         self.wait_for_position();
-        if self.is_complete() { self.propose(out) } else { self.call(out) }
+        if self.is_complete() {
+            let keys: Vec<ProvenHopKeys> = self.keys.values().cloned().collect();
+            self.descriptor = Some(Descriptor::new(&self.directory, &self.roster, self.round, &keys)?);
+            self.propose(out);
+        } else {
+            self.call(out);
+        }
+        Ok(())
     }
 
-    fn announce(&self, out: &mut Vec<Output>) -> Result<Option<SignedDescriptor>, DescriptorError> {
+    fn announce(&mut self, out: &mut Vec<Output>) -> Result<Option<SignedDescriptor>, DescriptorError> {
         let Some(signatures) = all(&self.signatures) else { return Ok(None) };
-        let keys: Vec<ProvenHopKeys> = self.keys.values().cloned().collect();
-        let descriptor = Descriptor::new(&self.directory, &self.roster, self.round, &keys)?;
+        let Some(descriptor) = self.descriptor.take() else { return Ok(None) };
         let descriptor = descriptor.verify(&self.directory, &signatures)?;
         self.to_all(Message::Announcement(Announcement { round: self.round, signatures }), out);
         Ok(Some(descriptor))

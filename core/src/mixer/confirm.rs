@@ -9,7 +9,7 @@ use super::{context::RoundContext, input::SignedInput};
 use crate::{
     evidence::{SignedStatement, Statement},
     ids::{ChainId, Layer, ServerId},
-    message::{Confirmation, InputCommitment},
+    message::{Awaited, Confirmation, InputCommitment, Missing},
     statement,
 };
 
@@ -117,4 +117,28 @@ impl Confirming {
         let inputs = self.complete(context)?;
         all.then_some(ConfirmedLayer { layer: self.layer, inputs })
     }
+
+    /// What is missing of the layer's inputs, or of their confirmations.
+    pub(crate) fn missing(&self, context: &RoundContext) -> Missing {
+        match self.vector(context) {
+            None => {
+                let open = context.open(self.layer).iter().filter(|chain| !self.inputs.contains_key(chain));
+                let from = the_one(open.map(|&chain| context.first_of(context.stage(self.layer, chain))));
+                Missing { what: Awaited::Inputs, from }
+            }
+            Some(vector) => {
+                let active = context.active().iter().copied();
+                let from = the_one(
+                    active.filter(|server| self.vectors.get(server).is_none_or(|(signed, _)| *signed != vector)),
+                );
+                Missing { what: Awaited::Confirmations, from }
+            }
+        }
+    }
+}
+
+/// The server that all of these are; none if there are several, or none at all.
+pub(crate) fn the_one(mut servers: impl Iterator<Item = ServerId>) -> Option<ServerId> {
+    let first = servers.next()?;
+    servers.all(|server| server == first).then_some(first)
 }

@@ -17,7 +17,7 @@ use super::{
     Env,
     back::Back,
     blame::{KeptHop, Origin as Source, Stepping},
-    confirm::{ConfirmedLayer, Confirming},
+    confirm::{ConfirmedLayer, Confirming, the_one},
     context::RoundContext,
     distribute::Distribution,
     gate::{Checked, Checks, Linked, Received, Remainder, Shut, remove},
@@ -33,7 +33,7 @@ use crate::{
     ids::{Author, ChainId, Layer, Place, Position, ServerId, Stage},
     message::{
         AbortReason, Awaited, Batch, BatchCommitment, InputCommitment, InputOffer, InputRoot, InputSignature, Message,
-        NoiseReceipt, Parcel, ParcelCommitment, Proof, Receipts, ShownPart, SignedBatch, Submissions,
+        Missing, NoiseReceipt, Parcel, ParcelCommitment, Proof, Receipts, ShownPart, SignedBatch, Submissions,
     },
     params::Verification,
     statement,
@@ -276,7 +276,7 @@ impl Hop {
             let total: usize = parcels.iter().map(|parcel| parcel.records.len() / width).sum();
             if total > rules::layer_limit(env.context, stage.layer) as usize {
                 // Each is within its own limit, so nobody is to blame; no member would sign this input.
-                return Err(AbortReason::Deadline(Awaited::Input));
+                return Err(AbortReason::Deadline(Awaited::Input.into()));
             }
             let parcels = Arc::new(parcels);
             self.entry.kept.parcels = Some(Arc::clone(&parcels));
@@ -837,17 +837,38 @@ impl Hop {
         Ok(())
     }
 
-    /// What the hop waits for.
-    pub(crate) fn awaited(&self, confirmed: bool) -> Awaited {
+    /// What the hop waits for, and from whom: the first of all that it has not got.
+    pub(crate) fn missing(&self, context: &RoundContext, confirming: &Confirming, confirmed: bool) -> Missing {
+        let (stage, members) = (self.stage(), context.members(self.stage()));
+        let missing = |what, from| Missing { what, from };
         match self.forward {
-            Forward::Released => Awaited::Replies,
-            Forward::Waiting if self.is_first() => Awaited::Input,
-            Forward::Waiting => Awaited::Batch,
-            _ if self.is_first() && self.entry.assembled.is_some() => Awaited::InputSignatures,
-            _ if !confirmed => Awaited::Confirmations,
-            Forward::Stuck(_) if self.accused => Awaited::Trail,
-            Forward::Mixing | Forward::Stuck(_) | Forward::Held(_) => Awaited::Proofs,
+            Forward::Released => Awaited::Replies.into(),
+            Forward::Waiting if self.is_first() => missing(Awaited::Input, self.parcel_missing(context)),
+            _ if self.entry.offered.is_none() => missing(Awaited::Input, Some(context.first_of(stage))),
+            _ if self.is_first() && self.entry.assembled.is_some() => {
+                let signed = |member: &ServerId| self.entry.signatures.contains_key(member);
+                missing(Awaited::InputSignatures, the_one(members.iter().copied().filter(|member| !signed(member))))
+            }
+            _ if !confirmed => confirming.missing(context),
+            Forward::Waiting => {
+                let before = self.place.position.0.checked_sub(1).map(|before| members[usize::from(before)]);
+                missing(Awaited::Batch, before)
+            }
+            Forward::Stuck(_) if self.accused => Awaited::Trail.into(),
+            Forward::Mixing | Forward::Stuck(_) | Forward::Held(_) => {
+                let upstream = members.iter().zip(&self.upstream);
+                let unproven =
+                    upstream.filter(|(_, upstream)| upstream.checks.verified.is_none()).map(|(member, _)| *member);
+                missing(Awaited::Proofs, the_one(unproven))
+            }
         }
+    }
+
+    /// The server whose parcel for this chain has not come, if it is one.
+    fn parcel_missing(&self, context: &RoundContext) -> Option<ServerId> {
+        let layer = Layer(self.stage().layer.0.checked_sub(1)?);
+        let missing = context.open(layer).iter().filter(|chain| !self.entry.signed_parcels.contains_key(chain));
+        the_one(missing.map(|&chain| context.last_of(context.stage(layer, chain))))
     }
 
     pub(crate) fn on_exchanged(&mut self, replies: Records) {

@@ -186,6 +186,8 @@ const KEPT_ROSTERS: usize = 2;
 /// Most rounds that a server keeps open at a time: all that a deadline may keep in flight, with those ahead of the
 /// clock; epochs begun one behind another do not add to them.
 const MAX_OPEN_ROUNDS: usize = MAX_ROUNDS_IN_FLIGHT as usize + 8;
+/// Milliseconds after the deadline for which a word to the coordinator about the round's end is of use.
+const LAST_WORD_MS: u64 = 2000;
 /// Most messages kept for a round that is not announced yet: every server's inputs and confirmations, and more.
 const MAX_EARLY: usize = 4096;
 /// Most bytes of bodies kept for such a round.
@@ -221,6 +223,12 @@ impl Mixer {
     /// The server's place in the directory.
     pub fn id(&self) -> ServerId {
         self.identity.me
+    }
+
+    /// The newest epoch and amendment that the server knows; epoch 0 if it knows none.
+    pub fn roster_id(&self) -> RosterId {
+        let newest = self.rosters.last_key_value().map(|(_, roster)| roster.id());
+        newest.unwrap_or(RosterId { epoch: 0, amendment: 0 })
     }
 
     /// Takes an input in at `now_ms` (milliseconds since 1970) and says what is to be done.
@@ -645,7 +653,8 @@ impl Env<'_> {
     }
 
     fn send_coordinator(&mut self, message: Message) {
-        self.send_shared(Party::Coordinator, Arc::new(message));
+        let until_ms = self.context.deadline_ms().saturating_add(LAST_WORD_MS);
+        self.out.outputs.push(Output::Send { to: Party::Coordinator, message: Arc::new(message), until_ms });
     }
 
     fn send_shared(&mut self, to: Party, message: Arc<Message>) {

@@ -19,6 +19,7 @@ use crate::{
     ids::{ChainId, Layer, Party, Place, ServerId, Stage},
     marks::Act,
     message::{Abort, AbortReason, Awaited, Confirmation, InputCommitment, Message, Noise, NoiseAnswer, Report},
+    participant::CLOCK_TOLERANCE_MS,
     statement,
 };
 
@@ -265,6 +266,7 @@ impl Running {
         let may_be_closed = last.is_some_and(|layer| layer.confirming.has_signed(from));
         if self.context.signed_by(from, &signed, &abort.signature) && !self.is_closed() && !may_be_closed {
             env.notice(Notice::AbortedBy { server: from, stage: abort.stage, reason: abort.reason });
+            self.complain(env, &abort.reason);
             self.give_up();
         }
         Ok(())
@@ -591,15 +593,13 @@ impl Running {
 
     fn run_out_of_time(&mut self, env: &mut Env<'_>) -> Life {
         if let Some(stage) = self.claims.waits_for().filter(|_| !self.is_closed()) {
-            self.fail(env, stage, AbortReason::Deadline(Awaited::Answer));
+            self.fail(env, stage, AbortReason::Deadline(Awaited::Answer.into()));
         }
         if let Some(first) = self.receipts.lacking(&self.context).filter(|_| self.lacks_receipts()) {
             let entry = self.context.whole(Layer(0)).expect("a signed round has open chains");
             self.fail(env, entry, AbortReason::NoReceipt(first));
         }
-        if let Some(hop) = self.hops.values().next() {
-            let confirmed = self.layers.0[usize::from(hop.place().stage.layer.0)].confirmed.is_some();
-            let (stage, reason) = (hop.place().stage, AbortReason::Deadline(hop.awaited(confirmed)));
+        if let Some((stage, reason)) = self.complaint() {
             self.fail(env, stage, reason);
         }
         self.give_up();
@@ -612,6 +612,30 @@ impl Running {
         let state = &self.layers.0[0];
         let complete = state.confirming.vector(&self.context).is_some();
         complete && !state.signed && !self.failed && self.context.params().noise_per_chain > 0
+    }
+
+    /// The first thing in the round that has not come; none once the round is over for this server.
+    fn complaint(&self) -> Option<(Stage, AbortReason)> {
+        let layer_of = |stage: Stage| &self.layers.0[usize::from(stage.layer.0)];
+        let of_hop = |hop: &Hop| {
+            let (stage, layer) = (hop.place().stage, layer_of(hop.place().stage));
+            (stage, hop.missing(&self.context, &layer.confirming, layer.confirmed.is_some()))
+        };
+        let unconfirmed = (0..).map(Layer).zip(&self.layers.0).filter(|(_, layer)| layer.confirmed.is_none());
+        let of_layers = unconfirmed
+            .filter_map(|(layer, state)| Some((self.context.whole(layer)?, state.confirming.missing(&self.context))));
+        let missing = self.hops.values().map(of_hop).chain(of_layers).filter(|_| !self.failed);
+        let first = missing.min_by_key(|(stage, missing)| (stage.layer, missing.what, missing.from.is_none()))?;
+        Some((first.0, AbortReason::Deadline(first.1)))
+    }
+
+    /// The coordinator hears what this server missed, also when another was the first to say that the time is over.
+    fn complain(&self, env: &mut Env<'_>, heard: &AbortReason) {
+        let is_due = env.now_ms.saturating_add(CLOCK_TOLERANCE_MS) >= self.context.first_due_ms();
+        if let (AbortReason::Deadline(_), true, Some((stage, reason))) = (heard, is_due, self.complaint()) {
+            let signature = env.sign(&statement::abort(self.context.digest(), stage, &reason));
+            env.send_coordinator(Message::Abort(Abort { stage, reason, signature }));
+        }
     }
 
     /// When the clock has to be looked at next, milliseconds since 1970.

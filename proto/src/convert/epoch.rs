@@ -12,7 +12,7 @@ use super::{
     Wire, WireError,
     fields::{
         address, array, bytes_of, bytes_of_signature, count, digest, epoch_plan, join_plan, join_signed_by, records,
-        signature, signed_by, split_list,
+        roster, signature, signed_by, split_list,
     },
 };
 use crate::pb;
@@ -28,11 +28,11 @@ impl Wire for Hello {
     const HAS_BODY: bool = false;
 
     fn header(&self) -> pb::Hello {
-        pb::Hello { address: self.address.clone() }
+        pb::Hello { address: self.address.clone(), roster: Some(self.roster.into()) }
     }
 
     fn decode(header: pb::Hello, _: Vec<u8>) -> Result<Self, WireError> {
-        Ok(Self { address: address("address", header.address)? })
+        Ok(Self { address: address("address", header.address)?, roster: roster("roster", header.roster)? })
     }
 }
 
@@ -49,8 +49,8 @@ impl Wire for Peers {
         if got > SERVER_LIMIT {
             return Err(WireError::TooMany { field: "addresses", limit: SERVER_LIMIT, got });
         }
-        let addresses =
-            header.addresses.into_iter().map(|text| address("addresses", text)).collect::<Result<_, _>>()?;
+        let known = |text: String| if text.is_empty() { Ok(text) } else { address("addresses", text) };
+        let addresses = header.addresses.into_iter().map(known).collect::<Result<_, _>>()?;
         Ok(Self { addresses })
     }
 }

@@ -2,7 +2,7 @@
 
 use hippodrome_core::{
     ids::Round,
-    message::{Abort, AbortReason, Awaited, Report},
+    message::{Abort, AbortReason, Awaited, Missing, Report},
 };
 
 use super::{
@@ -48,7 +48,10 @@ impl Wire for Abort {
 
 fn reason_to_wire(reason: &AbortReason) -> Reason {
     match reason {
-        AbortReason::Deadline(awaited) => Reason::Deadline(pb::Awaited::from(*awaited).into()),
+        AbortReason::Deadline(Missing { what, from: None }) => Reason::Deadline(pb::Awaited::from(*what).into()),
+        AbortReason::Deadline(Missing { what, from: Some(server) }) => {
+            Reason::Missing(pb::Missing { what: pb::Awaited::from(*what).into(), server: server.0.into() })
+        }
         AbortReason::BadMessage(server) => Reason::BadMessage(server.0.into()),
         AbortReason::BadProof(server) => Reason::BadProof(server.0.into()),
         AbortReason::Equivocation(server) => Reason::Equivocation(server.0.into()),
@@ -67,7 +70,10 @@ fn reason_to_wire(reason: &AbortReason) -> Reason {
 
 fn reason_from_wire(reason: Reason) -> Result<AbortReason, WireError> {
     Ok(match reason {
-        Reason::Deadline(code) => AbortReason::Deadline(awaited(code)?),
+        Reason::Deadline(code) => AbortReason::Deadline(awaited(code)?.into()),
+        Reason::Missing(pb::Missing { what, server: id }) => {
+            AbortReason::Deadline(Missing { what: awaited(what)?, from: Some(server("missing", id)?) })
+        }
         Reason::BadMessage(id) => AbortReason::BadMessage(server("bad_message", id)?),
         Reason::BadProof(id) => AbortReason::BadProof(server("bad_proof", id)?),
         Reason::Equivocation(id) => AbortReason::Equivocation(server("equivocation", id)?),
@@ -93,6 +99,7 @@ impl From<Awaited> for pb::Awaited {
             Awaited::Batch => Self::Batch,
             Awaited::Proofs => Self::Proofs,
             Awaited::Replies => Self::Replies,
+            Awaited::Inputs => Self::Inputs,
             Awaited::Answer => Self::Answer,
             Awaited::Trail => Self::Trail,
         }
@@ -107,6 +114,7 @@ fn awaited(code: i32) -> Result<Awaited, WireError> {
         Ok(pb::Awaited::Batch) => Ok(Awaited::Batch),
         Ok(pb::Awaited::Proofs) => Ok(Awaited::Proofs),
         Ok(pb::Awaited::Replies) => Ok(Awaited::Replies),
+        Ok(pb::Awaited::Inputs) => Ok(Awaited::Inputs),
         Ok(pb::Awaited::Answer) => Ok(Awaited::Answer),
         Ok(pb::Awaited::Trail) => Ok(Awaited::Trail),
         Ok(pb::Awaited::Unspecified) | Err(_) => Err(WireError::Code { field: "deadline", got: code }),

@@ -98,7 +98,10 @@ impl Network {
     /// A server says that it is there, now and regularly: a coordinator that restarted knows nobody's address.
     pub(super) fn greet(&mut self, id: ServerId) {
         let life = self.life(Node::Server(id));
-        let message = Message::Hello(Hello { address: format!("simulated:{}", id.0) });
+        let message = Message::Hello(Hello {
+            address: format!("simulated:{}", id.0),
+            roster: self.mixers[usize::from(id.0)].roster_id(),
+        });
         let until_ms = self.now_ms + GREETING_MS;
         self.send(Party::Server(id), Party::Coordinator, &Arc::new(message), until_ms);
         self.agenda.add(self.now_ms + GREETING_MS, What::Greet { server: id, life });
@@ -134,7 +137,19 @@ impl Network {
 
     pub(super) fn drive_coordinator(&mut self, input: coordinator::Input) {
         let now_ms = self.clock_of(Node::Coordinator);
-        for output in self.coordinator.handle(now_ms, input) {
+        let outputs = self.coordinator.handle(now_ms, input);
+        self.perform(outputs);
+    }
+
+    /// Has the coordinator verify evidence against a server.
+    pub fn convict(&mut self, server: ServerId) {
+        let now_ms = self.clock_of(Node::Coordinator);
+        let outputs = self.coordinator.convict(now_ms, server);
+        self.perform(outputs);
+    }
+
+    fn perform(&mut self, outputs: Vec<coordinator::Output>) {
+        for output in outputs {
             match output {
                 coordinator::Output::Send { to, message, until_ms } => {
                     let until_ms = self.condition(Node::Coordinator).skew.world(until_ms);

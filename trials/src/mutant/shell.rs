@@ -199,7 +199,8 @@ impl<F: FnMut(&'static str, Round)> Machine<F> {
     }
 
     fn say_hello(&self) {
-        let hello = Arc::new(Message::Hello(Hello { address: self.advertised.clone() }));
+        let hello =
+            Arc::new(Message::Hello(Hello { address: self.advertised.clone(), roster: self.mixer.roster_id() }));
         self.post(Party::Coordinator, &hello, Instant::now() + HELLO);
     }
 }

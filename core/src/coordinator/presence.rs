@@ -1,0 +1,91 @@
+//! Who is there: where servers are reached, when they were heard last, and what they know.
+
+use crate::ids::{RosterId, ServerId};
+
+/// Milliseconds for which a server counts as up after its last word; it says hello every few seconds.
+const UP_MS: u64 = 10_000;
+
+/// All servers, as they were heard.
+pub(super) struct Presence(Vec<Seen>);
+
+#[derive(Clone, Default)]
+struct Seen {
+    address: Option<String>,
+    heard_ms: Option<u64>,
+    roster: Option<RosterId>,
+    restarted_ms: Option<u64>,
+}
+
+/// What a hello says that was not known.
+pub(super) struct News {
+    /// The server was not up, or is reached elsewhere than before.
+    pub(super) is_back: bool,
+    /// It knows less than before: its process is a new one.
+    pub(super) restarted: bool,
+}
+
+impl Presence {
+    pub(super) fn new(servers: usize) -> Self {
+        Self(vec![Seen::default(); servers])
+    }
+
+    fn of(&self, server: ServerId) -> Option<&Seen> {
+        self.0.get(usize::from(server.0))
+    }
+
+    /// Notes a word of a server.
+    pub(super) fn hear(&mut self, now_ms: u64, server: ServerId) {
+        if let Some(seen) = self.0.get_mut(usize::from(server.0)) {
+            seen.heard_ms = Some(now_ms);
+        }
+    }
+
+    /// Notes a hello.
+    pub(super) fn hello(&mut self, now_ms: u64, server: ServerId, address: String, roster: RosterId) -> News {
+        let was_up = self.is_up(now_ms, server);
+        let Some(seen) = self.0.get_mut(usize::from(server.0)) else {
+            return News { is_back: false, restarted: false };
+        };
+        let restarted = seen.roster.replace(roster).is_some_and(|earlier| roster < earlier);
+        let moved = seen.address.as_ref() != Some(&address);
+        seen.address = Some(address);
+        seen.heard_ms = Some(now_ms);
+        if restarted {
+            seen.restarted_ms = Some(now_ms);
+        }
+        News { is_back: moved || !was_up || restarted, restarted }
+    }
+
+    /// A server was silent when it should have spoken: it is not up until it is heard again.
+    pub(super) fn lose(&mut self, server: ServerId) {
+        if let Some(seen) = self.0.get_mut(usize::from(server.0)) {
+            seen.heard_ms = None;
+        }
+    }
+
+    /// Whether a server said hello, and something not long ago.
+    pub(super) fn is_up(&self, now_ms: u64, server: ServerId) -> bool {
+        let seen = self.of(server).filter(|seen| seen.address.is_some());
+        seen.and_then(|seen| seen.heard_ms).is_some_and(|heard_ms| now_ms < heard_ms.saturating_add(UP_MS))
+    }
+
+    /// Whether a server was heard after `since_ms`.
+    pub(super) fn heard_since(&self, server: ServerId, since_ms: u64) -> bool {
+        self.of(server).and_then(|seen| seen.heard_ms).is_some_and(|heard_ms| heard_ms > since_ms)
+    }
+
+    /// Whether a server's process is one that began after `since_ms`.
+    pub(super) fn restarted_since(&self, server: ServerId, since_ms: u64) -> bool {
+        self.of(server).and_then(|seen| seen.restarted_ms).is_some_and(|restarted_ms| restarted_ms >= since_ms)
+    }
+
+    /// Whether a server is known to know this epoch and amendment.
+    pub(super) fn knows(&self, server: ServerId, roster: RosterId) -> bool {
+        self.of(server).and_then(|seen| seen.roster).is_some_and(|known| known >= roster)
+    }
+
+    /// Where servers are, in the directory's order; empty where that is not known.
+    pub(super) fn addresses(&self) -> Vec<String> {
+        self.0.iter().map(|seen| seen.address.clone().unwrap_or_default()).collect()
+    }
+}

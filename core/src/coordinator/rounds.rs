@@ -1,0 +1,140 @@
+//! Rounds in their time: opened one period before their window, judged when they are over.
+
+use std::sync::Arc;
+
+use super::{
+    Coordinator, KEPT_ROUNDS, Output, collecting, collecting::Collecting, founding::Founding, opening::Opening,
+};
+use crate::{
+    epoch::Epoch,
+    ids::{Round, ServerId},
+    marks::Act,
+    message::{AbortReason, Message},
+    roster::Roster,
+    statement,
+};
+
+impl Coordinator {
+    pub(super) fn on_opening(&mut self, from: ServerId, message: Message, out: &mut Vec<Output>) {
+        let Some(round) = message.round() else { return };
+        let Some(opening) = self.opening.get_mut(&round) else { return };
+        match opening.on_message(from, message, out) {
+            Ok(Some(descriptor)) => {
+                let collecting = Collecting::new(&self.directory, descriptor, opening.began_ms());
+                self.opening.remove(&round);
+                self.collecting.insert(round, collecting);
+                self.status.round = self.status.round.max(round.0);
+                out.push(Output::Announced(round));
+            }
+            Ok(None) => {}
+            Err(error) => out.push(Output::Notice(format!("{round} does not open: {error}"))),
+        }
+    }
+
+    pub(super) fn on_collecting(&mut self, now_ms: u64, from: ServerId, message: Message, out: &mut Vec<Output>) {
+        let Some(collecting) = message.round().and_then(|round| self.collecting.get_mut(&round)) else { return };
+        match message {
+            Message::Noise(noise) => collecting.on_noise(from, &noise, out),
+            Message::Receipts(receipts) => collecting.on_receipts(from, &receipts, out),
+            Message::Replies(replies) => collecting.on_replies(from, &replies, out),
+            Message::Report(report) => collecting.on_report(from, &report),
+            Message::Abort(abort) => {
+                let signed = statement::abort(collecting.descriptor().digest(), abort.stage, &abort.reason);
+                let key = self.directory.server_key(from);
+                if key.is_some_and(|key| key.verify(&signed, &abort.signature).is_ok()) {
+                    self.unsettled |= matches!(abort.reason, AbortReason::Convicted(_));
+                    collecting.on_abort(from, &abort);
+                }
+            }
+            _ => {}
+        }
+        self.finish_rounds(now_ms, out);
+    }
+
+    /// When the keys of a round are made: one period before its window.
+    fn opens_at_ms(&self, epoch: &Epoch, round: Round) -> u64 {
+        epoch.window_start_ms(round).saturating_sub(self.directory.params().period_ms)
+    }
+
+    /// Who holds a round: the current epoch from its first round on, the one before until then.
+    fn roster_for(&self, round: Round) -> Option<&Arc<Roster>> {
+        let rosters = self.epoch.iter().chain(&self.ending).map(|current| &current.roster);
+        rosters.into_iter().find(|roster| roster.epoch().plan().first_round <= round)
+    }
+
+    /// When the next round is to be opened, if it is known by whom; rounds of an epoch that is being founded wait.
+    pub(super) fn open_due_ms(&self) -> Option<u64> {
+        let waits = self.founding.as_ref().is_some_and(|founding| self.next_round >= founding.first_round());
+        let roster = self.roster_for(self.next_round).filter(|_| !waits)?;
+        Some(self.opens_at_ms(roster.epoch(), self.next_round))
+    }
+
+    pub(super) fn open_due_rounds(&mut self, now_ms: u64, out: &mut Vec<Output>) {
+        let Some(first) = self.ending.as_ref().or(self.epoch.as_ref()).map(|current| current.epoch()) else { return };
+        // Rounds whose window has begun are never opened: too little time is left for their keys.
+        let current = first.round_at(now_ms).map_or(first.plan().first_round, Round::next);
+        self.next_round = self.next_round.max(current);
+        let end = self.founding.as_ref().map_or(Round(u64::MAX), Founding::first_round);
+        while let Some(roster) = self.roster_for(self.next_round).cloned()
+            && self.next_round < end
+            && now_ms >= self.opens_at_ms(roster.epoch(), self.next_round)
+            && !self.waits_for_return(now_ms)
+            && !self.is_held(&roster)
+            && roster.is_usable()
+        {
+            let round = self.next_round;
+            self.next_round = round.next();
+            match self.marks.claim(Act::Open, round) {
+                Ok(_once) => {
+                    let opening = Opening::begin(&self.directory, &roster, round, now_ms, out);
+                    self.opening.insert(round, opening);
+                }
+                Err(error) => out.push(Output::Notice(format!("{round} is not opened: {error}"))),
+            }
+        }
+        if self.epoch.as_ref().is_some_and(|current| current.epoch().plan().first_round <= self.next_round) {
+            self.ending = None;
+        }
+    }
+
+    /// Gives up rounds whose keys have not come in time.
+    pub(super) fn end_openings(&mut self, now_ms: u64, out: &mut Vec<Output>) {
+        self.opening.values_mut().for_each(|opening| opening.on_clock(now_ms, out));
+        let due = self.opening.iter().filter(|(_, opening)| now_ms >= opening.deadline_ms());
+        let due: Vec<Round> = due.map(|(round, _)| *round).collect();
+        for round in due {
+            let Some(opening) = self.opening.remove(&round) else { continue };
+            let missing: Vec<String> = opening.missing().iter().map(ToString::to_string).collect();
+            self.status.rounds_unopened += 1;
+            self.status.last_failure = Some(format!("{round} did not open: nothing came from {}", missing.join(", ")));
+            out.extend(self.status.last_failure.clone().map(Output::Notice));
+            self.judge_opening(now_ms, &opening, out);
+        }
+    }
+
+    pub(super) fn finish_rounds(&mut self, now_ms: u64, out: &mut Vec<Output>) {
+        let mut faults = Vec::new();
+        for (round, collecting) in &mut self.collecting {
+            if let Some(outcome) = collecting.outcome(now_ms) {
+                match outcome {
+                    collecting::Outcome::Delivered => out.push(Output::Delivered(*round)),
+                    collecting::Outcome::Failed(reason) => {
+                        self.status.rounds_failed += 1;
+                        self.status.last_failure = Some(format!("{round}: {reason}"));
+                        out.push(Output::Failed { round: *round, reason });
+                    }
+                }
+            }
+            if let Some(totals) = collecting.totals(now_ms) {
+                self.status.rounds_completed += 1;
+                self.status.hops_verified += totals.hops_verified;
+                self.status.mixing_ms = totals.mixing_ms;
+            }
+            faults.extend(collecting.faults(now_ms).map(|heard| (collecting.began_ms(), heard)));
+        }
+        faults.iter().for_each(|(began_ms, heard)| self.judge_round(now_ms, *began_ms, heard, out));
+        let newest = self.status.round;
+        self.collecting.retain(|round, collecting| !collecting.is_over() || round.0 + KEPT_ROUNDS > newest);
+        self.forget_charges();
+    }
+}

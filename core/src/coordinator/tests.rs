@@ -1,0 +1,214 @@
+//! The coordinator with real mix servers, killed between any two of the things that it wants done.
+
+use std::collections::VecDeque;
+
+use hippodrome_crypto::{hash::Hasher, signing::SigningKey};
+
+use super::*;
+use crate::{
+    directory::{DirectoryDraft, ServerEntry},
+    ids::Party,
+    marks::MemoryMarks,
+    mixer::{self, Mixer},
+    params::{NetworkParams, Verification},
+};
+
+const SERVERS: u16 = 4;
+/// Milliseconds from one look at the clock to the next.
+const STEP_MS: u64 = 50;
+
+fn params() -> NetworkParams {
+    NetworkParams {
+        name: "a test".into(),
+        chains: 1,
+        chain_len: 2,
+        layers: 1,
+        verification: Verification::Full,
+        slots: 1,
+        noise_per_chain: 2,
+        period_ms: 1000,
+        collect_ms: 500,
+        deadline_ms: 2000,
+        max_batch: 100,
+        bad_servers: 1,
+        min_live: 3,
+        failure_bits: 0,
+        epoch_ms: 4000,
+    }
+}
+
+/// Machines whose messages arrive at once, and what is on their disks.
+struct World {
+    now_ms: u64,
+    directory: Arc<Directory>,
+    coordinator: Coordinator,
+    coordinator_marks: MemoryMarks,
+    kept: Option<CoordinatorState>,
+    /// None while it is down.
+    mixers: Vec<Option<Mixer>>,
+    on_their_way: VecDeque<(Party, Party, Message)>,
+    /// Things that the coordinator still gets done before it is killed.
+    lives: usize,
+    killed: usize,
+    /// Rounds that were called for, and by which coordinator.
+    called: BTreeMap<Round, usize>,
+    completed: BTreeSet<Round>,
+}
+
+impl World {
+    fn new() -> Self {
+        let keys: Vec<_> = (0..SERVERS as u8).map(|index| SigningKey::from_seed(&[index + 1; 32])).collect();
+        let certificate = |number: u64| Hasher::new("certificate of a test").number(number).finish();
+        let server = |(number, key): (u64, &SigningKey)| ServerEntry {
+            name: format!("server-{number}"),
+            key: key.public(),
+            certificate: certificate(number),
+        };
+        let servers = (1..).zip(&keys).map(server).collect();
+        let draft = DirectoryDraft { params: params(), servers, coordinator: certificate(0) };
+        let signatures: Vec<_> = keys.iter().map(|key| draft.sign(key)).collect();
+        let directory = Arc::new(draft.verify(&signatures).expect("a good directory"));
+        let mixer = |key: SigningKey| {
+            let marks = Marks::new(Box::<MemoryMarks>::default());
+            Mixer::new(Arc::clone(&directory), key, marks, [7; 32]).expect("its key is in the directory")
+        };
+        let mixers = keys.into_iter().map(|key| Some(mixer(key))).collect();
+        let marks = MemoryMarks::default();
+        let coordinator = Coordinator::new(Arc::clone(&directory), Vec::new(), Marks::new(Box::new(marks.clone())));
+        Self {
+            now_ms: 1_700_000_000_000,
+            directory,
+            coordinator,
+            coordinator_marks: marks,
+            kept: None,
+            mixers,
+            on_their_way: VecDeque::new(),
+            lives: usize::MAX,
+            killed: 0,
+            called: BTreeMap::new(),
+            completed: BTreeSet::new(),
+        }
+    }
+
+    /// Goes on until something holds, for so many seconds at most.
+    #[track_caller]
+    fn run_until(&mut self, seconds: u64, holds: impl Fn(&Self) -> bool) {
+        for step in 0..seconds * 1000 / STEP_MS {
+            if holds(self) {
+                return;
+            }
+            self.now_ms += STEP_MS;
+            if step.is_multiple_of(20) {
+                self.greet();
+            }
+            self.drive_coordinator(Input::Tick);
+            for index in 0..SERVERS {
+                self.drive_mixer(ServerId(index), mixer::Input::Tick);
+            }
+            while let Some((from, to, message)) = self.on_their_way.pop_front() {
+                match (from, to) {
+                    (Party::Server(from), Party::Coordinator) => {
+                        self.drive_coordinator(Input::Message { from, message });
+                    }
+                    (from, Party::Server(to)) => self.drive_mixer(to, mixer::Input::Message { from, message }),
+                    (Party::Coordinator, Party::Coordinator) => {}
+                }
+            }
+        }
+        assert!(holds(self), "{:#?}", self.coordinator.status());
+    }
+
+    fn greet(&mut self) {
+        for (id, mixer) in (0..).map(ServerId).zip(&self.mixers) {
+            let Some(mixer) = mixer else { continue };
+            let hello = Hello { address: format!("host:{}", id.0 + 1), roster: mixer.roster_id() };
+            self.on_their_way.push_back((Party::Server(id), Party::Coordinator, Message::Hello(hello)));
+        }
+    }
+
+    fn drive_mixer(&mut self, id: ServerId, input: mixer::Input) {
+        let mut inputs = VecDeque::from([input]);
+        while let (Some(input), Some(mixer)) = (inputs.pop_front(), &mut self.mixers[usize::from(id.0)]) {
+            for output in mixer.handle(self.now_ms, input) {
+                match output {
+                    mixer::Output::Send { to, message, .. } => {
+                        self.on_their_way.push_back((Party::Server(id), to, (*message).clone()));
+                    }
+                    mixer::Output::Run(job) => inputs.push_back(mixer::Input::Done(job.run())),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn drive_coordinator(&mut self, input: Input) {
+        for output in self.coordinator.handle(self.now_ms, input) {
+            let Some(lives) = self.lives.checked_sub(1) else { return self.restart() };
+            self.lives = lives;
+            match output {
+                Output::Send { to, message, .. } => {
+                    if let Message::KeysCall(call) = &*message {
+                        let by = *self.called.entry(call.round).or_insert(self.killed);
+                        assert_eq!(by, self.killed, "{} is called for by two coordinators", call.round);
+                    }
+                    self.on_their_way.push_back((Party::Coordinator, Party::Server(to), (*message).clone()));
+                }
+                Output::Keep(state) => self.kept = Some(*state),
+                Output::Delivered(round) => drop(self.completed.insert(round)),
+                _ => {}
+            }
+        }
+    }
+
+    /// What was not done is never done; what was kept is all that is left.
+    fn restart(&mut self) {
+        let (directory, marks) = (Arc::clone(&self.directory), Marks::new(Box::new(self.coordinator_marks.clone())));
+        self.coordinator = match self.kept.clone() {
+            Some(kept) => Coordinator::restore(directory, Vec::new(), marks, kept).expect("a coordinator kept it"),
+            None => Coordinator::new(directory, Vec::new(), marks),
+        };
+        self.lives = usize::MAX;
+        self.killed += 1;
+    }
+
+    fn active(&self) -> usize {
+        self.coordinator.roster().map_or(0, |roster| roster.active().len())
+    }
+}
+
+#[test]
+fn a_coordinator_killed_between_any_two_steps_goes_on_and_calls_for_no_round_twice() {
+    for lives in (0..150).step_by(3) {
+        let mut world = World::new();
+        world.lives = lives;
+        world.run_until(60, |world| world.killed == 1 && world.completed.len() >= 2);
+        assert_eq!(world.active(), SERVERS.into(), "killed after {lives} things: {:#?}", world.coordinator.status());
+    }
+}
+
+#[test]
+fn a_coordinator_killed_between_any_two_steps_of_an_amendment_strikes_again() {
+    for lives in (0..100).step_by(3) {
+        let mut world = World::new();
+        world.run_until(20, |world| !world.completed.is_empty());
+        world.mixers[2] = None;
+        world.lives = lives;
+        world.run_until(60, |world| world.killed == 1 && world.active() == 3);
+        let completed = world.completed.len();
+        world.run_until(60, |world| world.completed.len() >= completed + 2);
+    }
+}
+
+#[test]
+fn many_restarts_use_up_numbers_and_repeat_none() {
+    let mut world = World::new();
+    for lives in [11, 70, 5, 120, 33, 61, 2, 90] {
+        let killed = world.killed;
+        world.lives = lives;
+        world.run_until(60, |world| world.killed > killed);
+    }
+    let completed = world.completed.len();
+    world.run_until(60, |world| world.completed.len() > completed + 2);
+    let rounds: Vec<_> = world.called.iter().collect();
+    assert!(rounds.windows(2).all(|pair| pair[0].1 <= pair[1].1), "rounds only go up: {rounds:?}");
+}

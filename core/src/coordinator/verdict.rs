@@ -1,0 +1,193 @@
+//! Who is at fault where a round failed, as far as that can be told without evidence: those who said nothing; else the
+//! link of which the earliest complaints speak, since all that comes later follows from what came first.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    ids::{Layer, ServerId, Stage},
+    message::{AbortReason, Awaited, Ground, Strike},
+};
+
+/// How early in a round something is missed: accusations first, then layer by layer what each waits for.
+type Rank = Option<(Layer, Awaited)>;
+
+/// A server's word that it missed something, or that another broke a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Complaint {
+    rank: Rank,
+    from: ServerId,
+    about: ServerId,
+}
+
+/// What an abort says about faults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Word {
+    /// Another server is at fault, or the link to it.
+    Complaint(Complaint),
+    /// Its sender is at fault, and says so.
+    Own,
+    /// Nothing about anybody.
+    Nothing,
+}
+
+/// What an abort of `from` says.
+pub(super) fn word(from: ServerId, stage: Stage, reason: &AbortReason) -> Word {
+    let complaint = |rank, about| match about == from {
+        true => Word::Nothing,
+        false => Word::Complaint(Complaint { rank, from, about }),
+    };
+    match reason {
+        AbortReason::Deadline(missing) => match missing.from {
+            Some(about) => complaint(Some((stage.layer, missing.what)), about),
+            // The first server of an input chain waits for what the coordinator has sent it, and nobody else saw.
+            None if stage.layer == Layer(0) && missing.what == Awaited::Input => Word::Own,
+            None => Word::Nothing,
+        },
+        AbortReason::BadMessage(about) | AbortReason::BadProof(about) | AbortReason::Equivocation(about) => {
+            complaint(None, *about)
+        }
+        AbortReason::DroppedNoise(about) | AbortReason::FalseClaim(about) => complaint(None, *about),
+        AbortReason::NoiseLeftOut(about) => complaint(Some((Layer(0), Awaited::Input)), *about),
+        AbortReason::NoReceipt(about) => complaint(Some((Layer(0), Awaited::InputSignatures)), *about),
+        AbortReason::Storage => Word::Own,
+        // The convicted is struck for the evidence; what did not open may be a client's doing; a restart is seen by
+        // itself.
+        AbortReason::Convicted(_)
+        | AbortReason::LayerDidNotOpen
+        | AbortReason::ActedBefore
+        | AbortReason::NoiseMissing
+        | AbortReason::Unproven => Word::Nothing,
+    }
+}
+
+/// What was heard in a round that failed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Heard {
+    /// Active servers that sent neither report nor abort.
+    pub(super) silent: Vec<ServerId>,
+    /// Those who say that they are at fault themselves.
+    pub(super) own: BTreeSet<ServerId>,
+    /// What they say of others.
+    pub(super) complaints: BTreeSet<Complaint>,
+    /// First servers of chains whose replies never came.
+    pub(super) replies_missing: Vec<ServerId>,
+}
+
+impl Heard {
+    /// Whether nothing is wrong.
+    pub(super) fn is_empty(&self) -> bool {
+        self.silent.is_empty() && self.own.is_empty() && self.complaints.is_empty() && self.replies_missing.is_empty()
+    }
+
+    /// Whether a server says that another broke a rule.
+    pub(super) fn is_accusation(&self) -> bool {
+        self.complaints.first().is_some_and(|complaint| complaint.rank.is_none())
+    }
+
+    /// Whom to strike; `limit` is how many may be. Complaints of more than `bad_servers` are true of one of them at
+    /// least; where there are fewer, complaining costs as much as being complained of.
+    pub(super) fn judge(&self, bad_servers: usize, limit: usize) -> Vec<Strike> {
+        let strikes = |servers: &[ServerId], ground| servers.iter().map(|&server| Strike { server, ground }).collect();
+        if !self.silent.is_empty() {
+            return strikes(&self.silent, Ground::Silent);
+        }
+        if !self.own.is_empty() {
+            return strikes(&Vec::from_iter(self.own.iter().copied()), Ground::Aborted);
+        }
+        let Some(first) = self.complaints.first() else {
+            let silent = if self.complaints.is_empty() { &*self.replies_missing } else { &[] };
+            return strikes(silent, Ground::Silent);
+        };
+        let earliest: Vec<_> = self.complaints.iter().filter(|complaint| complaint.rank == first.rank).collect();
+        let mut by_target = BTreeMap::<ServerId, usize>::new();
+        earliest.iter().for_each(|complaint| *by_target.entry(complaint.about).or_default() += 1);
+        let ground = if first.rank.is_none() { Ground::Aborted } else { Ground::Silent };
+        let agreed: Vec<_> = by_target.iter().filter(|(_, count)| **count > bad_servers).map(|(id, _)| *id).collect();
+        if !agreed.is_empty() {
+            return strikes(&agreed, ground);
+        }
+        let (from, about) = (first.from, first.about);
+        let both = [Strike { server: about, ground }, Strike { server: from, ground: Ground::Aborted }];
+        both.into_iter().take(limit.clamp(1, 2)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ids::{ChainId, Round},
+        message::Missing,
+    };
+
+    fn heard(aborts: &[(u16, u8, AbortReason)]) -> Heard {
+        let mut heard = Heard::default();
+        for (from, layer, reason) in aborts {
+            let stage = Stage { round: Round(1), layer: Layer(*layer), chain: ChainId(0) };
+            match word(ServerId(*from), stage, reason) {
+                Word::Complaint(complaint) => drop(heard.complaints.insert(complaint)),
+                Word::Own => drop(heard.own.insert(ServerId(*from))),
+                Word::Nothing => {}
+            }
+        }
+        heard
+    }
+
+    fn waits(what: Awaited, from: u16) -> AbortReason {
+        AbortReason::Deadline(Missing { what, from: Some(ServerId(from)) })
+    }
+
+    fn servers(strikes: &[Strike]) -> Vec<u16> {
+        strikes.iter().map(|strike| strike.server.0).collect()
+    }
+
+    #[test]
+    fn whoever_says_nothing_is_struck_whatever_others_complain_of() {
+        let complaints = [(0, 0, waits(Awaited::Confirmations, 1)), (2, 0, AbortReason::Storage)];
+        let heard = Heard { silent: vec![ServerId(3)], ..heard(&complaints) };
+        assert_eq!(heard.judge(1, 2), [Strike { server: ServerId(3), ground: Ground::Silent }]);
+    }
+
+    #[test]
+    fn the_earliest_complaint_counts_and_costs_both_ends_of_its_link() {
+        let heard = heard(&[
+            (4, 0, waits(Awaited::Batch, 0)),
+            (0, 0, waits(Awaited::Confirmations, 1)),
+            (1, 0, waits(Awaited::Confirmations, 0)),
+            (5, 1, waits(Awaited::Input, 4)),
+        ]);
+        assert_eq!(servers(&heard.judge(1, 2)), [1, 0]);
+        assert_eq!(servers(&heard.judge(1, 1)), [1], "where only one may be struck, one is enough");
+    }
+
+    #[test]
+    fn one_of_whom_more_complain_than_may_be_bad_is_struck_alone() {
+        let about_two: Vec<_> = [0, 1, 3].map(|from| (from, 0, waits(Awaited::Inputs, 2))).into();
+        assert_eq!(servers(&heard(&about_two).judge(1, 2)), [2]);
+        assert_eq!(servers(&heard(&about_two).judge(3, 2)).len(), 2);
+    }
+
+    #[test]
+    fn accusations_come_before_complaints_and_a_full_disk_is_its_owners_fault() {
+        let accused = heard(&[(0, 0, waits(Awaited::Input, 1)), (3, 1, AbortReason::BadProof(ServerId(4)))]);
+        assert_eq!(servers(&accused.judge(1, 2)), [4, 3]);
+        let deaf = heard(&[(0, 0, AbortReason::Deadline(Awaited::Input.into())), (1, 0, waits(Awaited::Input, 0))]);
+        assert_eq!(servers(&deaf.judge(1, 2)), [0], "what the coordinator sent does not reach it");
+        let full = heard(&[(0, 0, waits(Awaited::Input, 1)), (1, 0, AbortReason::Storage)]);
+        assert_eq!(full.judge(1, 2), [Strike { server: ServerId(1), ground: Ground::Aborted }]);
+    }
+
+    #[test]
+    fn nobody_is_struck_for_what_names_nobody() {
+        let reasons = [
+            AbortReason::LayerDidNotOpen,
+            AbortReason::ActedBefore,
+            AbortReason::Convicted(ServerId(1)),
+            AbortReason::Deadline(Awaited::Confirmations.into()),
+            waits(Awaited::Input, 0),
+        ];
+        assert_eq!(heard(&reasons.map(|reason| (0, 0, reason))).judge(1, 2), []);
+        let kept_back = Heard { replies_missing: vec![ServerId(5)], ..Heard::default() };
+        assert_eq!(servers(&kept_back.judge(1, 2)), [5]);
+    }
+}
