@@ -11,6 +11,7 @@ use std::{
 use hippodrome_core::{
     coordinator::{Coordinator, CoordinatorState, Input, Output},
     directory::Directory,
+    evidence::{Case, Verdict},
     ids::{ChainId, Party, Round, ServerId},
     marks::Marks,
     message::Message,
@@ -21,7 +22,8 @@ use hippodrome_proto::{
     transport::{BindError, Limits, Listener, Peers, bind},
 };
 use hippodrome_store::{
-    epoch_file, file::WriteError, key_file::CoordinatorKeys, marks::MarkFile, network_file::NetworkFile, registry_file,
+    epoch_file, evidence_file::EvidenceDir, file::WriteError, key_file::CoordinatorKeys, marks::MarkFile,
+    network_file::NetworkFile, registry_file,
 };
 use hippodrome_telemetry::{Endpoint, register_links, register_process, registry::Registry};
 use tokio::{
@@ -275,10 +277,19 @@ impl Shell {
                     }
                 }
             }
+            Output::Evidence(case, verdict) => self.keep_evidence(&case, &verdict),
             Output::Announced(round) => tracing::debug!(round = round.0, "announced"),
             Output::Delivered(round) => tracing::info!(round = round.0, "delivered"),
             Output::Failed { round, reason } => tracing::warn!(round = round.0, reason, "failed"),
             Output::Notice(notice) => tracing::info!("{notice}"),
+        }
+    }
+
+    fn keep_evidence(&self, case: &Case, verdict: &Verdict) {
+        let round = case.round.0;
+        match EvidenceDir::of(&self.state_dir).keep(case, verdict.guilty()) {
+            Ok(file) => tracing::info!(round, file = %file.display(), "evidence is kept"),
+            Err(error) => tracing::error!(round, %verdict, %error, "evidence cannot be kept"),
         }
     }
 

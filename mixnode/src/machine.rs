@@ -7,11 +7,13 @@ use std::{
 };
 
 use hippodrome_core::{
+    evidence::{Case, Verdict},
     ids::{ChainId, Layer, Party, Place, RosterId, Round, ServerId, Stage},
     message::{Hello, Message},
     mixer::{Input, JobDone, Mixer, Notice, Output},
 };
 use hippodrome_proto::transport::Peers;
+use hippodrome_store::evidence_file::EvidenceDir;
 use tokio::{
     runtime::{Builder, Runtime},
     sync::{mpsc, oneshot},
@@ -40,6 +42,7 @@ pub(crate) struct Machine {
     pub(crate) inbox: Inbox,
     pub(crate) greeting: Greeting,
     pub(crate) metrics: Metrics,
+    pub(crate) evidence: EvidenceDir,
     /// Where peers reach this server.
     pub(crate) advertised: String,
     /// Where the coordinator is, for the log.
@@ -71,9 +74,11 @@ impl Inbox {
 impl Machine {
     /// Runs until it is told to stop; jobs that run may end first, if that is soon.
     pub(crate) fn run(self, waiting: &Runtime) {
-        let Self { mixer, peers, pool, mut inbox, greeting, metrics, advertised, coordinator } = self;
+        let Self { mixer, peers, pool, mut inbox, greeting, metrics, evidence, advertised, coordinator } = self;
         let pool = Some(pool);
-        let mut driver = Driver { mixer, peers, pool, greeting, metrics, advertised, coordinator, jobs_running: 0 };
+        let jobs_running = 0;
+        let mut driver =
+            Driver { mixer, peers, pool, greeting, metrics, evidence, advertised, coordinator, jobs_running };
         loop {
             driver.greet(now_ms());
             if driver.tick_in_ms(now_ms()) == 0 {
@@ -102,6 +107,7 @@ struct Driver {
     pool: Option<Pool>,
     greeting: Greeting,
     metrics: Metrics,
+    evidence: EvidenceDir,
     advertised: String,
     coordinator: String,
     jobs_running: usize,
@@ -135,7 +141,7 @@ impl Driver {
                 }
             }
             Output::Peers(addresses) => self.set_peers(addresses),
-            Output::Evidence(case) => tracing::debug!(round = case.round.0, "evidence"),
+            Output::Evidence(case, verdict) => self.keep_evidence(&case, &verdict),
             Output::Notice(notice) => log(&notice),
         }
     }
@@ -143,6 +149,14 @@ impl Driver {
     fn send(&self, to: Party, message: &Arc<Message>, give_up: Instant) {
         if let Err(error) = self.peers.send(to, message, give_up) {
             tracing::warn!(%to, %error, "a message is dropped");
+        }
+    }
+
+    fn keep_evidence(&self, case: &Case, verdict: &Verdict) {
+        let round = case.round.0;
+        match self.evidence.keep(case, verdict.guilty()) {
+            Ok(file) => tracing::info!(round, file = %file.display(), "evidence is kept"),
+            Err(error) => tracing::error!(round, %verdict, %error, "evidence cannot be kept"),
         }
     }
 

@@ -65,7 +65,7 @@ impl Metrics {
         match output {
             Output::Send { message, .. } => self.observe_sent(message),
             Output::Notice(notice) => self.observe_notice(notice),
-            Output::Run(_) | Output::Peers(_) | Output::Evidence(_) => {}
+            Output::Run(_) | Output::Peers(_) | Output::Evidence(..) => {}
         }
     }
 

@@ -12,7 +12,7 @@ use hippodrome_proto::{
     tls::{Fingerprint, NodeCertificate},
     transport::{Limits, Listener, Peers, Traffic, bind},
 };
-use hippodrome_store::{key_file::ServerKeys, marks::MarkFile, network_file::Network};
+use hippodrome_store::{evidence_file::EvidenceDir, key_file::ServerKeys, marks::MarkFile, network_file::Network};
 use hippodrome_telemetry::{Endpoint, register_links, register_process};
 use rand::{TryRng, rngs::SysRng};
 use tokio::{
@@ -61,7 +61,8 @@ pub async fn run(config: MixnodeConfig, shutdown: impl Future<Output = ()> + Sen
     let inbox = Inbox { messages, results, stop: stopped };
     let greeting = Greeting::new(directory.params().period_ms);
     tracing::info!(network = %directory.id(), server = %mixer.id(), address = %advertised, "mix server starts");
-    let machine = Machine { mixer, peers, pool, inbox, greeting, metrics, advertised, coordinator };
+    let evidence = EvidenceDir::of(&config.state_dir);
+    let machine = Machine { mixer, peers, pool, inbox, greeting, metrics, evidence, advertised, coordinator };
     let (thread, ended) = spawn(machine).map_err(|source| system("cannot start the machine's thread", source))?;
 
     let pins = parties.into_iter().map(|(party, fingerprint)| (fingerprint, party)).collect();

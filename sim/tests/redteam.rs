@@ -89,7 +89,7 @@ impl Rig {
                     Output::Send { to, message, .. } => sent.push((to, (*message).clone())),
                     Output::Run(job) => inputs.push(Input::Done(job.run())),
                     Output::Notice(notice) => self.notices.push((index, notice)),
-                    Output::Peers(_) | Output::Evidence(_) => {}
+                    Output::Peers(_) | Output::Evidence(..) => {}
                 }
             }
         }

@@ -104,6 +104,17 @@ impl<'a> Source<'a> {
         Ok(self.file.metadata().map_err(|source| self.io(source))?.permissions().mode() & 0o7777)
     }
 
+    /// All of it.
+    pub(crate) fn read_bytes(self, limit: u64) -> Result<Vec<u8>, ReadError> {
+        let Self { path, expected, ref file } = self;
+        let mut bytes = Vec::new();
+        file.take(limit + 1).read_to_end(&mut bytes).map_err(|source| self.io(source))?;
+        if bytes.len() as u64 > limit {
+            return Err(ReadError::TooLong { path: path.to_owned(), limit, expected });
+        }
+        Ok(bytes)
+    }
+
     /// All of it, wiped when dropped.
     pub(crate) fn read(self, limit: u64) -> Result<Zeroizing<String>, ReadError> {
         let Self { path, expected, ref file } = self;
@@ -128,25 +139,27 @@ impl<'a> Source<'a> {
 }
 
 /// Writes a new file with these permission bits, whole or not at all; whatever has its name stays.
-pub(crate) fn create(path: &Path, mode: u32, text: &str) -> Result<(), WriteError> {
-    write_beside(path, mode, text)?.persist_noclobber(path).map_err(|failed| refused(path, failed.error))?;
+pub(crate) fn create(path: &Path, mode: u32, contents: impl AsRef<[u8]>) -> Result<(), WriteError> {
+    write_beside(path, mode, contents.as_ref())?
+        .persist_noclobber(path)
+        .map_err(|failed| refused(path, failed.error))?;
     sync_directory(path)
 }
 
 /// Writes a file with these permission bits, whole or not at all, in place of what has its name.
-pub(crate) fn replace(path: &Path, mode: u32, text: &str) -> Result<(), WriteError> {
-    write_beside(path, mode, text)?.persist(path).map_err(|failed| refused(path, failed.error))?;
+pub(crate) fn replace(path: &Path, mode: u32, contents: impl AsRef<[u8]>) -> Result<(), WriteError> {
+    write_beside(path, mode, contents.as_ref())?.persist(path).map_err(|failed| refused(path, failed.error))?;
     sync_directory(path)
 }
 
-fn write_beside(path: &Path, mode: u32, text: &str) -> Result<NamedTempFile, WriteError> {
+fn write_beside(path: &Path, mode: u32, contents: &[u8]) -> Result<NamedTempFile, WriteError> {
     let refused = |source| refused(path, source);
     let mut file = Builder::new()
         .prefix(".hippodrome-")
         .permissions(Permissions::from_mode(mode))
         .tempfile_in(directory_of(path))
         .map_err(refused)?;
-    file.write_all(text.as_bytes()).map_err(refused)?;
+    file.write_all(contents).map_err(refused)?;
     file.as_file().sync_all().map_err(refused)?;
     Ok(file)
 }

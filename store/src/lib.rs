@@ -5,11 +5,13 @@
 //! * [`registry_file`]: keys of the clients that an epoch registers.
 //! * [`marks`]: what makes *once* survive a crash.
 //! * [`epoch_file`]: the epoch that a coordinator goes on with.
+//! * [`evidence_file`]: what convicts somebody, for everybody to check.
 //! * [`config`]: settings of a node.
 //! * [`mod@file`]: how all of them are read and written.
 
 pub mod config;
 pub mod epoch_file;
+pub mod evidence_file;
 pub mod file;
 mod hex;
 pub mod key_file;

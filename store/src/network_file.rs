@@ -124,7 +124,7 @@ impl NetworkFile {
 
     /// Writes the file in place of what is there.
     pub fn save(&self, path: &Path) -> Result<(), NetworkFileError> {
-        Ok(file::replace(path, MODE, &self.to_text())?)
+        Ok(file::replace(path, MODE, self.to_text())?)
     }
 
     /// The file's text.

@@ -7,7 +7,7 @@ use std::{
 
 use super::{Coordinator, Output};
 use crate::{
-    evidence::RoundBasis,
+    evidence::{Case, RoundBasis},
     ids::{Author, ClientId, Round, ServerId},
     message::{Charge, Ground, Strike},
 };
@@ -58,6 +58,8 @@ impl Coordinator {
                         }
                     }
                 }
+                let case = Case::new(&basis, Arc::clone(&charge.evidence));
+                out.push(Output::Evidence(Box::new(case), verdict));
             }
             Err(refused) => {
                 self.charges.heard.insert((charge.round, from), usize::MAX);

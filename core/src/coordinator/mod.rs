@@ -44,6 +44,7 @@ use crate::{
     descriptor::ClientDescriptor,
     directory::Directory,
     epoch::Epoch,
+    evidence::{Case, Verdict},
     ids::{ChainId, ClientId, Round, ServerId},
     marks::Marks,
     message::{AmendmentStart, EpochStart, Hello, Message, Peers},
@@ -92,7 +93,9 @@ pub enum Output {
         /// Why, for people.
         reason: String,
     },
-    /// Tell the operator. Nothing in it is about a user.
+    /// Keep this: it convicts somebody, and anyone who has the directory can check it.
+    Evidence(Box<Case>, Verdict),
+    /// Tell the operator. Nothing in it is about a user, but for one that is convicted.
     Notice(String),
 }
 

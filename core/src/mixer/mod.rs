@@ -95,7 +95,7 @@ pub enum Output {
     /// Peers are reached at these addresses, in the directory's order.
     Peers(Vec<String>),
     /// Keep this: it convicts somebody, and anyone who has the directory can check it.
-    Evidence(Box<Case>),
+    Evidence(Box<Case>, Verdict),
     /// Tell the operator. Nothing in it is about a user, but for one that is convicted.
     Notice(Notice),
 }
@@ -625,9 +625,9 @@ impl Env<'_> {
         let new = self.convictions.convict(self.context, verdict);
         if new {
             let (round, verdict) = (self.context.round(), verdict.clone());
-            self.notice(Notice::Convicted { round, verdict });
             let case = Case::new(self.context, Arc::clone(evidence));
-            self.out.outputs.push(Output::Evidence(Box::new(case)));
+            self.out.outputs.push(Output::Evidence(Box::new(case), verdict.clone()));
+            self.notice(Notice::Convicted { round, verdict });
         }
         new
     }

@@ -120,7 +120,7 @@ impl Network {
                     self.schedule(node, JOB_MS, What::Done { server: id, life, done });
                 }
                 mixer::Output::Peers(_) => {}
-                mixer::Output::Evidence(case) => {
+                mixer::Output::Evidence(case, _) => {
                     if self.records {
                         self.cases.push((id, *case));
                     }
@@ -165,7 +165,7 @@ impl Network {
                     self.round_failed(round);
                 }
                 coordinator::Output::Keep(state) => self.coordinator_state = Some(*state),
-                coordinator::Output::Peers(_) => {}
+                coordinator::Output::Peers(_) | coordinator::Output::Evidence(..) => {}
                 coordinator::Output::Notice(notice) => {
                     if self.records {
                         self.coordinator_notices.push(notice);

@@ -153,7 +153,7 @@ impl<F: FnMut(&'static str, Round)> Machine<F> {
                 Output::Peers(addresses) => (0..).zip(addresses).for_each(|(id, address)| {
                     self.peers.set_address(Party::Server(ServerId(id)), address);
                 }),
-                Output::Evidence(_) => {}
+                Output::Evidence(..) => {}
                 Output::Notice(notice) => eprintln!("{notice}"),
             }
         }
