@@ -2,6 +2,7 @@
 
 mod chat;
 mod demo;
+mod evidence;
 mod founding;
 mod keys;
 mod local_network;
@@ -47,6 +48,7 @@ enum Command {
     Testnet(testnet::TestnetArgs),
     Chat(chat::ChatArgs),
     Status(status::StatusArgs),
+    Evidence(evidence::EvidenceArgs),
     Coordinator(node::CoordinatorArgs),
     Mixnode(node::MixnodeArgs),
     Keys(keys::KeysArgs),
@@ -102,6 +104,7 @@ fn run(Cli { logs, command }: Cli) -> Result<(), Box<dyn Error>> {
     // What computes for long needs no runtime.
     let command = match command {
         Command::Keys(args) => return Ok(keys::run(args)?),
+        Command::Evidence(args) => return Ok(evidence::run(args)?),
         Command::Bench(BenchCommand::Hop(args)) => return Ok(bench_hop(&args.hop)?),
         Command::Bench(BenchCommand::Trace(args)) => return Ok(bench_trace(&args.trace)?),
         command => command,
@@ -115,7 +118,7 @@ fn run(Cli { logs, command }: Cli) -> Result<(), Box<dyn Error>> {
             Command::Testnet(args) => testnet::run(args).await?,
             Command::Coordinator(args) => node::run_coordinator(args).await?,
             Command::Mixnode(args) => node::run_mixnode(args).await?,
-            Command::Keys(_) | Command::Bench(_) => {}
+            Command::Keys(_) | Command::Evidence(_) | Command::Bench(_) => {}
         }
         Ok(())
     })

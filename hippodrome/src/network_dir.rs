@@ -73,6 +73,17 @@ impl NetworkDir {
         Self(root.into())
     }
 
+    /// A network by its directory or its network file; beside the file there may be everything else.
+    pub(crate) fn find(path: &Path) -> Result<(Self, Network), NetworkDirError> {
+        if path.is_dir() {
+            let dir = Self::new(path);
+            let network = dir.load()?;
+            Ok((dir, network))
+        } else {
+            Ok((Self::new(path.parent().unwrap_or(Path::new(""))), Network::load(path)?))
+        }
+    }
+
     pub(crate) fn root(&self) -> &Path {
         &self.0
     }

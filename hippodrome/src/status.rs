@@ -1,9 +1,6 @@
 //! `status`: how a network is doing, wherever it is.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use hippodrome_client::uplink::{Uplink, UplinkError};
@@ -12,7 +9,7 @@ use hippodrome_proto::{
     gateway::{GatewayError, NetworkStatus},
     transport::ConnectError,
 };
-use hippodrome_store::network_file::{Network, NetworkFileError};
+use hippodrome_store::network_file::Network;
 use serde::Serialize;
 
 use crate::{
@@ -49,8 +46,6 @@ pub(crate) struct StatusArgs {
 pub(crate) enum StatusError {
     #[error(transparent)]
     Dir(#[from] NetworkDirError),
-    #[error(transparent)]
-    File(#[from] NetworkFileError),
     #[error(transparent)]
     Connect(#[from] ConnectError),
     #[error(transparent)]
@@ -124,7 +119,11 @@ pub(crate) async fn ask(uplink: &Uplink) -> Result<(NetworkStatus, Option<Arc<Ro
 }
 
 pub(crate) async fn run(args: StatusArgs) -> Result<(), StatusError> {
-    let (network, address) = find(&args.network, args.address)?;
+    let (dir, network) = NetworkDir::find(&args.network)?;
+    let address = match args.address {
+        Some(address) => address,
+        None => dir.coordinator_address(&network)?,
+    };
     let uplink = Uplink::connect(Arc::new(network.directory.clone()), &address).await?;
     let (status, roster) = ask(&uplink).await?;
     let report = Report {
@@ -141,22 +140,6 @@ pub(crate) async fn run(args: StatusArgs) -> Result<(), StatusError> {
         print_for_people(&report, &network);
     }
     Ok(())
-}
-
-/// The network with the coordinator's address; beside a network file that may be in `coordinator.address`, too.
-fn find(path: &Path, address: Option<String>) -> Result<(Network, String), StatusError> {
-    let (dir, network) = if path.is_dir() {
-        let dir = NetworkDir::new(path);
-        let network = dir.load()?;
-        (dir, network)
-    } else {
-        (NetworkDir::new(path.parent().unwrap_or(Path::new(""))), Network::load(path)?)
-    };
-    let address = match address {
-        Some(address) => address,
-        None => dir.coordinator_address(&network)?,
-    };
-    Ok((network, address))
 }
 
 fn print_for_people(report: &Report, network: &Network) {

@@ -197,10 +197,23 @@ fn directories_without_a_network_and_networks_without_a_coordinator() {
 }
 
 #[test]
+fn what_is_no_evidence_convicts_nobody() {
+    let net = Founded::new().sign();
+    let (network, file) = (net.path("network.toml"), net.path("x.evidence"));
+    let verify = ["evidence", "verify", &file, "--network", &network];
+    fails(&verify, &["x.evidence does not exist", "expected a file of evidence"]);
+    fs::write(&file, "guilty!").expect("written");
+    fails(&verify, &["x.evidence", "no file of evidence"]);
+    fs::write(&file, "hippodrome evidence 1\n").expect("written");
+    fails(&verify, &["x.evidence"]);
+    fails(&["evidence", "verify", &file, "--network", &file], &["x.evidence"]);
+}
+
+#[test]
 fn help_and_version_are_there() {
     let version = succeeds(&["--version"]);
     assert_eq!(version.trim(), concat!("hippodrome ", env!("CARGO_PKG_VERSION")));
-    for command in ["demo", "testnet", "chat", "keys", "coordinator", "mixnode"] {
+    for command in ["demo", "testnet", "chat", "status", "evidence", "keys", "coordinator", "mixnode"] {
         let help = succeeds(&[command, "--help"]);
         assert!(help.contains("hippodrome"), "{command} has no example: {help}");
     }
