@@ -1,15 +1,17 @@
 //! A network one of whose servers is a mutant.
 
 use std::{
+    ffi::OsStr,
     fs,
     io::{BufRead, BufReader},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 use hippodrome_trials::{binary::Binary, testnet::Testnet};
+use serde::Deserialize;
 use tempfile::TempDir;
 
 /// Longer than anything takes on a busy machine.
@@ -17,12 +19,26 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// The server that cheats. In every layout each of six servers has each of three positions once.
 const MUTANT: &str = "server-2";
 const SHAPE: [&str; 8] = ["--servers", "6", "--seats", "2", "--noise", "2", "--period", "1s"];
+/// Rounds that show that a network goes on.
+const ROUNDS: &str = "2";
 
 /// A network with a mutant in it.
 pub(crate) struct Trap {
     mutant: Child,
     net: Testnet,
     _place: TempDir,
+}
+
+/// What `evidence verify --json` says.
+#[derive(Deserialize)]
+struct Verdict {
+    guilty: Vec<Guilty>,
+    offence: String,
+}
+
+#[derive(Deserialize)]
+struct Guilty {
+    author: String,
 }
 
 impl Trap {
@@ -40,13 +56,36 @@ impl Trap {
         trap
     }
 
-    /// Waits until an honest server has said who cheats.
-    pub(crate) fn names_the_mutant(&self) {
-        eventually("an abort that names the mutant", || {
-            let honest = (0..6).filter(|id| format!("server-{id}") != MUTANT);
-            let mut logs = honest.map(|id| self.net.dir().join(format!("logs/server-{id}.log")));
-            logs.any(|log| fs::read_to_string(log).is_ok_and(|log| accuses_the_mutant(&log))).then_some(())
+    /// Waits until an honest server keeps evidence, which must convict the mutant alone, of one of `offences`.
+    pub(crate) fn convicts_the_mutant_of(&self, offences: &[&str]) {
+        let file = eventually("evidence in the state directory of an honest server", || {
+            let honest = (0..6).map(|id| format!("server-{id}")).filter(|name| name != MUTANT);
+            honest.flat_map(|name| evidence(&self.net.dir().join("state").join(name))).next()
         });
+        let network = self.net.dir().join("network.toml");
+        let [verify, verified, network_flag, json] = ["evidence", "verify", "--network", "--json"].map(OsStr::new);
+        let arguments = [verify, verified, file.as_os_str(), network_flag, network.as_os_str(), json];
+        let printed = self.net.binary().run(&arguments).expect("the evidence holds");
+        let verdict: Verdict = serde_json::from_str(printed.trim()).expect("one JSON object");
+        let guilty: Vec<String> = verdict.guilty.into_iter().map(|guilty| guilty.author).collect();
+        assert_eq!(guilty, [MUTANT]);
+        assert!(offences.iter().any(|offence| verdict.offence.contains(offence)), "{}", verdict.offence);
+    }
+
+    /// Waits until the mutant takes no part any more, and rounds complete.
+    pub(crate) fn goes_on_without_the_mutant(&self) {
+        eventually("rounds without the mutant", || {
+            let status = self.net.status().expect("a status");
+            let parts = status["membership"]["servers"].as_array()?;
+            let mutant = parts.iter().find(|server| server["server"] == MUTANT)?;
+            (mutant["part"] != "active").then_some(())
+        });
+        let patience = format!("{}s", PATIENCE.as_secs());
+        let [testnet, wait, dir, rounds, timeout] =
+            ["testnet", "wait", "--dir", "--rounds", "--timeout"].map(OsStr::new);
+        let arguments =
+            [testnet, wait, dir, self.net.dir().as_os_str(), rounds, ROUNDS.as_ref(), timeout, patience.as_ref()];
+        self.net.binary().run(&arguments).expect("rounds go on");
     }
 }
 
@@ -57,9 +96,10 @@ impl Drop for Trap {
     }
 }
 
-fn accuses_the_mutant(log: &str) -> bool {
-    let mutant = MUTANT.replace('-', " ");
-    log.lines().any(|line| line.contains("releases nothing more") && line.contains(&mutant))
+/// The files of evidence in a node's state directory.
+fn evidence(state: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let files = fs::read_dir(state.join("evidence")).into_iter().flatten().flatten().map(|file| file.path());
+    files.filter(|path| path.extension().is_some_and(|extension| extension == "evidence"))
 }
 
 /// Starts the mutant with the files of the server that it replaces.
