@@ -244,3 +244,20 @@ fn a_convicted_server_is_struck() {
     assert_eq!(struck(&network), [(ServerId(5), Ground::Convicted)]);
     run_rounds(&mut network, 3);
 }
+
+#[test]
+fn a_server_that_failed_an_attempt_comes_back_with_a_later_one() {
+    let mut network = network(14);
+    run_rounds(&mut network, 3);
+    let node = Node::Server(ServerId(2));
+    network.apply(Fault::FillDisk(node));
+    run_until(&mut network, 20, "an epoch without it", |network| {
+        epoch(network) == 2 && active(network) == [0, 1, 3, 4, 5]
+    });
+    run_until(&mut network, 30, "it is given a chance, and fails", |network| {
+        network.coordinator_notices.iter().any(|notice| notice.contains("an attempt at an epoch failed"))
+    });
+    network.apply(Fault::EmptyDisk(node));
+    run_until(&mut network, 60, "it is back", |network| active(network) == ALL);
+    run_rounds(&mut network, 3);
+}

@@ -111,7 +111,11 @@ impl Coordinator {
                     Err(error) => self.put_off(now_ms, &error, out),
                 }
             }
-            Ok(_) => self.found_ms = now_ms + retry_ms(0),
+            Ok(_) => {
+                // Nothing calls for an epoch without those who failed the last attempt: they may try again.
+                self.defaulted.clear();
+                self.found_ms = now_ms + retry_ms(0);
+            }
             Err(error) => self.put_off(now_ms, &error.into(), out),
         }
     }
