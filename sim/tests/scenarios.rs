@@ -44,6 +44,11 @@ fn texts_arrive_whole_once_and_in_order_through_every_fault() {
 }
 
 #[test]
+fn whoever_ails_is_struck_and_rounds_go_on_without_it_until_it_is_back() {
+    run_those(|kind| matches!(kind, Kind::Lasting(_)));
+}
+
+#[test]
 fn every_cheat_of_a_server_is_detected_and_named_as_its_table_says() {
     run_those(|kind| matches!(kind, Kind::Cheat(cheat) if matches!(cheat.by, By::Server(_))));
 }

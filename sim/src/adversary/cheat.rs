@@ -38,6 +38,8 @@ pub enum By {
 pub enum Role {
     /// None.
     Any,
+    /// None: the cheat is mounted before there are turns, while the first epoch is founded.
+    Founder,
     /// The first hop of an input chain.
     First,
     /// Any hop but the last of its chain.
@@ -53,7 +55,7 @@ impl Role {
     pub fn has(self, turn: &Turn, params: &NetworkParams) -> bool {
         let last = Position(params.chain_len - 1);
         match self {
-            Self::Any => true,
+            Self::Any | Self::Founder => true,
             Self::First => turn.layer == Layer(0) && turn.position == Position(0),
             Self::NotLast => turn.position < last,
             Self::Sender => turn.position == last && turn.layer.0 + 1 < params.layers,
@@ -110,7 +112,7 @@ impl Cheat {
     /// The cheat as a row of a table: name, findings, who mounts it, what must come of it, who must be named.
     pub fn row(&self) -> String {
         let by = match self.by {
-            By::Server(Role::Any) => "a server",
+            By::Server(Role::Any | Role::Founder) => "a server",
             By::Server(Role::First) => "the first server of an input chain",
             By::Server(Role::NotLast) => "a server before the last of its chain",
             By::Server(Role::Sender) => "the last server of a chain, between layers",
@@ -183,6 +185,11 @@ type Change = fn(&Records, &mut ChaCha20Rng) -> Records;
 
 /// Every cheat.
 pub static CHEATS: &[Cheat] = &[
+    // The first epoch.
+    server("withheld-share", "F1", Role::Founder, Names::Nobody, || {
+        withhold(|message| matches!(message, Message::SeedReveal(_)))
+    }),
+    server("false-share", "F1", Role::Founder, Names::Nobody, false_share),
     // Before an honest mix.
     server("garbled-ciphertext", "F3", Role::NotLast, Names::Culprit, || batches(|all, _| forge::garbled(all, 0))),
     server("tagged-key", "F3", Role::NotLast, Names::Culprit, || batches(|all, rng| forge::related_key(all, 0, rng))),
@@ -374,6 +381,18 @@ fn second_batch() -> Trick {
 
 fn withhold(is_it: fn(&Message) -> bool) -> Trick {
     Box::new(move |scene, message| (scene.mine() && is_it(message)).then(Vec::new))
+}
+
+/// Another share than the one that was committed to, by the shares that came before.
+fn false_share() -> Trick {
+    Box::new(|scene, message| match message {
+        Message::SeedReveal(reveal) if scene.mine() => {
+            let mut other = reveal.clone();
+            other.share[0] ^= 1;
+            Some(vec![Message::SeedReveal(other)])
+        }
+        _ => None,
+    })
 }
 
 fn proofs(change: fn(&mut Proof, &Known)) -> Trick {

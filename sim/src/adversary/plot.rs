@@ -12,7 +12,7 @@ use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 use super::{
     Adversary, Known,
-    cheat::{By, Cheat, Scene, Trick},
+    cheat::{By, Cheat, Role, Scene, Trick},
 };
 use crate::Network;
 
@@ -51,7 +51,8 @@ impl Plotter {
     /// Gives a plotter, to be set as a network's adversary, and what it will have mounted.
     pub fn new(network: &Network, plot: Plot) -> (Self, Rc<RefCell<Mounted>>) {
         let mounted = Rc::<RefCell<Mounted>>::default();
-        let plotter = Self {
+        let founds = |(cheat, _): &(&Cheat, Trick)| matches!(cheat.by, By::Server(Role::Founder));
+        let mut plotter = Self {
             known: Known::of(network),
             tricks: plot.cheats.into_iter().map(|cheat| (cheat, cheat.trick())).collect(),
             rounds: plot.rounds,
@@ -59,6 +60,10 @@ impl Plotter {
             rng: ChaCha20Rng::seed_from_u64(plot.seed),
             besides: Vec::new(),
         };
+        if plotter.tricks.iter().any(founds) {
+            let founder = below(plotter.known.servers().into(), &mut plotter.rng) as u16;
+            mounted.borrow_mut().culprit = Some(ServerId(founder));
+        }
         (plotter, mounted)
     }
 
@@ -80,6 +85,16 @@ impl Plotter {
         self.mounted.borrow().clone()
     }
 
+    /// The round that what a cheat does with a message now counts to; none if it is not its time.
+    fn round_of(&self, cheat: &Cheat, message: &Message) -> Option<Round> {
+        let latest = self.known.latest().map(|(round, _)| round);
+        match cheat.by {
+            By::Server(Role::Founder) => latest.is_none().then_some(Round(0)),
+            // What belongs to no round counts to the last one announced.
+            _ => message.round().or(latest).filter(|round| self.rounds.contains(round)),
+        }
+    }
+
     /// One of the servers that have the turns which all cheats need.
     fn choose_culprit(&mut self, roster: &Roster) {
         let params = &self.known.params;
@@ -99,12 +114,11 @@ impl Plotter {
 
 impl Adversary for Plotter {
     fn intercept(&mut self, from: Party, to: Party, message: &Arc<Message>) -> Option<Vec<Message>> {
-        // What belongs to no round counts to the last one announced.
-        let round = message.round().or_else(|| Some(self.known.latest()?.0));
-        let round = round.filter(|round| self.rounds.contains(round))?;
         let me = self.mounted.borrow().culprit?;
+        let rounds: Vec<_> = self.tricks.iter().map(|(cheat, _)| self.round_of(cheat, message)).collect();
         let Self { known, tricks, rng, besides, mounted, .. } = self;
-        for (cheat, trick) in tricks {
+        for ((cheat, trick), round) in tricks.iter_mut().zip(rounds) {
+            let Some(round) = round else { continue };
             let concerned = match cheat.by {
                 By::Server(_) => from == Party::Server(me) || to == Party::Server(me),
                 By::Coordinator => from == Party::Coordinator || to == Party::Coordinator,

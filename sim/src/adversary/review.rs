@@ -38,7 +38,6 @@ pub static FINDINGS: &[Finding] = &[
         threat: "choose the topology: grind the seed, evict, redraw",
         elsewhere: "how many draws there may be is a rule of a plan by itself",
         tests: &[
-            "no_epoch_comes_of_an_attempt_in_which_a_share_is_missing_or_wrong",
             "a_share_is_revealed_once_and_only_against_the_own_commitment_in_its_place",
             "draws_are_counted_and_one_too_many_is_refused",
             "no_server_stands_better_than_before_and_the_struck_are_out_for_twice_as_long_each_time",

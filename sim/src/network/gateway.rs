@@ -45,6 +45,10 @@ impl Network {
         if let Some(digest) = self.coordinator.descriptor_digest(round) {
             self.adversary.announced(round, &digest, roster);
         }
+        let is_redrawn = self.newest_roster.as_ref().is_some_and(|before| before.id().epoch != roster.id().epoch);
+        if is_redrawn && self.redrawn_ms.is_none() {
+            self.redrawn_ms = Some(roster.epoch().plan().start_ms);
+        }
         self.newest_roster = Some(Arc::clone(roster));
         (0..self.seats.len()).for_each(|client| self.tell_round(client, round));
         self.views.retain(|(other, _), _| other.0 + 8 > round.0);

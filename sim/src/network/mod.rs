@@ -142,6 +142,7 @@ pub struct Network {
     records: bool,
     /// That of the last round announced.
     newest_roster: Option<Arc<Roster>>,
+    redrawn_ms: Option<u64>,
     completed: BTreeSet<Round>,
     failed: BTreeMap<Round, String>,
     /// What servers told their operators, with the server.
@@ -217,6 +218,7 @@ impl Network {
             rng,
             records: true,
             newest_roster: None,
+            redrawn_ms: None,
             completed: BTreeSet::new(),
             failed: BTreeMap::new(),
             notices: Vec::new(),
@@ -279,6 +281,11 @@ impl Network {
     /// Who takes part in the last round that was announced; nobody before the first.
     pub fn newest_roster(&self) -> Option<&Arc<Roster>> {
         self.newest_roster.as_ref()
+    }
+
+    /// When the second epoch begins, once a round of it was announced.
+    pub fn redrawn_ms(&self) -> Option<u64> {
+        self.redrawn_ms
     }
 
     /// Rounds whose replies were handed out.

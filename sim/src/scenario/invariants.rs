@@ -32,17 +32,29 @@ pub(super) struct Findings {
     pub(super) accused: BTreeSet<Round>,
     /// Rounds in which an honest server could show that it was the cheat.
     pub(super) named: BTreeSet<Round>,
+    /// Servers of which that could be shown.
+    pub(super) guilty: BTreeSet<ServerId>,
+    /// Servers that some announced round did without.
+    pub(super) inactive: BTreeSet<ServerId>,
     /// A digest of who sent what, and when.
     pub(super) digest: Option<Digest>,
 }
 
+/// Who is there.
+#[derive(Clone, Copy)]
+pub(super) struct Cast {
+    pub(super) servers: u16,
+    /// Fewest servers that may be active.
+    pub(super) min_live: usize,
+    /// Clients that come after these cheat.
+    pub(super) honest_clients: usize,
+}
+
 /// Watches a run.
 pub(super) struct Invariants {
-    min_live: usize,
+    cast: Cast,
     /// Servers that are active, by round.
     active: BTreeMap<Round, usize>,
-    /// Clients that come after these cheat.
-    honest_clients: usize,
     mounted: Rc<RefCell<Mounted>>,
     findings: Rc<RefCell<Findings>>,
     acts: BTreeMap<(Round, ServerId, Act), Digest>,
@@ -59,17 +71,11 @@ type Act = (u8, Layer, u16, u16);
 const ROUNDS_KEPT: u64 = 16;
 
 impl Invariants {
-    pub(super) fn new(
-        min_live: usize,
-        honest_clients: usize,
-        mounted: Rc<RefCell<Mounted>>,
-        keeps_digest: bool,
-    ) -> (Self, Rc<RefCell<Findings>>) {
+    pub(super) fn new(cast: Cast, mounted: Rc<RefCell<Mounted>>, keeps_digest: bool) -> (Self, Rc<RefCell<Findings>>) {
         let findings = Rc::<RefCell<Findings>>::default();
         let invariants = Self {
-            min_live,
+            cast,
             active: BTreeMap::new(),
-            honest_clients,
             mounted,
             findings: Rc::clone(&findings),
             acts: BTreeMap::new(),
@@ -93,12 +99,15 @@ impl Invariants {
     fn convicted(&self, round: Round, guilty: Author) {
         let innocent = match guilty {
             Author::Server(server) => self.is_honest(server),
-            Author::Client(client) => (client.0 as usize) < self.honest_clients,
+            Author::Client(client) => (client.0 as usize) < self.cast.honest_clients,
         };
         if innocent {
             self.violated(format!("{guilty} was convicted in {round}, and is honest"));
         }
         let mut findings = self.findings.borrow_mut();
+        if let Author::Server(server) = guilty {
+            findings.guilty.insert(server);
+        }
         findings.signs.insert(round);
         findings.accused.insert(round);
         findings.named.insert(round);
@@ -171,10 +180,12 @@ impl Watcher for Invariants {
             self.violated(format!("{round} was announced twice"));
         }
         let active = roster.active().len();
-        if active < self.min_live {
+        if active < self.cast.min_live {
             self.violated(format!("{round} was announced with {active} active servers"));
         }
         self.active.insert(round, active);
+        let inactive = (0..self.cast.servers).map(ServerId).filter(|server| !roster.is_active(*server));
+        self.findings.borrow_mut().inactive.extend(inactive);
     }
 
     fn noticed(&mut self, server: ServerId, notice: &Notice) {
@@ -195,11 +206,12 @@ impl Watcher for Invariants {
             Some(named) if self.is_honest(named) => {
                 self.violated(format!("{server} named {named}, which is honest, in {round}: {reason:?}"));
             }
-            Some(_) => {
+            Some(named) => {
                 let mut findings = self.findings.borrow_mut();
                 findings.accused.insert(round);
                 if reason.as_ref().is_some_and(is_shown_to_all) {
                     findings.named.insert(round);
+                    findings.guilty.insert(named);
                 }
             }
             None => {}

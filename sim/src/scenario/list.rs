@@ -1,6 +1,6 @@
 //! The scenarios by name.
 
-use super::trouble::Trouble;
+use super::{lasting::Ailment, trouble::Trouble};
 use crate::adversary::cheat::{CHEATS, Cheat};
 
 /// Something to run, again and again with other seeds.
@@ -21,6 +21,8 @@ pub enum Kind {
     Observed(Vec<Trouble>),
     /// Faults.
     Faults(Vec<Trouble>),
+    /// A fault that lasts.
+    Lasting(Ailment),
     /// One cheat.
     Cheat(&'static Cheat),
     /// Faults, drawn at random.
@@ -35,6 +37,7 @@ pub enum Kind {
 pub fn all() -> Vec<Scenario> {
     let scenario = |name: String, kind| Scenario { name, kind };
     let faults = Trouble::ALL.iter().map(|trouble| scenario(trouble.name().into(), Kind::Faults(vec![*trouble])));
+    let ailments = Ailment::ALL.iter().map(|ailment| scenario(ailment.name().into(), Kind::Lasting(*ailment)));
     let cheats = CHEATS.iter().map(|cheat| scenario(cheat.name.into(), Kind::Cheat(cheat)));
     let watched = [
         ("calm", Kind::Calm),
@@ -43,7 +46,14 @@ pub fn all() -> Vec<Scenario> {
     ];
     let mixed = [("mixed-faults", Kind::MixedFaults), ("mixed-cheats", Kind::MixedCheats), ("mixed", Kind::Mixed)];
     let named = |(name, kind): (&str, Kind)| scenario(name.into(), kind);
-    watched.into_iter().map(named).chain(faults).chain(cheats).chain(mixed.into_iter().map(named)).collect()
+    watched
+        .into_iter()
+        .map(named)
+        .chain(faults)
+        .chain(ailments)
+        .chain(cheats)
+        .chain(mixed.into_iter().map(named))
+        .collect()
 }
 
 /// The scenario with a name.

@@ -2,11 +2,13 @@
 //! must come right again.
 
 mod invariants;
+mod lasting;
 mod list;
 mod run;
 mod trouble;
 
 pub use self::{
+    lasting::Ailment,
     list::{Kind, Scenario, all, named},
     run::{Outcome, run},
     trouble::Trouble,

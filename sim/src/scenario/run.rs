@@ -11,7 +11,7 @@ use hippodrome_crypto::{hash::Digest, permutation::below};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 use super::{
-    invariants::{Findings, Invariants},
+    invariants::{Cast, Findings, Invariants},
     list::{Kind, Scenario},
     trouble::Trouble,
 };
@@ -19,11 +19,10 @@ use crate::{
     Behaviour, Network,
     adversary::{
         Mounted, Plot, Plotter,
-        cheat::{Answer, By, CHEATS, Cheat, Names},
+        cheat::{Answer, By, CHEATS, Cheat, Names, Role},
         forge::Forge,
     },
     client::Sight,
-    network::{Fault, Node},
     person::{Diary, Person, check_pair, text_of},
     small_params,
 };
@@ -69,7 +68,10 @@ pub fn run(scenario: &Scenario, seed: u64, with_digest: bool) -> Outcome {
             let mut rng = ChaCha20Rng::seed_from_u64(seed ^ 0x5ce0_a210);
             let (troubles, cheats) = cast(kind, &mut rng);
             let mut stage = Stage::new(seed, troubles, cheats, true, with_digest);
-            stage.play();
+            match kind {
+                Kind::Lasting(ailment) => stage.play_lasting(*ailment),
+                _ => stage.play(),
+            }
             stage.outcome()
         }
     }
@@ -82,7 +84,7 @@ fn cast(kind: &Kind, rng: &mut ChaCha20Rng) -> (Vec<Trouble>, Vec<&'static Cheat
     };
     let mut troubles = |count| pick(count, Trouble::ALL.len()).into_iter().map(|index| Trouble::ALL[index]).collect();
     match kind {
-        Kind::Calm | Kind::Observed(_) => (Vec::new(), Vec::new()),
+        Kind::Calm | Kind::Observed(_) | Kind::Lasting(_) => (Vec::new(), Vec::new()),
         Kind::Faults(troubles) => (troubles.clone(), Vec::new()),
         Kind::Cheat(cheat) => (Vec::new(), vec![cheat]),
         Kind::MixedFaults => (troubles(4), Vec::new()),
@@ -128,16 +130,16 @@ fn draw_params(rng: &mut ChaCha20Rng, cheats: &[&Cheat]) -> (NetworkParams, usiz
 }
 
 /// A network with its people, and what watches them.
-struct Stage {
-    network: Network,
+pub(super) struct Stage {
+    pub(super) network: Network,
     diaries: Vec<Diary>,
     clients: usize,
     troubles: Vec<Trouble>,
     cheats: Vec<&'static Cheat>,
     mounted: Rc<RefCell<Mounted>>,
     findings: Rc<RefCell<Findings>>,
-    violations: Vec<String>,
-    rng: ChaCha20Rng,
+    pub(super) violations: Vec<String>,
+    pub(super) rng: ChaCha20Rng,
 }
 
 impl Stage {
@@ -164,7 +166,8 @@ impl Stage {
         network.keep_no_record();
         let (plotter, mounted) = Plotter::new(&network, Plot { cheats: cheats.clone(), rounds, seed });
         network.set_adversary(plotter);
-        let (invariants, findings) = Invariants::new(min_live, honest_clients, Rc::clone(&mounted), with_digest);
+        let cast = Cast { servers: servers as u16, min_live, honest_clients };
+        let (invariants, findings) = Invariants::new(cast, Rc::clone(&mounted), with_digest);
         network.set_watcher(invariants);
         Self { network, diaries, clients, troubles, cheats, mounted, findings, violations: Vec::new(), rng }
     }
@@ -174,7 +177,7 @@ impl Stage {
     }
 
     /// Runs step by step until something holds, but not for longer than some periods.
-    fn run_until(&mut self, periods: u64, holds: impl Fn(&Self) -> bool) -> bool {
+    pub(super) fn run_until(&mut self, periods: u64, holds: impl Fn(&Self) -> bool) -> bool {
         let end = self.network.now_ms() + periods * self.period_ms();
         while self.network.now_ms() < end {
             if holds(self) {
@@ -185,32 +188,40 @@ impl Stage {
         holds(self)
     }
 
-    fn completed(&self) -> usize {
+    pub(super) fn completed(&self) -> usize {
         self.network.completed().len()
     }
 
     /// Warm-up, trouble, quiet, end.
     fn play(&mut self) {
-        if !self.run_until(RECOVERY_PERIODS, |stage| stage.completed() >= WARM_UP_ROUNDS) {
-            return self.violations.push("the first rounds do not complete".into());
+        if !self.warm_up() {
+            return;
         }
         self.make_trouble();
         let over = self.newest_round() + TROUBLE_PERIODS;
         self.run_until(2 * TROUBLE_PERIODS, |stage| stage.newest_round() >= over);
-        if !self.findings.borrow().named.is_empty() {
-            // A convicted server is out for its epoch; the next one begins with the coordinator.
-            self.network.apply(Fault::Restart(Node::Coordinator));
-        }
         let before = self.completed();
-        let came_right = |stage: &Self| stage.completed() >= before + ROUNDS_AFTER && stage.all_arrived().is_ok();
+        let came_right = |stage: &Self| {
+            stage.completed() >= before + ROUNDS_AFTER && stage.all_arrived().is_ok() && stage.guilty_is_out()
+        };
         if !self.run_until(RECOVERY_PERIODS, came_right) {
             self.violations.push(format!(
-                "no recovery: {} rounds completed after the trouble; {:?}; last failure: {:?}",
+                "no recovery: {} rounds completed after the trouble; {:?}; cheat struck: {}; last failure: {:?}",
                 self.completed() - before,
                 self.all_arrived(),
+                self.guilty_is_out(),
                 self.network.failed().last_key_value(),
             ));
         }
+    }
+
+    /// Runs the first rounds; whether they complete.
+    pub(super) fn warm_up(&mut self) -> bool {
+        let completes = self.run_until(RECOVERY_PERIODS, |stage| stage.completed() >= WARM_UP_ROUNDS);
+        if !completes {
+            self.violations.push("the first rounds do not complete".into());
+        }
+        completes
     }
 
     /// As many periods as it takes to talk, whatever happens in them.
@@ -218,6 +229,15 @@ impl Stage {
         self.network.run_for(6 * self.period_ms());
         self.make_trouble();
         self.network.run_for((TROUBLE_PERIODS + 8) * self.period_ms());
+    }
+
+    /// Whether whoever is guilty, or did not let an epoch begin, has been struck.
+    fn guilty_is_out(&self) -> bool {
+        let findings = self.findings.borrow();
+        let culprit = self.mounted.borrow().culprit;
+        let founds = self.cheats.iter().any(|cheat| matches!(cheat.by, By::Server(Role::Founder)));
+        let founder = culprit.filter(|_| founds);
+        findings.guilty.iter().chain(&founder).all(|server| findings.inactive.contains(server))
     }
 
     fn make_trouble(&mut self) {
@@ -232,7 +252,7 @@ impl Stage {
     }
 
     /// Whether every text has arrived.
-    fn all_arrived(&self) -> Result<(), String> {
+    pub(super) fn all_arrived(&self) -> Result<(), String> {
         self.check_people(true)
     }
 
@@ -288,25 +308,45 @@ impl Stage {
             if !as_said {
                 self.violations.push(format!("{name} in {round}: nobody was named"));
             }
+            let innocent = findings.inactive.iter().find(|server| mounted.culprit != Some(**server));
+            if let (Names::Culprit, Some(innocent)) = (cheat.names, innocent) {
+                self.violations.push(format!("{name} in {round}: {innocent} was struck for it, too"));
+            }
         }
     }
 
-    fn sights(&self) -> Vec<Vec<Sight>> {
-        (0..self.clients).map(|client| self.network.sights(client).to_vec()).collect()
+    /// What was seen on each client's line, up to a time.
+    fn sights_until(&self, end_ms: u64) -> Vec<Vec<Sight>> {
+        let lines = (0..self.clients).map(|client| self.network.sights(client).iter());
+        lines.map(|line| line.copied().filter(|sight| sight.at_ms < end_ms).collect()).collect()
     }
 }
 
 /// Nothing on any client's line may tell the two worlds apart.
 fn compare(talking: Stage, silent: Stage) -> Outcome {
-    let differ = talking.sights().iter().zip(silent.sights().iter()).position(|(one, other)| one != other);
+    // What a server draws for its share of a seed depends on all that it drew before. So the layouts of a second epoch
+    // differ from world to world, and with them its times, but only by chance do they tell which is which.
+    let redrawn_ms = talking.network.redrawn_ms().into_iter().chain(silent.network.redrawn_ms()).min();
+    let end_ms = redrawn_ms.map_or(u64::MAX, |redrawn_ms| redrawn_ms - 2 * talking.period_ms());
+    let differ = first_difference(&talking.sights_until(end_ms), &silent.sights_until(end_ms));
     let silent_rounds = silent.outcome();
     let mut outcome = talking.outcome();
     outcome.rounds += silent_rounds.rounds;
     outcome.violations.extend(silent_rounds.violations);
-    if let Some(client) = differ {
-        outcome.violations.push(format!("the line of client {client} shows whether people talk"));
+    if let Some((client, talking, silent)) = differ {
+        let what = format!("the line of client {client} shows whether people talk: {talking:?}, and {silent:?} if not");
+        outcome.violations.push(what);
     }
     outcome
+}
+
+/// The first client whose two lines differ, with what is first seen on one and not on the other.
+fn first_difference(one: &[Vec<Sight>], other: &[Vec<Sight>]) -> Option<(usize, Option<Sight>, Option<Sight>)> {
+    let lines = one.iter().zip(other).enumerate();
+    let mut differing = lines.filter(|(_, (one, other))| one != other);
+    let (client, (one, other)) = differing.next()?;
+    let same = one.iter().zip(other).take_while(|(one, other)| one == other).count();
+    Some((client, one.get(same).copied(), other.get(same).copied()))
 }
 
 /// One or two pairs, and one person without a contact.
