@@ -123,8 +123,8 @@ pub struct Coordinator {
     amend_ms: u64,
     /// Servers struck in the epoch, and when they were found at fault.
     struck_ms: BTreeMap<ServerId, u64>,
-    /// Servers whose restart was pardoned in the epoch.
-    pardoned: BTreeSet<ServerId>,
+    /// Servers of which a restart was pardoned in the epoch, and when that was.
+    pardoned: BTreeMap<ServerId, u64>,
     /// Nobody is judged by rounds that were called for before this.
     forgiven_ms: u64,
     /// When the clock was looked at last; 0 is never.
@@ -174,7 +174,7 @@ impl Coordinator {
             amending: None,
             amend_ms: 0,
             struck_ms: BTreeMap::new(),
-            pardoned: BTreeSet::new(),
+            pardoned: BTreeMap::new(),
             forgiven_ms: 0,
             looked_ms: 0,
             grace_ms: epochs::GRACE_MS,

@@ -74,9 +74,9 @@ impl Presence {
         self.of(server).and_then(|seen| seen.heard_ms).is_some_and(|heard_ms| heard_ms > since_ms)
     }
 
-    /// Whether a server's process is one that began after `since_ms`.
-    pub(super) fn restarted_since(&self, server: ServerId, since_ms: u64) -> bool {
-        self.of(server).and_then(|seen| seen.restarted_ms).is_some_and(|restarted_ms| restarted_ms >= since_ms)
+    /// When a server's process, not the first that was heard, said its first hello.
+    pub(super) fn restarted_ms(&self, server: ServerId) -> Option<u64> {
+        self.of(server)?.restarted_ms
     }
 
     /// Whether a server is known to know this epoch and amendment.

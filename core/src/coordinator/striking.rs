@@ -1,8 +1,8 @@
 //! Striking servers from an epoch: what is wrong becomes an amendment that a quorum signs, and the next rounds go on
 //! without them.
 //!
-//! What began before somebody was found at fault, or was pardoned, is explained by that, and nobody is judged by it. A
-//! server that was restarted is pardoned, once in an epoch: it takes part in the next round.
+//! What began before somebody was found at fault is explained by that, and nobody is judged by it. A server that was
+//! restarted is pardoned what it had begun, once in an epoch: it takes part in the next round.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -78,15 +78,20 @@ impl Coordinator {
     /// Pardons those that were restarted; the others are at fault.
     fn pronounce(&mut self, now_ms: u64, began_ms: u64, strikes: Vec<Strike>, out: &mut Vec<Output>) {
         for strike in strikes {
-            let server = strike.server;
-            let restarted = self.presence.restarted_since(server, began_ms);
-            if strike.ground == Ground::Silent && restarted && self.pardoned.insert(server) {
-                self.forgive_until(now_ms);
-                out.push(Output::Notice(format!("{server} was restarted: rounds that it had begun are lost")));
-            } else {
+            if !(strike.ground == Ground::Silent && self.is_pardoned(strike.server, began_ms, out)) {
                 self.find_fault(now_ms, strike, out);
             }
         }
+    }
+
+    /// Whether a server's silence in something that began before its restart is pardoned: one restart in an epoch is.
+    fn is_pardoned(&mut self, server: ServerId, began_ms: u64, out: &mut Vec<Output>) -> bool {
+        let Some(restarted_ms) = self.presence.restarted_ms(server).filter(|ms| *ms >= began_ms) else { return false };
+        let pardoned_ms = *self.pardoned.entry(server).or_insert_with(|| {
+            out.push(Output::Notice(format!("{server} was restarted: rounds that it had begun are lost")));
+            restarted_ms
+        });
+        pardoned_ms == restarted_ms
     }
 
     pub(super) fn find_fault(&mut self, now_ms: u64, strike: Strike, out: &mut Vec<Output>) {
