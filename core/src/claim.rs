@@ -201,6 +201,9 @@ pub(crate) fn follow(basis: &RoundBasis, input: &InputCommitment, claim: &NoiseC
     if !record.is_in(input, first_onion.first_key()) {
         return Err(FalseClaim::NotInInput);
     }
+    if record.body.len() != basis.sizes.body(0, 0) {
+        return Err(FalseClaim::Malformed(Layer(0)));
+    }
     let mut steps = vec![step(basis, record.stage, &first_onion, &record.body)?];
     for exponent in later {
         let Step { destination: stage, record, .. } = &steps[steps.len() - 1];
@@ -220,8 +223,9 @@ fn step(basis: &RoundBasis, source: Stage, onion: &ShownOnion, body: &[u8]) -> R
     let bodies = onion.open(body).map_err(|_| malformed)?;
     let (payload, between) = bodies.split_last().ok_or(malformed)?;
     let hops = between.iter().enumerate().map(|(hop, body)| (*onion.key(hop + 1), merkle::body_hash(body))).collect();
-    let Forwarded { destination, record } = Forwarded::decode(payload).map_err(|_| malformed)?;
-    let destination = Stage { layer: Layer(source.layer.0 + 1), chain: destination, ..source };
+    let next = Layer(source.layer.0 + 1);
+    let Forwarded { destination, record } = Forwarded::decode(&basis.sizes, next, payload).ok_or(malformed)?;
+    let destination = Stage { layer: next, chain: destination, ..source };
     if !basis.has(destination) {
         return Err(malformed);
     }

@@ -229,10 +229,10 @@ pub(crate) struct Forwarded {
 
 impl Forwarded {
     /// Parses a payload; `layer` is the layer that it goes to.
-    pub(crate) fn decode(payload: &[u8]) -> Result<Self, DecodeError> {
-        let mut fields = Fields(payload);
-        let destination = ChainId(u16::from_le_bytes(fields.array::<CHAIN_LEN>()));
-        Ok(Self { destination, record: ParcelRecord::decode(fields.0)? })
+    pub(crate) fn decode(sizes: &Sizes, layer: Layer, payload: &[u8]) -> Option<Self> {
+        let (destination, record) = payload.split_first_chunk::<CHAIN_LEN>()?;
+        let destination = ChainId(u16::from_le_bytes(*destination));
+        Some(Self { destination, record: ParcelRecord::decode(sizes, layer, record)? })
     }
 
     /// The payload.
@@ -250,12 +250,15 @@ pub(crate) struct ParcelRecord {
 }
 
 impl ParcelRecord {
-    /// Parses a record of a parcel.
-    pub(crate) fn decode(record: &[u8]) -> Result<Self, DecodeError> {
+    /// Parses a record of a parcel into `layer`.
+    pub(crate) fn decode(sizes: &Sizes, layer: Layer, record: &[u8]) -> Option<Self> {
+        if record.len() != sizes.parcel_record(layer.0.into()) {
+            return None;
+        }
         let mut fields = Fields(record);
-        let key = Element::decode(&fields.array())?;
+        let key = Element::decode(&fields.array()).ok()?;
         let knowledge = Knowledge::from_bytes(fields.array::<KNOWLEDGE_LEN>());
-        Ok(Self { key, knowledge, body: fields.0.to_vec() })
+        Some(Self { key, knowledge, body: fields.0.to_vec() })
     }
 
     /// The record.
@@ -524,5 +527,25 @@ impl<'a> Fields<'a> {
 
     pub(crate) fn array<const LEN: usize>(&mut self) -> [u8; LEN] {
         self.take(LEN).try_into().expect("took as many bytes as the array has")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A claim of missing noise shows a body of any length that its claimant likes, and what is found in it is parsed.
+    #[test]
+    fn what_is_forwarded_is_parsed_at_its_one_length_only() {
+        let (sizes, layer) = (Sizes::new(3, 2), Layer(1));
+        let knowledge = Knowledge::from_bytes([0; KNOWLEDGE_LEN]);
+        let record = ParcelRecord { key: Element::base(), knowledge, body: vec![7; sizes.body(1, 0)] };
+        let payload = Forwarded { destination: ChainId(2), record }.encode();
+        assert_eq!(payload.len(), sizes.payload(0));
+        assert!(Forwarded::decode(&sizes, layer, &payload).is_some());
+        let longer = [payload.as_slice(), &[0; 100]].concat();
+        for len in (0..longer.len()).filter(|len| *len != payload.len()) {
+            assert!(Forwarded::decode(&sizes, layer, &longer[..len]).is_none(), "{len} bytes");
+        }
     }
 }

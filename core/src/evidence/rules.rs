@@ -206,12 +206,12 @@ pub(crate) fn check_parcel<R: CryptoRng>(
     if records.len() != parcel.count as usize {
         return Err(BrokenRule::Count);
     }
-    let parsed: Result<Vec<ParcelRecord>, _> = records.iter().map(ParcelRecord::decode).collect();
-    let parsed = parsed.map_err(|_| BrokenRule::Malformed)?;
+    let layer = Layer(parcel.source.layer.0 + 1);
+    let parsed = records.iter().map(|record| ParcelRecord::decode(&basis.sizes, layer, record));
+    let parsed: Vec<ParcelRecord> = parsed.collect::<Option<_>>().ok_or(BrokenRule::Malformed)?;
     if repeats(parsed.iter().map(|record| record.key.encoded().as_slice())) {
         return Err(BrokenRule::RepeatedKey);
     }
-    let layer = Layer(parcel.source.layer.0 + 1);
     let claim = |record: &ParcelRecord| record.claim(basis.digest(), layer, parcel.source.chain, parcel.destination);
     let claims: Vec<Claim> = parsed.iter().map(claim).collect();
     verify_batch(&Element::base(), &claims, rng).map_err(|_| BrokenRule::Signatures)?;

@@ -423,8 +423,8 @@ pub(crate) fn faulty_payloads<R: CryptoRng, P: AsRef<[u8]>>(
     let mut well_formed = Vec::with_capacity(payloads.len());
     let mut claims: Vec<Claim> = Vec::with_capacity(payloads.len());
     for (index, payload) in payloads.iter().enumerate() {
-        match Forwarded::decode(payload.as_ref()) {
-            Ok(forwarded) if basis.roster.is_open(next, forwarded.destination) => {
+        match Forwarded::decode(&basis.sizes, next, payload.as_ref()) {
+            Some(forwarded) if basis.roster.is_open(next, forwarded.destination) => {
                 well_formed.push(index);
                 claims.push(forwarded.record.claim(basis.digest(), next, stage.chain, forwarded.destination));
             }
