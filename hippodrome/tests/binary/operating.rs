@@ -70,9 +70,10 @@ fn value(metrics: &str, name: &str) -> f64 {
     line.unwrap_or_else(|| panic!("{name} is not in {metrics}")).parse().expect("a number")
 }
 
-/// Scrapes until these metrics say that rounds were completed, and checks the names of all.
+/// Scrapes until these metrics say that rounds were completed, and checks the names of all. The number of proofs that a
+/// server has checked may stay at 0: the first server of a chain has nobody before it.
 fn check(address: &str, allowed: &[&[&str]]) {
-    let counters = ["rounds_announced", "rounds_completed", "hop_proofs_verified", "process_cpu_seconds"];
+    let counters = ["rounds_announced", "rounds_completed", "process_cpu_seconds"];
     let metrics = eventually("completed rounds", || {
         let has_counted = |metrics: &String| {
             let counted = |counter| value(metrics, &format!("hippodrome_{counter}_total")) > 0.0;
