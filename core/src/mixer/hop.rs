@@ -591,7 +591,10 @@ impl Hop {
     fn check_first_hop(&self, env: &mut Env<'_>, batch: SignedBatch) -> Step {
         let (Some(input), Some(signature)) = (self.entry.offered, self.entry.offer_signature) else { return Ok(()) };
         let unlinked = Unlinked { input, signature, batch };
-        if unlinked.links() { Ok(()) } else { env.prove(Evidence::Unlinked(Box::new(unlinked)), AbortReason::BadProof) }
+        if unlinked.links(env.context.verification()) {
+            return Ok(());
+        }
+        env.prove(Evidence::Unlinked(Box::new(unlinked)), AbortReason::BadProof)
     }
 
     /// Starts every verification whose two lists are there. Where records were removed, the list that went in is the

@@ -36,13 +36,13 @@ const ROUND: Round = Round(12);
 /// The client that misbehaves, where one does.
 const MALLORY: u32 = 5;
 
-fn params() -> NetworkParams {
+fn params(name: &str, verification: Verification) -> NetworkParams {
     NetworkParams {
-        name: "a test".into(),
+        name: name.into(),
         chains: 1,
         chain_len: 3,
         layers: 2,
-        verification: Verification::Full,
+        verification,
         slots: 1,
         noise_per_chain: 0,
         period_ms: 1000,
@@ -73,14 +73,13 @@ fn keys(count: u32, seed: u8) -> Vec<SigningKey> {
     (0..count as u8).map(|index| SigningKey::from_seed(&[seed + index; 32])).collect()
 }
 
-fn found(servers: &[SigningKey], name: &str) -> Arc<Directory> {
+fn found(servers: &[SigningKey], params: NetworkParams) -> Arc<Directory> {
     let certificate = |number: u64| Hasher::new("certificate of a test").number(number).finish();
     let entry = |(number, key): (u64, &SigningKey)| ServerEntry {
         name: format!("server-{number}"),
         key: key.public(),
         certificate: certificate(number),
     };
-    let params = NetworkParams { name: name.into(), ..params() };
     let draft =
         DirectoryDraft { params, servers: (1..).zip(servers).map(entry).collect(), coordinator: certificate(0) };
     let signatures: Vec<_> = servers.iter().map(|key| draft.sign(key)).collect();
@@ -102,8 +101,12 @@ enum Onion {
 
 impl World {
     fn new() -> Self {
+        Self::in_mode(Verification::Full)
+    }
+
+    fn in_mode(verification: Verification) -> Self {
         let (servers, clients) = (keys(SERVERS.into(), 1), keys(CLIENTS, 100));
-        let directory = found(&servers, "a test");
+        let directory = found(&servers, params("a test", verification));
         let plan = EpochPlan {
             number: 3,
             registry: clients.iter().map(SigningKey::public).collect(),
@@ -638,6 +641,27 @@ fn a_first_hop_that_mixes_another_input_than_it_signed_is_convicted() {
 }
 
 #[test]
+fn a_first_server_that_drops_what_does_not_open_is_convicted_only_where_it_may_not() {
+    for mode in [Verification::Full, Verification::Aggregate, Verification::None] {
+        let world = World::in_mode(mode);
+        let chain = world.run(Onion::WrongTag(0), intact);
+        let (first, InputOffer { input, signature, .. }) = (place(0, 0), &chain.offer);
+        let judge = |batch: BatchCommitment| {
+            let signed = world.key(first).sign(&statement::batch(world.basis.digest(), &batch));
+            let batch = SignedBatch { batch, signature: signed };
+            world.judge(Evidence::Unlinked(Box::new(Unlinked { input: *input, signature: *signature, batch })))
+        };
+        let whole = chain.hops[0].batch.batch;
+        let fewer = BatchCommitment { count: whole.count - 1, source_keys: Digest([3; 32]), ..whole };
+        let convicts =
+            |verdict: Result<Verdict, NotProven>| verdict.is_ok_and(|v| v.servers().eq([world.server(first)]));
+        assert_eq!(convicts(judge(fewer)), mode != Verification::None, "{mode:?}");
+        assert!(convicts(judge(BatchCommitment { source: Digest([3; 32]), ..whole })), "{mode:?}");
+        assert_eq!(judge(whole), Err(NotProven::NothingWrong), "{mode:?}");
+    }
+}
+
+#[test]
 fn a_case_is_judged_by_the_directory_alone() {
     let world = World::new();
     let chain = world.run(Onion::WrongTag(1), intact);
@@ -656,6 +680,6 @@ fn a_case_is_judged_by_the_directory_alone() {
     let mut later = case.clone();
     later.round = Round(13);
     assert!(matches!(later.verify(&world.directory), Err(CaseError::Descriptor(_))));
-    let elsewhere = found(&world.servers, "another network");
+    let elsewhere = found(&world.servers, params("another network", Verification::Full));
     assert!(matches!(case.verify(&elsewhere), Err(CaseError::Epoch(_))));
 }
