@@ -150,13 +150,31 @@ struct Published {
 
 /// What is known of one hop before this one.
 #[derive(Default)]
-struct Upstream {
-    batch: Option<SignedBatch>,
+pub(crate) struct Upstream {
+    pub(crate) batch: Option<SignedBatch>,
     keys: Option<Arc<KeyList>>,
+    /// What it worked on: the keys before it, less those that were removed.
+    entering: Option<Arc<KeyList>>,
     proof: Option<Proof>,
     /// The proof is verified, or being so: a later copy is not verified again.
     proof_taken: bool,
     checks: Checks,
+}
+
+impl Upstream {
+    /// The keys that the hop worked on, of those before it: where records were removed, what is left by the complete
+    /// trail. It is worked out once, since every step of the round asks for it.
+    pub(crate) fn entering(&mut self, before: &Arc<KeyList>, trail: Option<&Trail>) -> Option<Arc<KeyList>> {
+        let removed = self.batch?.batch.removed;
+        if self.entering.is_none() && removed == statement::no_removals() {
+            self.entering = Some(Arc::clone(before));
+        } else if self.entering.is_none() {
+            let (rest, remainder) = remove(trail.filter(|trail| trail.removed() == removed)?, before);
+            self.checks.remainder = Some(remainder);
+            self.entering = Some(Arc::new(rest));
+        }
+        self.entering.clone()
+    }
 }
 
 /// A message about a chain from a server that has no such part in it changes nothing: only members can fail a chain.
@@ -604,15 +622,7 @@ impl Hop {
         for (index, upstream) in self.upstream.iter_mut().enumerate() {
             let place = Place { stage: self.place.stage, position: Position(index as u8) };
             let Some(SignedBatch { batch, .. }) = upstream.batch else { return };
-            let entering = match &before {
-                Some(keys) if batch.removed == statement::no_removals() => Some(Arc::clone(keys)),
-                Some(keys) => trails.get(&place).filter(|trail| trail.removed() == batch.removed).map(|trail| {
-                    let (rest, remainder) = remove(trail, keys);
-                    upstream.checks.remainder = Some(remainder);
-                    Arc::new(rest)
-                }),
-                None => None,
-            };
+            let entering = before.as_ref().and_then(|keys| upstream.entering(keys, trails.get(&place)));
             if let (Some(inputs), Some(outputs)) = (entering, upstream.keys.clone())
                 && *inputs.digest() == batch.source_keys
                 && let Some(proof) = upstream.proof.take()

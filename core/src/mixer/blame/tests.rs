@@ -23,7 +23,7 @@ use crate::{
     },
     ids::{Author, ChainId, ClientId, Position, Round, ServerId, Stage},
     message::{AgreedInput, BatchCommitment, EpochPlan, InputOffer, Parcel, ParcelCommitment, Proof, Standing},
-    mixer::input::assemble_submissions,
+    mixer::{hop::Upstream, input::assemble_submissions},
     params::{NetworkParams, Verification},
     roster::Roster,
     statement,
@@ -659,6 +659,24 @@ fn a_first_server_that_drops_what_does_not_open_is_convicted_only_where_it_may_n
         assert!(convicts(judge(BatchCommitment { source: Digest([3; 32]), ..whole })), "{mode:?}");
         assert_eq!(judge(whole), Err(NotProven::NothingWrong), "{mode:?}");
     }
+}
+
+#[test]
+fn what_a_trail_leaves_of_a_batch_is_worked_out_once() {
+    let world = World::new();
+    let chain = world.run(Onion::WrongTag(1), intact);
+    let accusation = world.accuse(&chain, 1, &chain.hops[1].failed, &[]);
+    let trail = world.trace(&chain, &accusation).0.trail().expect("it has ended");
+    let before = Arc::new(KeyList::new(onion::decode_keys(&chain.hops[0].records).expect("keys are intact")));
+    let SignedBatch { batch, signature } = chain.hops[1].batch;
+    let batch = BatchCommitment { removed: trail.removed(), ..batch };
+    let mut upstream = Upstream::default();
+    upstream.batch.replace(SignedBatch { batch, signature });
+    assert!(upstream.entering(&before, None).is_none());
+    let rest = upstream.entering(&before, Some(&trail)).expect("the trail is complete");
+    assert_eq!(rest.len(), before.len() - 1);
+    let again = upstream.entering(&before, Some(&trail)).expect("it is known");
+    assert!(Arc::ptr_eq(&rest, &again));
 }
 
 #[test]
