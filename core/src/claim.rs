@@ -4,6 +4,8 @@
 //! exponent in every layer up to the one where it is missing, never of a later one. Everybody then recomputes the record's
 //! way. Nobody else opens anything. See `paper-notes/src/receipts.md`.
 
+use std::ops::Range;
+
 use hippodrome_crypto::{
     fingerprint::{FINGERPRINT_LEN, fingerprint},
     group::{ENCODED_LEN, Element, ShownScalar},
@@ -73,9 +75,6 @@ pub enum FalseClaim {
     /// The record is there.
     #[error("the input that is said to lack the record lists it")]
     Listed,
-    /// The owner sent the record's key twice.
-    #[error("the record was left out by rule: its author used one key twice")]
-    Doubled,
 }
 
 /// Everything that is shown about one claim, by which anybody can judge it.
@@ -102,7 +101,8 @@ pub(crate) enum Finding {
     False(FalseClaim),
     /// The claim holds so far, and not enough is shown to say more.
     Open(Box<Followed>),
-    /// Nothing: it is not signed, or about inputs that are not the ones here.
+    /// Nothing: it is not signed, or about inputs that are not the ones here, or about a record that is said to have been
+    /// left out by rule. Members that all cheat can say that of any, so that it shows nothing about its author.
     Nothing,
 }
 
@@ -176,10 +176,15 @@ impl ShownSubmission {
 /// Whether a record stands where the claimant's noise stands: members sign only inputs that end with the noise of all
 /// active servers, in their order.
 fn is_own(basis: &RoundBasis, input: &InputCommitment, claim: &NoiseClaim) -> bool {
-    let each = u64::from(basis.params().noise_per_chain);
-    let Some(later) = basis.active().iter().rev().position(|server| *server == claim.claimant) else { return false };
-    let end = u64::from(input.count).saturating_sub(later as u64 * each);
-    (end.saturating_sub(each)..end).contains(&claim.record.index.into())
+    own_places(basis, input.count, claim.claimant).is_some_and(|own| own.contains(&claim.record.index))
+}
+
+/// Where the noise of an active server stands in an input of layer 0 with so many records.
+pub(crate) fn own_places(basis: &RoundBasis, count: u32, owner: ServerId) -> Option<Range<u32>> {
+    let each = basis.params().noise_per_chain;
+    let later = basis.active().iter().rev().position(|server| *server == owner)? as u32;
+    let end = count.checked_sub(later.checked_mul(each)?)?;
+    Some(end.checked_sub(each)?..end)
 }
 
 fn onion(basis: &RoundBasis, stage: Stage, exponent: &ShownScalar) -> ShownOnion {
@@ -301,6 +306,9 @@ impl NoiseCase {
         if !is_known || !lists_hold(&lacking.input, &self.fingerprints, &self.left_out) {
             return Finding::Nothing;
         }
+        if self.left_out.contains(&followed.last().record.key) {
+            return Finding::Nothing;
+        }
         match self.check_absent(followed.last(), &lacking.input) {
             Err(why) => Finding::False(why),
             Ok(()) => match self.locate(basis, &followed) {
@@ -310,13 +318,13 @@ impl NoiseCase {
         }
     }
 
-    /// Checks that the signed input does not list the record, and that no rule left it out.
+    /// Checks that the signed input does not list the record.
     fn check_absent(&self, step: &Step, lacking: &InputCommitment) -> Result<(), FalseClaim> {
         let own = fingerprint(&lacking.root, &step.record.key);
         if self.fingerprints.as_chunks::<FINGERPRINT_LEN>().0.contains(&own) {
             return Err(FalseClaim::Listed);
         }
-        if self.left_out.contains(&step.record.key) { Err(FalseClaim::Doubled) } else { Ok(()) }
+        Ok(())
     }
 
     /// Who was given the record and put out something else, if that is shown.

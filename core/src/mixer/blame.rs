@@ -4,7 +4,7 @@
 //! accusation of what failed at the hop itself, and a step for records that a checked [`Trace`] asks for.
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{collections::BTreeMap, sync::Arc};
 

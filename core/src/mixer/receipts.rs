@@ -4,13 +4,17 @@
 //! input lists fingerprints, and the server looks for its own by itself: it asks about no record. If some are missing it
 //! shows one of them, drawn at random, and never says how many.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
 use hippodrome_crypto::{
     fingerprint::{Fingerprint, fingerprint},
+    group::ENCODED_LEN,
     hash::Digest,
     merkle::{RangeProof, VerifiedRange},
     permutation::below,
@@ -23,7 +27,7 @@ use super::{
     noise::ChainNoise,
 };
 use crate::{
-    claim::{NoiseClaim, ShownSubmission},
+    claim::{self, NoiseClaim, ShownSubmission},
     ids::{ChainId, Layer, ServerId},
     message::{InputCommitment, NoiseReceipt},
     statement,
@@ -59,7 +63,8 @@ pub(crate) enum Found {
     All,
     /// This one is missing, and maybe others.
     Missing(Slot),
-    /// Some are missing, but each shares its fingerprint with another own record, so that none can be shown.
+    /// Some are missing, but none can be shown: each shares its fingerprint with another own record, or is said to have
+    /// been left out because its key came twice.
     Unclear,
 }
 
@@ -96,7 +101,10 @@ impl Receipts {
                 self.pending.insert(chain, NoiseReceipt { stage, start, branch });
                 continue;
             };
-            let range = verify(input.commitment(), own, start, &branch);
+            // The noise of each server has its place: who shows it elsewhere shows it where no claim of it would hold.
+            let place = claim::own_places(context, input.commitment().count, context.me);
+            let range = verify(input.commitment(), own, start, &branch)
+                .filter(|_| place.is_some_and(|place| place.start == start));
             self.shown.insert(chain, range.ok_or(BadReceipt(context.first_of(stage)))?);
         }
         Ok(())
@@ -198,8 +206,20 @@ pub(crate) fn search(search: &Search, rng: &mut ChaCha20Rng) -> Found {
         }
     }
     let missing = own.into_values().filter(|(slots, count)| *count < slots.len());
-    let (gone, unclear): (Vec<_>, Vec<_>) = missing.partition(|(_, count)| *count == 0);
-    let mut gone: Vec<Slot> = gone.into_iter().flat_map(|(slots, _)| slots).collect();
+    let (gone, mut unclear): (Vec<_>, Vec<_>) = missing.partition(|(_, count)| *count == 0);
+    let left_out: HashSet<(ChainId, &[u8; ENCODED_LEN])> = inputs
+        .iter()
+        .flat_map(|(input, lists)| lists.left_out.iter().map(|key| (input.stage.chain, key.encoded())))
+        .collect();
+    let is_left_out = |slot: &Slot| {
+        let (chain, key) = noise[slot.chain].records[slot.slot].opening.entry(*layer);
+        left_out.contains(&(chain, key.encoded()))
+    };
+    let (excused, mut gone): (Vec<Slot>, Vec<Slot>) =
+        gone.into_iter().flat_map(|(slots, _)| slots).partition(is_left_out);
+    if !excused.is_empty() {
+        unclear.push((excused, 0));
+    }
     // A map has no order of its own: the draw must follow from the generator alone.
     gone.sort_unstable_by_key(|slot| (slot.chain, slot.slot));
     match (gone.len(), unclear.len()) {

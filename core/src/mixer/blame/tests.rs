@@ -22,8 +22,14 @@ use crate::{
         Statement, Stopped, Traced, Unlinked, Verdict,
     },
     ids::{Author, ChainId, ClientId, Position, Round, ServerId, Stage},
-    message::{AgreedInput, BatchCommitment, EpochPlan, InputOffer, Parcel, ParcelCommitment, Proof, Standing},
-    mixer::{hop::Upstream, input::assemble_submissions},
+    message::{
+        AgreedInput, BatchCommitment, EpochPlan, InputCommitment, InputOffer, Parcel, ParcelCommitment, Proof, Standing,
+    },
+    mixer::{
+        hop::Upstream,
+        input::assemble_submissions,
+        noise::{self, ChainNoise},
+    },
     params::{NetworkParams, Verification},
     roster::Roster,
     statement,
@@ -56,16 +62,16 @@ fn params(name: &str, verification: Verification) -> NetworkParams {
     }
 }
 
-fn rng(seed: u64) -> ChaCha20Rng {
+pub(crate) fn rng(seed: u64) -> ChaCha20Rng {
     ChaCha20Rng::seed_from_u64(seed)
 }
 
 /// A network with one chain of three in each of two layers, and one round of it whose secrets the tests have.
-struct World {
+pub(crate) struct World {
     directory: Arc<Directory>,
     servers: Vec<SigningKey>,
     clients: Vec<SigningKey>,
-    basis: RoundBasis,
+    pub(crate) basis: RoundBasis,
     secrets: BTreeMap<Place, Arc<HopSecret>>,
 }
 
@@ -86,12 +92,12 @@ fn found(servers: &[SigningKey], params: NetworkParams) -> Arc<Directory> {
     Arc::new(draft.verify(&signatures).expect("a good directory"))
 }
 
-fn place(layer: u8, position: u8) -> Place {
+pub(crate) fn place(layer: u8, position: u8) -> Place {
     Place { stage: Stage { round: ROUND, layer: Layer(layer), chain: ChainId(0) }, position: Position(position) }
 }
 
 /// What a client submits.
-enum Onion {
+pub(crate) enum Onion {
     Honest,
     /// The tag is wrong at this position of the input chain.
     WrongTag(u8),
@@ -105,8 +111,17 @@ impl World {
     }
 
     fn in_mode(verification: Verification) -> Self {
+        Self::of(params("a test", verification))
+    }
+
+    /// With so many records of noise from each server in the input chain.
+    pub(crate) fn with_noise(noise_per_chain: u32) -> Self {
+        Self::of(NetworkParams { noise_per_chain, ..params("a test", Verification::Full) })
+    }
+
+    fn of(params: NetworkParams) -> Self {
         let (servers, clients) = (keys(SERVERS.into(), 1), keys(CLIENTS, 100));
-        let directory = found(&servers, params("a test", verification));
+        let directory = found(&servers, params);
         let plan = EpochPlan {
             number: 3,
             registry: clients.iter().map(SigningKey::public).collect(),
@@ -140,16 +155,28 @@ impl World {
         Self { directory, servers, clients, basis, secrets }
     }
 
-    fn server(&self, place: Place) -> ServerId {
+    pub(crate) fn server(&self, place: Place) -> ServerId {
         self.basis.server_at(place).expect("a place of the chain")
     }
 
-    fn key(&self, place: Place) -> &SigningKey {
-        &self.servers[usize::from(self.server(place).0)]
+    pub(crate) fn key(&self, place: Place) -> &SigningKey {
+        self.key_of(self.server(place))
+    }
+
+    pub(crate) fn key_of(&self, server: ServerId) -> &SigningKey {
+        &self.servers[usize::from(server.0)]
     }
 
     fn context(&self, place: Place) -> RoundContext {
-        RoundContext { basis: self.basis.clone(), me: self.server(place) }
+        self.context_of(self.server(place))
+    }
+
+    pub(crate) fn context_of(&self, me: ServerId) -> RoundContext {
+        RoundContext { basis: self.basis.clone(), me }
+    }
+
+    pub(crate) fn noise(&self, owner: ServerId) -> Vec<ChainNoise> {
+        noise::compose(&self.context_of(owner), self.key_of(owner), &mut rng(2000 + u64::from(owner.0)))
     }
 
     fn submit(&self, client: u32, onion: &Onion) -> Vec<u8> {
@@ -174,7 +201,7 @@ impl World {
     }
 
     /// Runs the input chain; `tamper` may change what a hop puts out, before it signs that.
-    fn run(&self, mallory: Onion, tamper: impl Fn(u8, &mut Records)) -> Chain {
+    pub(crate) fn run(&self, mallory: Onion, tamper: impl Fn(u8, &mut Records)) -> Chain {
         self.run_from(self.input(mallory), tamper)
     }
 
@@ -185,23 +212,27 @@ impl World {
             let onion = if client == MALLORY { &mallory } else { &Onion::Honest };
             submissions.push(&self.submit(client, onion));
         });
+        for owner in (0..SERVERS).map(ServerId) {
+            let noise = self.noise(owner).into_iter().flat_map(|noise| noise.submissions).collect::<Vec<u8>>();
+            noise.chunks_exact(self.basis.sizes.submission).for_each(|submission| submissions.push(submission));
+        }
         let (context, nobody) = (self.context(first), BTreeSet::new());
         let assembled = assemble_submissions(&context, first.stage, &submissions, &nobody, &mut rng(1));
-        let assembled = assembled.expect("there is no noise to lack");
+        let assembled = assembled.expect("all noise is there");
         let signature = self.key(first).sign(&statement::input(self.basis.digest(), &assembled.input));
         let offer = InputOffer { input: assembled.input, signature, entries: assembled.entries, left_out: Vec::new() };
         Input { offer, keys: assembled.keys, bodies: assembled.bodies }
     }
 
-    fn agree(&self, offer: &InputOffer) -> AgreedInput {
-        let signed = statement::input(self.basis.digest(), &offer.input);
-        let members = self.basis.members(offer.input.stage);
-        let signatures = members.iter().map(|member| self.servers[usize::from(member.0)].sign(&signed)).collect();
-        AgreedInput { input: offer.input, signatures }
+    pub(crate) fn agree(&self, input: InputCommitment) -> AgreedInput {
+        let signed = statement::input(self.basis.digest(), &input);
+        let members = self.basis.members(input.stage);
+        let signatures = members.iter().map(|member| self.key_of(*member).sign(&signed)).collect();
+        AgreedInput { input, signatures }
     }
 
     fn run_from(&self, Input { offer, keys, bodies }: Input, tamper: impl Fn(u8, &mut Records)) -> Chain {
-        let agreed = self.agree(&offer);
+        let agreed = self.agree(offer.input);
         let (mut source, mut keys, mut bodies) = (agreed.input.root, keys, Arc::new(bodies));
         let mut hops = Vec::new();
         for position in 0..3 {
@@ -321,28 +352,28 @@ impl World {
     }
 }
 
-struct Input {
+pub(crate) struct Input {
     offer: InputOffer,
     keys: Arc<KeyList>,
     bodies: Records,
 }
 
 /// A chain that has run.
-struct Chain {
-    offer: InputOffer,
-    agreed: AgreedInput,
-    hops: Vec<Hop>,
+pub(crate) struct Chain {
+    pub(crate) offer: InputOffer,
+    pub(crate) agreed: AgreedInput,
+    pub(crate) hops: Vec<Hop>,
 }
 
-struct Hop {
+pub(crate) struct Hop {
     kept: KeptHop,
     permutation: Permutation,
-    batch: SignedBatch,
-    records: Records,
+    pub(crate) batch: SignedBatch,
+    pub(crate) records: Records,
     failed: Vec<u32>,
 }
 
-fn intact(_: u8, _: &mut Records) {}
+pub(crate) fn intact(_: u8, _: &mut Records) {}
 
 /// The second hop flips a byte of the first record that it puts out, the key being intact.
 fn flip_at_the_second_hop(position: u8, records: &mut Records) {
