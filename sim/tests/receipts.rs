@@ -5,9 +5,9 @@ use std::{cell::RefCell, collections::BTreeSet, rc::Rc, sync::Arc};
 use hippodrome_core::{
     claim::FalseClaim,
     evidence::Offence,
-    ids::{ChainId, Layer, Party, Position, Round, ServerId},
+    ids::{ChainId, Layer, Party, Place, Position, Round, ServerId, Stage},
     layout::Turn,
-    message::{AbortReason, Message, NoiseClaim, Parcel, Receipts, ShownSubmission},
+    message::{AbortReason, Message, NoiseClaim, Parcel, Receipts, ReturnBatch, ShownSubmission},
     mixer::Notice,
     params::NetworkParams,
     participant::{NotIncluded, SlotReply},
@@ -178,6 +178,46 @@ fn a_last_server_that_replaces_one_record_in_a_hundred_is_caught_in_the_round_an
         scene.network.run(1, 30_000);
         scene.assert_guilty(scene.server_at(0, 0, 2), dropped);
     }
+}
+
+/// An input chain whose last server is the first of a later chain, and that later chain.
+fn turning(known: &Known) -> (ChainId, ChainId) {
+    let roster = known.roster(Round(1)).expect("an announced round");
+    let at = |layer, chain, position| {
+        let turn = Turn { layer: Layer(layer), chain: ChainId(chain), position: Position(position) };
+        roster.epoch().layout().server_at(turn)
+    };
+    let pairs = (0..3).flat_map(|chain| (0..3).map(move |later| (chain, later)));
+    let mut turning = pairs.filter(|(chain, later)| at(0, *chain, 2) == at(1, *later, 0));
+    let (chain, later) = turning.next().expect("this seed has one");
+    (ChainId(chain), ChainId(later))
+}
+
+#[test]
+fn made_up_replies_do_not_keep_the_hop_before_from_showing_what_it_put_out() {
+    let mut scene = scene(small_params(), 1, |known, from, to, message| match message {
+        // Long before there can be any replies, and before anybody has looked for noise.
+        Message::InputRoot(root) if root.input.stage.layer == Layer(1) && root.input.stage.round == Round(1) => {
+            let (chain, later) = turning(known);
+            let stage = Stage { layer: Layer(0), chain, ..root.input.stage };
+            let members = known.roster(Round(1)).map(|roster| roster.epoch().members(Layer(0), chain).to_vec());
+            let is_before = members.is_some_and(|members| to == Party::Server(members[1]));
+            let place = Place { stage, position: Position(2) };
+            let (root_of, signature) = (Digest([0; 32]), Signature([0; 64]));
+            let made_up = ReturnBatch { place, root: root_of, signature, replies: Vec::new() };
+            match is_before && root.input.stage.chain == later {
+                true => vec![Message::ReturnBatch(made_up), message.clone()],
+                false => vec![message.clone()],
+            }
+        }
+        Message::Parcel(parcel) if parcel.source.round == Round(1) && parcel.source.chain == turning(known).0 => {
+            vec![known.sign_parcel(from, parcel, &Records::new(known.parcel_records(parcel).width()))]
+        }
+        _ => vec![message.clone()],
+    });
+    scene.network.run(1, 30_000);
+    let (chain, _) = turning(&scene.known.borrow());
+    scene.assert_guilty(scene.server_at(0, chain.0, 2), dropped);
 }
 
 #[test]

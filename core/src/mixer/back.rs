@@ -205,10 +205,13 @@ impl Back {
         }
     }
 
-    /// Goes as far as what is there allows.
-    pub(crate) fn progress(&mut self, env: &mut Env<'_>) -> Step {
-        self.gather_parcels();
-        self.seal(env);
+    /// Goes as far as what is there allows. Replies are there before the last layer is confirmed only if somebody made
+    /// them up; they wait until then, since sealing uses up what a trace or a claim may still ask of the hop.
+    pub(crate) fn progress(&mut self, env: &mut Env<'_>, is_closed: bool) -> Step {
+        if is_closed {
+            self.gather_parcels();
+            self.seal(env);
+        }
         self.release(env)
     }
 

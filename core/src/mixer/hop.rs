@@ -666,13 +666,14 @@ impl Hop {
 
     // The gate.
 
-    /// Goes as far as what is there allows.
+    /// Goes as far as what is there allows; the way back only once the last layer is confirmed, `is_closed`.
     pub(crate) fn progress(
         &mut self,
         env: &mut Env<'_>,
         confirming: &Confirming,
         confirmed: Option<&ConfirmedLayer>,
         trails: &BTreeMap<Place, Trail>,
+        is_closed: bool,
     ) -> Step {
         self.verify_upstream(env, trails);
         if let (Forward::Held(_) | Forward::Stuck(_), Some(layer), Some(input)) =
@@ -685,7 +686,7 @@ impl Hop {
                 _ => self.release(env, layer, &linked, trail)?,
             }
         }
-        self.back.progress(env)
+        self.back.progress(env, is_closed)
     }
 
     /// Gets on with records that failed: first every signature of the chain's input is checked, then all of them are

@@ -448,9 +448,10 @@ impl Running {
         }
         self.traces.progress(env);
         self.open_steps(env);
+        let is_closed = self.is_closed();
         for ((layer, _), hop) in &mut self.hops {
             let state = &self.layers.0[usize::from(layer.0)];
-            hop.progress(env, &state.confirming, state.confirmed.as_ref(), self.traces.trails())
+            hop.progress(env, &state.confirming, state.confirmed.as_ref(), self.traces.trails(), is_closed)
                 .map_err(|reason| (hop.place().stage, reason))?;
         }
         Ok(())
