@@ -3,6 +3,9 @@
 //! A claim that does not hold convicts its signer. One that holds is answered by the servers on the record's way: each shows
 //! what it put out in its place, and what it was given if that was something else. Then exactly one is guilty.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use super::{
@@ -12,13 +15,17 @@ use super::{
 };
 use crate::{
     claim::{self, Finding, Followed, NoiseCase, NoiseClaim},
-    evidence::{SignedStatement, Statement},
-    ids::{ServerId, Stage},
+    evidence::{SignedStatement, Statement, rules},
+    ids::{Layer, Place, Position, ServerId, Stage},
     message::{AbortReason, NoiseAnswer, ShownPart},
+    statement,
 };
 
-/// Most parts that one server shows to one claim: what it was given, what it put out, and what came into its chain.
+/// Most parts that one server shows to one claim: what it was given, what it put out, and what came into its chain. One of
+/// them is a parcel at most.
 const MAX_PARTS: usize = 3;
+/// Longest branch of a Merkle tree.
+const MAX_PATH: usize = 32;
 
 /// The claims of a round, one a server at most.
 #[derive(Default)]
@@ -26,9 +33,13 @@ pub(crate) struct Claims(BTreeMap<ServerId, Pending>);
 
 struct Pending {
     claim: NoiseClaim,
-    /// By whom it was shown.
-    shown: Vec<(ServerId, ShownPart)>,
-    /// The record's way, once the inputs that the claim is about are known and it holds so far.
+    shown: Vec<ShownPart>,
+    /// By whom each of these was shown.
+    senders: Vec<ServerId>,
+    /// The chains whose inputs the claim is about, once the first of these inputs is known: only the first if the record
+    /// cannot be followed.
+    way: Option<Vec<Stage>>,
+    /// The record's way, once all those inputs are known and the claim holds so far.
     followed: Option<Followed>,
     is_settled: bool,
     has_news: bool,
@@ -73,7 +84,15 @@ impl Claims {
                 Err(Contradiction(Box::new([signed(&earlier.claim), signed(&claim)])))
             }
             None => {
-                let pending = Pending { claim, shown: Vec::new(), followed: None, is_settled: false, has_news: true };
+                let pending = Pending {
+                    claim,
+                    shown: Vec::new(),
+                    senders: Vec::new(),
+                    way: None,
+                    followed: None,
+                    is_settled: false,
+                    has_news: true,
+                };
                 self.0.insert(claimant, pending);
                 Ok(())
             }
@@ -91,9 +110,11 @@ impl Claims {
         let claimant = claim.claimant;
         self.take(context, claim)?;
         if let Some(pending) = self.0.get_mut(&claimant).filter(|pending| !pending.is_settled)
-            && pending.shown.iter().filter(|(earlier, _)| *earlier == from).count() < MAX_PARTS
+            && pending.has_room(from, &shown)
+            && may_show(context, from, &shown)
         {
-            pending.shown.push((from, shown));
+            pending.shown.push(shown);
+            pending.senders.push(from);
             pending.has_news = true;
         }
         Ok(())
@@ -111,54 +132,99 @@ impl Claims {
     }
 }
 
+/// Whether a server shows what is its to show, no larger than it can be, and under the signature that it should have: what
+/// anybody could make up takes no room.
+fn may_show(context: &RoundContext, from: ServerId, part: &ShownPart) -> bool {
+    match part {
+        ShownPart::Input { stage, path, .. } => {
+            path.0.len() <= MAX_PATH && context.has(*stage) && context.first_of(*stage) == from
+        }
+        ShownPart::Batch { signed, path, .. } => {
+            let Place { stage, position } = signed.batch.place;
+            let next = Place { stage, position: Position(position.0.saturating_add(1)) };
+            let has_seen = [signed.batch.place, next].map(|place| context.server_at(place)).contains(&Some(from));
+            path.0.len() <= MAX_PATH && has_seen && context.batch_is_signed(signed)
+        }
+        ShownPart::Parcel(parcel) => {
+            let Some(commitment) = rules::parcel_commitment(context, parcel) else { return false };
+            let (limit, width) = (
+                rules::layer_limit(context, parcel.source.layer),
+                context.sizes.parcel_record(usize::from(parcel.source.layer.0) + 1),
+            );
+            let next = context.stage(Layer(parcel.source.layer.0 + 1), parcel.destination);
+            let signed = statement::parcel(context.digest(), &commitment);
+            parcel.records.len() <= limit as usize * width
+                && context.first_of(next) == from
+                && context.signed_by(context.last_of(parcel.source), &signed, &parcel.signature)
+        }
+    }
+}
+
 impl Pending {
+    /// Whether a server may show this besides what it has shown, as far as the record's way is known.
+    fn has_room(&self, from: ServerId, part: &ShownPart) -> bool {
+        let shown = || self.senders.iter().zip(&self.shown);
+        let earlier = || shown().filter(|(earlier, _)| **earlier == from).map(|(_, part)| part);
+        let is_parcel = |part: &ShownPart| matches!(part, ShownPart::Parcel(_));
+        earlier().count() < MAX_PARTS
+            && !(is_parcel(part) && earlier().any(is_parcel))
+            && self.way.as_ref().is_none_or(|way| is_on(way, part))
+    }
+
     fn proceed(&mut self, context: &RoundContext, inputs: &impl Inputs) -> Option<Progress> {
         if self.is_settled || !self.has_news {
             return None;
         }
         let case = self.case(context, inputs)?;
         self.has_news = false;
-        match case.judge(context) {
+        let finding = case.judge(context);
+        self.is_settled = !matches!(finding, Finding::Open(_));
+        match finding {
             Finding::Open(followed) => {
+                self.shown = case.shown;
                 let is_new = self.followed.is_none();
                 let followed = self.followed.insert(*followed).clone();
                 is_new.then(|| Progress::Asks(Box::new(Question { claim: self.claim.clone(), followed })))
             }
-            Finding::Nothing => {
-                self.is_settled = true;
-                None
-            }
-            Finding::Dropped(_) => {
-                self.is_settled = true;
-                Some(Progress::Guilty(Box::new(case), AbortReason::DroppedNoise))
-            }
-            Finding::False(_) => {
-                self.is_settled = true;
-                Some(Progress::Guilty(Box::new(case), AbortReason::FalseClaim))
-            }
+            Finding::Nothing => None,
+            Finding::Dropped(_) => Some(Progress::Guilty(Box::new(case), AbortReason::DroppedNoise)),
+            Finding::False(_) => Some(Progress::Guilty(Box::new(case), AbortReason::FalseClaim)),
         }
     }
 
-    /// The case as far as it is known; none while an input on the record's way is not.
-    fn case(&self, context: &RoundContext, inputs: &impl Inputs) -> Option<NoiseCase> {
-        let entered = inputs.input(self.claim.record.stage)?;
-        let mut case = NoiseCase {
-            claim: self.claim.clone(),
-            inputs: vec![entered.agreed().clone()],
-            fingerprints: Vec::new(),
-            left_out: Vec::new(),
-            shown: self.shown.iter().map(|(_, part)| part.clone()).collect(),
-        };
-        // A record that cannot be followed makes the claim false by itself.
-        if let Ok(followed) = claim::follow(context, entered.commitment(), &self.claim) {
-            for stage in followed.stages().skip(1) {
-                case.inputs.push(inputs.input(stage)?.agreed().clone());
-            }
-            if let Some(lists) = inputs.lists(followed.last().destination) {
-                case.fingerprints.clone_from(&lists.fingerprints);
-                case.left_out.clone_from(&lists.left_out);
-            }
+    /// The chains that the claim is about, once that can be told. A record that cannot be followed makes the claim false by
+    /// itself.
+    fn way(&mut self, context: &RoundContext, inputs: &impl Inputs) -> Option<&[Stage]> {
+        if self.way.is_none() {
+            let first = self.claim.record.stage;
+            let followed = claim::follow(context, inputs.input(first)?.commitment(), &self.claim);
+            let way = followed.map_or_else(|_| vec![first], |followed| followed.stages().collect());
+            let shown = std::mem::take(&mut self.senders).into_iter().zip(std::mem::take(&mut self.shown));
+            (self.senders, self.shown) = shown.filter(|(_, part)| is_on(&way, part)).unzip();
+            self.way = Some(way);
         }
-        Some(case)
+        self.way.as_deref()
     }
+
+    /// The case as far as it is known, with what was shown moved into it; none while an input on the record's way is not
+    /// known.
+    fn case(&mut self, context: &RoundContext, inputs: &impl Inputs) -> Option<NoiseCase> {
+        let way = self.way(context, inputs)?;
+        let roots: Option<Vec<_>> = way.iter().map(|stage| Some(inputs.input(*stage)?.agreed().clone())).collect();
+        let lists = way.get(1..).and_then(<[Stage]>::last).and_then(|lacking| inputs.lists(*lacking));
+        let (fingerprints, left_out) =
+            lists.map(|lists| (lists.fingerprints.clone(), lists.left_out.clone())).unwrap_or_default();
+        let (claim, inputs) = (self.claim.clone(), roots?);
+        let shown = std::mem::take(&mut self.shown);
+        Some(NoiseCase { claim, inputs, fingerprints, left_out, shown })
+    }
+}
+
+/// Whether a part is about one of these chains.
+fn is_on(way: &[Stage], part: &ShownPart) -> bool {
+    way.contains(match part {
+        ShownPart::Input { stage, .. } => stage,
+        ShownPart::Batch { signed, .. } => &signed.batch.place.stage,
+        ShownPart::Parcel(parcel) => &parcel.source,
+    })
 }

@@ -5,7 +5,7 @@
 //! shows one of them, drawn at random, and never says how many.
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},

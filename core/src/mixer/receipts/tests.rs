@@ -14,12 +14,12 @@ use crate::{
 };
 
 const NOISE: u32 = 2;
-const OWNER: ServerId = ServerId(1);
+pub(crate) const OWNER: ServerId = ServerId(1);
 
 /// A server that has seen its noise enter, and the input chain behind it.
-struct Scene {
-    world: World,
-    chain: Chain,
+pub(crate) struct Scene {
+    pub(crate) world: World,
+    pub(crate) chain: Chain,
     receipts: Receipts,
 }
 
@@ -52,7 +52,7 @@ fn entered(world: &World, chain: &Chain) -> Vec<Digest> {
     chain.offer.entries.chunks_exact(width).map(leaf).collect()
 }
 
-fn scene() -> Scene {
+pub(crate) fn scene() -> Scene {
     let world = World::with_noise(NOISE);
     let chain = world.run(Onion::Honest, intact);
     let mut receipts = Receipts::default();
@@ -87,7 +87,7 @@ impl Scene {
     }
 
     /// The case of a claim that a record is missing, with nothing shown of it yet.
-    fn case(&mut self, left_out: Vec<Element>) -> NoiseCase {
+    pub(crate) fn case(&mut self, left_out: Vec<Element>) -> NoiseCase {
         let (agreed, InputLists { fingerprints, left_out }) = without_noise(&self.world, left_out);
         let entered = self.chain.agreed.clone();
         let input = |layer, _| Some(if layer == Layer(0) { entered.input } else { agreed.input });

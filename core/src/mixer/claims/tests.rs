@@ -1,0 +1,85 @@
+//! What servers may show of a claim, and how much of it is kept.
+
+use hippodrome_crypto::{hash::Digest, merkle, records::Records};
+
+use super::*;
+use crate::{
+    message::{InputRoot, Parcel, ParcelCommitment},
+    mixer::{
+        blame::tests::place,
+        receipts::tests::{OWNER, Scene, scene},
+    },
+};
+
+/// Only the input of layer 0 has come.
+struct Known(SignedInput);
+
+impl Inputs for Known {
+    fn input(&self, stage: Stage) -> Option<&SignedInput> {
+        Some(&self.0).filter(|input| input.commitment().stage == stage)
+    }
+
+    fn lists(&self, _: Stage) -> Option<&InputLists> {
+        None
+    }
+}
+
+fn known(scene: &Scene, context: &RoundContext) -> Known {
+    let (input, signatures) = (scene.chain.agreed.input, scene.chain.agreed.signatures.clone());
+    let root = InputRoot { input, signatures, fingerprints: Vec::new(), left_out: Vec::new() };
+    Known(SignedInput::verify(context, root).expect("all members have signed it").0)
+}
+
+/// A parcel of so many records of junk, signed by whom a parcel of the chain is from.
+fn junk(scene: &Scene, count: u32, byte: u8) -> Parcel {
+    let (basis, last) = (&scene.world.basis, place(0, 2));
+    let width = basis.sizes.parcel_record(1);
+    let records = Records::from_bytes(width, vec![byte; width * count as usize]).expect("whole records");
+    let (root, origin) = (merkle::root_of(&merkle::leaves(&records)), Digest([8; 32]));
+    let (source, destination) = (last.stage, place(1, 0).stage.chain);
+    let commitment = ParcelCommitment { source, destination, count, root, origin };
+    let signature = scene.world.key(last).sign(&statement::parcel(basis.digest(), &commitment));
+    Parcel { source, destination, root, origin, signature, records: records.into_bytes() }
+}
+
+#[test]
+fn junk_that_is_shown_of_an_early_claim_takes_no_room() {
+    let mut scene = scene();
+    let claim = scene.case(Vec::new()).claim;
+    let (first, limit) = (place(1, 0), rules::layer_limit(&scene.world.basis, Layer(0)));
+    let context = scene.world.context_of(OWNER);
+    let mut claims = Claims::default();
+    let mut show = |from, shown| {
+        let answer = NoiseAnswer { claim: claim.clone(), shown: ShownPart::Parcel(shown) };
+        claims.take_answer(&context, from, answer).expect("one claim");
+        claims.0[&OWNER].shown.len()
+    };
+    let sender = scene.world.server(first);
+    let mut unsigned = junk(&scene, 3, 1);
+    unsigned.signature.0[0] ^= 1;
+    assert_eq!(show(sender, unsigned), 0);
+    assert_eq!(show(sender, junk(&scene, limit + 1, 1)), 0);
+    let stranger = (0..4).map(ServerId).find(|server| *server != sender).expect("there are four");
+    assert_eq!(show(stranger, junk(&scene, 3, 1)), 0);
+    // Of those that could be true each server shows one.
+    assert_eq!(show(sender, junk(&scene, 3, 1)), 1);
+    assert_eq!(show(sender, junk(&scene, 3, 2)), 1);
+}
+
+#[test]
+fn a_claim_whose_inputs_have_not_come_is_followed_once_and_keeps_what_was_shown() {
+    let mut scene = scene();
+    let claim = scene.case(Vec::new()).claim;
+    let context = scene.world.context_of(OWNER);
+    let inputs = known(&scene, &context);
+    let mut claims = Claims::default();
+    let from = scene.world.server(place(1, 0));
+    let shown = ShownPart::Parcel(junk(&scene, 3, 1));
+    claims.take_answer(&context, from, NoiseAnswer { claim, shown }).expect("one claim");
+    for _ in 0..3 {
+        assert!(claims.next(&context, &inputs).is_none());
+        let pending = &claims.0[&OWNER];
+        assert_eq!(pending.way.as_deref(), Some([place(0, 0).stage, place(1, 0).stage].as_slice()));
+        assert_eq!((pending.shown.len(), pending.senders.len()), (1, 1));
+    }
+}
