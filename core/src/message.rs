@@ -701,6 +701,9 @@ pub enum Awaited {
     Inputs,
     #[error("the confirmations of all servers")]
     Confirmations,
+    /// It holds up the batch of the hop at which records failed.
+    #[error("the end of a trace")]
+    Trail,
     #[error("the batch of the hop before")]
     Batch,
     #[error("the proofs of the hops before")]
@@ -709,8 +712,6 @@ pub enum Awaited {
     Replies,
     #[error("what is left of a record that is claimed to be missing")]
     Answer,
-    #[error("the end of a trace")]
-    Trail,
 }
 
 impl EpochPlan {

@@ -287,6 +287,38 @@ fn a_trace_that_ends_in_silence_convicts_nobody_and_releases_nothing() {
 }
 
 #[test]
+fn a_server_that_keeps_its_step_back_is_the_only_one_complained_of() {
+    // At the end of the input chain, so that the first servers of all later chains wait for the accuser's parcels.
+    let mut scene = scene(params(), &[Malformed::Tag(0, 2)], |_, _, _, message| match message {
+        Message::TraceStep(step) if step.place.position == Position(0) => Vec::new(),
+        _ => vec![message.clone()],
+    });
+    scene.run_one_round();
+    let Author::Server(silent) = scene.server_at(Place { position: Position(0), ..accused_at(&scene) }) else {
+        panic!("places are of servers")
+    };
+    // Later rounds are over before the time of this one is.
+    let mut rounds = 1;
+    while scene.reasons().is_empty() && rounds < 10 {
+        rounds += 1;
+        scene.network.run(rounds, 30_000);
+    }
+    // What the silent server's own machine says is its own affair: it has seen the step.
+    let aborts = scene.network.delivered.iter().filter_map(|(from, to, message)| match message {
+        Message::Abort(abort) if *to == Party::Coordinator && *from != Party::Server(silent) => Some(abort),
+        _ => None,
+    });
+    let named: BTreeSet<_> = aborts
+        .filter(|abort| abort.stage.round == Round(1))
+        .filter_map(|abort| match abort.reason {
+            AbortReason::Deadline(missing) => missing.from,
+            other => panic!("{other}"),
+        })
+        .collect();
+    assert_eq!(named, BTreeSet::from([silent]));
+}
+
+#[test]
 fn an_accuser_that_shows_false_points_is_convicted_by_all_and_nobody_opens_anything() {
     let mut scene = scene(params(), &[Malformed::Tag(0, 2)], |known, from, _, message| match message {
         Message::Accusation(accusation) => {

@@ -18,7 +18,9 @@ use crate::{
     evidence::Evidence,
     ids::{ChainId, Layer, Party, Place, ServerId, Stage},
     marks::Act,
-    message::{Abort, AbortReason, Awaited, Confirmation, InputCommitment, Message, Noise, NoiseAnswer, Report},
+    message::{
+        Abort, AbortReason, Awaited, Confirmation, InputCommitment, Message, Missing, Noise, NoiseAnswer, Report,
+    },
     participant::CLOCK_TOLERANCE_MS,
     statement,
 };
@@ -625,7 +627,13 @@ impl Running {
         let unconfirmed = (0..).map(Layer).zip(&self.layers.0).filter(|(_, layer)| layer.confirmed.is_none());
         let of_layers = unconfirmed
             .filter_map(|(layer, state)| Some((self.context.whole(layer)?, state.confirming.missing(&self.context))));
-        let missing = self.hops.values().map(of_hop).chain(of_layers).filter(|_| !self.failed);
+        // Who is asked for a step holds up everything behind the accuser. Once the round is closed replies may have used
+        // up what the step is made of, and silence shows nothing.
+        let of_traces = self
+            .traces
+            .waiting(&self.context)
+            .map(|(stage, from)| (stage, Missing { what: Awaited::Trail, from: from.filter(|_| !self.is_closed()) }));
+        let missing = self.hops.values().map(of_hop).chain(of_layers).chain(of_traces).filter(|_| !self.failed);
         let first = missing.min_by_key(|(stage, missing)| (stage.layer, missing.what, missing.from.is_none()))?;
         Some((first.0, AbortReason::Deadline(first.1)))
     }

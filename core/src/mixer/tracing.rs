@@ -10,10 +10,10 @@ use std::{
 
 use hippodrome_crypto::{hash::Digest, signing::Signature};
 
-use super::{Env, context::RoundContext, hop::Step, job::Work};
+use super::{Env, confirm::the_one, context::RoundContext, hop::Step, job::Work};
 use crate::{
     evidence::{Accusation, Evidence, Judged, SignedStatement, Statement, Trace, TraceStep, Traced, Trail, rules},
-    ids::{Layer, Place, ServerId},
+    ids::{Layer, Place, ServerId, Stage},
     message::AbortReason,
     params::Verification,
 };
@@ -163,6 +163,20 @@ impl Traces {
             trace.wanted().keys().filter(|place| !stepped.contains(place)).map(|place| (*accuser, *place))
         });
         places.filter(|(_, place)| is_own(*place)).collect()
+    }
+
+    /// Traces that wait for a step: the stage at which records failed, and from whom, if that is one server.
+    pub(crate) fn waiting<'a>(
+        &'a self,
+        context: &'a RoundContext,
+    ) -> impl Iterator<Item = (Stage, Option<ServerId>)> + 'a {
+        self.by_accuser.iter().filter_map(|(accuser, tracing)| match &tracing.state {
+            State::Open(trace) => {
+                let owners = trace.wanted().keys().filter_map(|place| context.server_at(*place));
+                Some((accuser.stage, the_one(owners)))
+            }
+            State::Busy | State::Ended => None,
+        })
     }
 
     /// A trace that goes on, by the hop at which the records failed.
