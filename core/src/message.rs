@@ -553,6 +553,8 @@ pub struct Parcel {
     pub root: Digest,
     /// What they were made from: [`crate::statement::parcel_origin`].
     pub origin: Digest,
+    /// What the hop before the sender has signed, to which the origin has to go back; none in chains of one hop.
+    pub batch: Option<SignedBatch>,
     /// The sender's signature over source, destination, count, root and origin.
     pub signature: Signature,
     /// Records of key, body and signature of knowledge.

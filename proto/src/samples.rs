@@ -149,6 +149,7 @@ impl Sampler {
             destination: ChainId(23),
             root: self.digest(),
             origin: self.digest(),
+            batch: Some(SignedBatch { batch: self.batch_commitment(), signature: self.signature() }),
             signature: self.signature(),
             records: self.bytes(309),
         };
@@ -319,6 +320,7 @@ impl Sampler {
                 destination: ChainId(6),
                 root: self.digest(),
                 origin: self.digest(),
+                batch: Some(SignedBatch { batch: self.batch_commitment(), signature: self.signature() }),
                 signature: self.signature(),
                 records: self.bytes(304),
             }),

@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::BTreeSet, rc::Rc, sync::Arc};
 
 use hippodrome_core::{
     claim::FalseClaim,
-    evidence::Offence,
+    evidence::{Offence, removal},
     ids::{ChainId, Layer, Party, Place, Position, Round, ServerId, Stage},
     layout::Turn,
     message::{AbortReason, Message, NoiseClaim, Parcel, Receipts, ReturnBatch, ShownSubmission},
@@ -218,6 +218,42 @@ fn made_up_replies_do_not_keep_the_hop_before_from_showing_what_it_put_out() {
     scene.network.run(1, 30_000);
     let (chain, _) = turning(&scene.known.borrow());
     scene.assert_guilty(scene.server_at(0, chain.0, 2), dropped);
+}
+
+#[test]
+fn a_last_server_that_signs_another_origin_for_what_it_has_thinned_out_is_complained_of_before_all_others() {
+    let removed = |parcel: &Parcel, batch: &Digest| {
+        let place = Place { stage: parcel.source, position: Position(2) };
+        statement::parcel_origin(batch, &removal(place, &[1]))
+    };
+    let random = |_: &Parcel, _: &Digest| Digest([7; 32]);
+    let origins: [fn(&Parcel, &Digest) -> Digest; 2] = [random, removed];
+    for origin in origins {
+        let mut scene = scene(small_params(), 1, move |known, from, _, message| match message {
+            Message::Parcel(parcel) if parcel.source.chain == ChainId(0) && parcel.source.round == Round(1) => {
+                let batch = parcel.batch.expect("chains have more than one hop").batch;
+                let other = Parcel { origin: origin(parcel, &batch.root), ..parcel.clone() };
+                vec![known.sign_parcel(from, &other, &forge::without(&known.parcel_records(parcel), 0))]
+            }
+            _ => vec![message.clone()],
+        });
+        // Later rounds are over before the time of this one is.
+        scene.network.run(4, 30_000);
+        let cheat = scene.server_at(0, 0, 2);
+        let to_coordinator = scene.network.delivered.iter().filter_map(|(from, to, message)| match message {
+            Message::Abort(abort) if *to == Party::Coordinator && *from != Party::Server(cheat) => Some(abort),
+            _ => None,
+        });
+        let named: BTreeSet<ServerId> = to_coordinator
+            // What others say of the first servers comes after it.
+            .filter(|abort| (abort.stage.round, abort.stage.layer) == (Round(1), Layer(0)))
+            .filter_map(|abort| match abort.reason {
+                AbortReason::Deadline(missing) => missing.from,
+                other => panic!("{other}"),
+            })
+            .collect();
+        assert_eq!(named, BTreeSet::from([cheat]));
+    }
 }
 
 #[test]

@@ -15,9 +15,9 @@ use hippodrome_crypto::{
 use rand_core::CryptoRng;
 use rayon::prelude::*;
 
-use super::{RoundBasis, entry::Entry};
+use super::{RoundBasis, before, entry::Entry};
 use crate::{
-    ids::{Author, Layer, ServerId, Stage},
+    ids::{Author, Layer, Place, ServerId, Stage},
     message::{BatchCommitment, InputCommitment, Parcel, ParcelCommitment},
     statement,
     submission::{Origin, ParcelRecord},
@@ -186,6 +186,16 @@ pub(crate) fn parcel_is_whole(basis: &RoundBasis, parcel: &Parcel) -> bool {
         basis.signed_by(basis.last_of(parcel.source), &signed, &parcel.signature)
             && parcel_records(basis, &commitment, &parcel.records).is_some()
     })
+}
+
+/// Whether a parcel brings what the hop before its sender has signed.
+pub(crate) fn parcel_batch_fits(basis: &RoundBasis, parcel: &Parcel) -> bool {
+    let sender = Place { stage: parcel.source, position: basis.last_position() };
+    match (&parcel.batch, before(sender)) {
+        (None, None) => true,
+        (Some(batch), Some(before)) => batch.batch.place == before && basis.batch_is_signed(batch),
+        _ => false,
+    }
 }
 
 /// The records of a parcel, if they are the ones that its sender signed, be they good or bad.

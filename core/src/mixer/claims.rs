@@ -154,6 +154,7 @@ fn may_show(context: &RoundContext, from: ServerId, part: &ShownPart) -> bool {
             let next = context.stage(Layer(parcel.source.layer.0 + 1), parcel.destination);
             let signed = statement::parcel(context.digest(), &commitment);
             parcel.records.len() <= limit as usize * width
+                && rules::parcel_batch_fits(context, parcel)
                 && context.first_of(next) == from
                 && context.signed_by(context.last_of(parcel.source), &signed, &parcel.signature)
         }

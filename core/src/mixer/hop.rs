@@ -1,7 +1,10 @@
 //! One hop: a server's turn in one chain of one round, from the chain's input to the release of its batch. The way back
 //! is in [`super::back`].
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use hippodrome_crypto::{
     hash::Digest,
@@ -77,6 +80,8 @@ struct EntryState {
     parcels: Vec<Parcel>,
     kept: Kept,
     signed_parcels: BTreeMap<ChainId, SignedStatement>,
+    /// Chains whose parcel has come, but not the trail, if any, of what was removed from it.
+    unexplained: BTreeSet<ChainId>,
     kept_parcels: Arc<Vec<KeptParcel>>,
     /// Later layers, at the first server: the parcel and the place in it of each record of the input.
     places: Arc<Vec<(u16, u32)>>,
@@ -273,7 +278,8 @@ impl Hop {
         }
         let fits = parcel.records.len().is_multiple_of(width)
             && count <= rules::layer_limit(env.context, parcel.source.layer) as usize
-            && parcel.destination == stage.chain;
+            && parcel.destination == stage.chain
+            && rules::parcel_batch_fits(env.context, &parcel);
         let Some(commitment) = rules::parcel_commitment(env.context, &parcel) else { return ignore_stranger(env) };
         let is_signed = statement::parcel(env.context.digest(), &commitment);
         if !fits || !env.context.signed_by(from, &is_signed, &parcel.signature) {
@@ -285,21 +291,32 @@ impl Hop {
             let earlier = *earlier;
             return if earlier.statement == statement { Ok(()) } else { env.contradiction(earlier, signed) };
         }
-        let parcel_layer = parcel.source.layer;
         self.entry.signed_parcels.insert(parcel.source.chain, signed);
         self.entry.parcels.push(parcel);
-        if self.entry.parcels.len() == env.context.open(parcel_layer).len() {
-            let mut parcels = std::mem::take(&mut self.entry.parcels);
-            parcels.sort_unstable_by_key(|parcel| parcel.source.chain);
-            let total: usize = parcels.iter().map(|parcel| parcel.records.len() / width).sum();
-            if total > rules::layer_limit(env.context, stage.layer) as usize {
-                // Each is within its own limit, so nobody is to blame; no member would sign this input.
-                return Err(AbortReason::Deadline(Awaited::Input.into()));
-            }
-            let parcels = Arc::new(parcels);
-            self.entry.kept.parcels = Some(Arc::clone(&parcels));
-            env.run(Some(stage), Work::AssembleParcels(parcels));
+        Ok(())
+    }
+
+    /// Puts the input together once all parcels are there, each made from what it says: a sender that could sign any origin
+    /// would be guilty of nothing that it drops.
+    fn gather(&mut self, env: &mut Env<'_>, trails: &BTreeMap<Place, Trail>) -> Step {
+        let stage = self.stage();
+        let unexplained = self.entry.parcels.iter().filter(|parcel| !is_explained(env.context, parcel, trails));
+        self.entry.unexplained = unexplained.map(|parcel| parcel.source.chain).collect();
+        let Some(layer) = stage.layer.0.checked_sub(1).map(Layer) else { return Ok(()) };
+        if self.entry.parcels.len() < env.context.open(layer).len() || !self.entry.unexplained.is_empty() {
+            return Ok(());
         }
+        let mut parcels = std::mem::take(&mut self.entry.parcels);
+        parcels.sort_unstable_by_key(|parcel| parcel.source.chain);
+        let width = env.context.sizes.parcel_record(stage.layer.0.into());
+        let total: usize = parcels.iter().map(|parcel| parcel.records.len() / width).sum();
+        if total > rules::layer_limit(env.context, stage.layer) as usize {
+            // Each is within its own limit, so nobody is to blame; no member would sign this input.
+            return Err(AbortReason::Deadline(Awaited::Input.into()));
+        }
+        let parcels = Arc::new(parcels);
+        self.entry.kept.parcels = Some(Arc::clone(&parcels));
+        env.run(Some(stage), Work::AssembleParcels(parcels));
         Ok(())
     }
 
@@ -675,6 +692,7 @@ impl Hop {
         trails: &BTreeMap<Place, Trail>,
         is_closed: bool,
     ) -> Step {
+        self.gather(env, trails)?;
         self.verify_upstream(env, trails);
         if let (Forward::Held(_) | Forward::Stuck(_), Some(layer), Some(input)) =
             (&self.forward, confirmed, confirming.input(self.stage().chain))
@@ -835,6 +853,7 @@ impl Hop {
         let source = self.stage();
         let width = env.context.sizes.parcel_record(usize::from(source.layer.0) + 1);
         let destinations = env.context.open(Layer(source.layer.0 + 1)).to_vec();
+        let batch = before(self.place).and_then(|before| self.upstream[usize::from(before.position.0)].batch);
         let received = self.received.map_or(Digest([0; 32]), |received| received.root);
         let origin = statement::parcel_origin(&received, &removal(self.place, self.back.removed()));
         for (destination, parcel) in destinations.into_iter().zip(&distribution.parcels) {
@@ -845,7 +864,7 @@ impl Hop {
             let next = env.context.stage(Layer(source.layer.0 + 1), destination);
             let records = parcel.records.clone();
             let first = env.context.first_of(next);
-            env.send(first, Message::Parcel(Parcel { source, destination, root, origin, signature, records }));
+            env.send(first, Message::Parcel(Parcel { source, destination, root, origin, batch, signature, records }));
         }
         self.back.expect_parcels(distribution.parcels.into_iter().map(|parcel| parcel.places).collect());
         Ok(())
@@ -878,6 +897,12 @@ impl Hop {
         }
     }
 
+    /// Chains whose parcels are said to lack records of which no trail is known: who sent them has to show one.
+    pub(crate) fn unexplained(&self) -> impl Iterator<Item = Stage> + '_ {
+        let layer = Layer(self.stage().layer.0.saturating_sub(1));
+        self.entry.unexplained.iter().map(move |&chain| Stage { layer, chain, ..self.stage() })
+    }
+
     /// The server whose parcel for this chain has not come, if it is one.
     fn parcel_missing(&self, context: &RoundContext) -> Option<ServerId> {
         let layer = Layer(self.stage().layer.0.checked_sub(1)?);
@@ -888,6 +913,15 @@ impl Hop {
     pub(crate) fn on_exchanged(&mut self, replies: Records) {
         self.back.set_replies(replies);
     }
+}
+
+/// Whether a parcel's origin is the batch that the hop before its sender has signed, whole or without the records of a trail
+/// that is complete. Where nothing follows from a claim, nothing follows from an origin either.
+fn is_explained(context: &RoundContext, parcel: &Parcel, trails: &BTreeMap<Place, Trail>) -> bool {
+    let Some(SignedBatch { batch, .. }) = parcel.batch.filter(|_| claim::may_be_made(context)) else { return true };
+    let sender = Place { stage: parcel.source, position: context.last_position() };
+    let is_from = |removed| parcel.origin == statement::parcel_origin(&batch.root, &removed);
+    is_from(statement::no_removals()) || trails.get(&sender).is_some_and(|trail| is_from(trail.removed()))
 }
 
 /// For each record of an input its parcel, and its place there.

@@ -633,6 +633,12 @@ impl Running {
             .traces
             .waiting(&self.context)
             .map(|(stage, from)| (stage, Missing { what: Awaited::Trail, from: from.filter(|_| !self.is_closed()) }));
+        let unexplained = self
+            .hops
+            .values()
+            .flat_map(Hop::unexplained)
+            .map(|stage| (stage, Missing { what: Awaited::Trail, from: Some(self.context.last_of(stage)) }));
+        let of_traces = of_traces.chain(unexplained);
         let missing = self.hops.values().map(of_hop).chain(of_layers).chain(of_traces).filter(|_| !self.failed);
         let first = missing.min_by_key(|(stage, missing)| (stage.layer, missing.what, missing.from.is_none()))?;
         Some((first.0, AbortReason::Deadline(first.1)))

@@ -73,6 +73,7 @@ impl Wire for Parcel {
             destination: self.destination.0.into(),
             root: bytes_of(&self.root),
             origin: bytes_of(&self.origin),
+            batch: self.batch.as_ref().map(Into::into),
             signature: bytes_of_signature(&self.signature),
         }
     }
@@ -87,6 +88,7 @@ impl Wire for Parcel {
             destination: chain("destination", header.destination)?,
             root: digest("root", &header.root)?,
             origin: digest("origin", &header.origin)?,
+            batch: header.batch.map(signed_batch).transpose()?,
             signature: signature("signature", &header.signature)?,
             records,
         })

@@ -2,7 +2,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use hippodrome_core::{
     ids::{RosterId, Round, ServerId},
-    message::{AbortReason, Charge, Hello, Message, Peers},
+    message::{AbortReason, Charge, Hello, Message, Peers, ShownPart},
 };
 use hippodrome_crypto::{group::DecodeError, signing::SigningError};
 use proptest::prelude::*;
@@ -292,6 +292,13 @@ fn refuses_headers_with_any_field_cut_lengthened_or_left_out() {
                 (Message::Proof(proof), Ok(Message::Proof(copy))) => {
                     assert!(proof.source.is_some() && copy.source.is_none())
                 }
+                // A parcel of a chain of one hop brings no batch.
+                (Message::Parcel(parcel), Ok(Message::Parcel(copy))) => {
+                    assert!(parcel.batch.is_some() && copy.batch.is_none())
+                }
+                (Message::NoiseAnswer(_), Ok(Message::NoiseAnswer(copy))) => {
+                    assert!(matches!(copy.shown, ShownPart::Parcel(parcel) if parcel.batch.is_none()))
+                }
                 (_, refused) => drop(refused.expect_err(kind_name(&message))),
             }
             broken += 1;
@@ -330,7 +337,7 @@ fn refuses_layers_chains_and_positions_that_do_not_fit() {
         ("InputRoot", 2),
         ("Confirmation", 1),
         ("Batch", 3),
-        ("Parcel", 3),
+        ("Parcel", 6),
         ("ReturnBatch", 3),
         ("ReturnParcel", 3),
         ("Replies", 2),

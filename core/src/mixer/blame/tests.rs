@@ -608,7 +608,7 @@ fn a_key_planted_between_layers_convicts_the_sender_of_the_parcel() {
         let commitment = ParcelCommitment { source, destination, count: records.len() as u32, root, origin };
         let signed = statement::parcel(world.basis.digest(), &commitment);
         let (signature, records) = (world.key(last).sign(&signed), records.as_bytes().to_vec());
-        Parcel { source, destination, root, origin, signature, records }
+        Parcel { source, destination, root, origin, batch: Some(chain.hops[1].batch), signature, records }
     };
     let honest = parcel(&records);
     let judge = |parcel: &Parcel| world.judge(Evidence::BadParcel(Box::new(parcel.clone())));

@@ -39,7 +39,8 @@ fn junk(scene: &Scene, count: u32, byte: u8) -> Parcel {
     let (source, destination) = (last.stage, place(1, 0).stage.chain);
     let commitment = ParcelCommitment { source, destination, count, root, origin };
     let signature = scene.world.key(last).sign(&statement::parcel(basis.digest(), &commitment));
-    Parcel { source, destination, root, origin, signature, records: records.into_bytes() }
+    let batch = Some(scene.chain.hops[1].batch);
+    Parcel { source, destination, root, origin, batch, signature, records: records.into_bytes() }
 }
 
 #[test]
