@@ -16,8 +16,8 @@ use super::{
 use crate::{
     claim::{self, Finding, Followed, NoiseCase, NoiseClaim},
     evidence::{SignedStatement, Statement, rules},
-    ids::{Layer, Place, Position, ServerId, Stage},
-    message::{AbortReason, NoiseAnswer, ShownPart},
+    ids::{ChainId, Layer, Place, Position, ServerId, Stage},
+    message::{AbortReason, NoiseAnswer, ShownPart, SignedBatch},
     statement,
 };
 
@@ -29,7 +29,11 @@ const MAX_PATH: usize = 32;
 
 /// The claims of a round, one a server at most.
 #[derive(Default)]
-pub(crate) struct Claims(BTreeMap<ServerId, Pending>);
+pub(crate) struct Claims {
+    by_claimant: BTreeMap<ServerId, Pending>,
+    /// Batches, and parcels with their destination, that servers have signed: one for each place.
+    signed: BTreeMap<(Place, Option<ChainId>), SignedStatement>,
+}
 
 struct Pending {
     claim: NoiseClaim,
@@ -72,7 +76,7 @@ impl Claims {
     /// Takes a claim, from whomever; two different ones of one server contradict each other.
     pub(crate) fn take(&mut self, context: &RoundContext, claim: NoiseClaim) -> Result<(), Contradiction> {
         let claimant = claim.claimant;
-        match self.0.get(&claimant) {
+        match self.by_claimant.get(&claimant) {
             _ if !claim.is_signed(context) => Ok(()),
             Some(earlier) if earlier.claim.statement(context.digest()) == claim.statement(context.digest()) => Ok(()),
             Some(earlier) => {
@@ -93,7 +97,7 @@ impl Claims {
                     is_settled: false,
                     has_news: true,
                 };
-                self.0.insert(claimant, pending);
+                self.by_claimant.insert(claimant, pending);
                 Ok(())
             }
         }
@@ -109,9 +113,12 @@ impl Claims {
         let NoiseAnswer { claim, shown } = answer;
         let claimant = claim.claimant;
         self.take(context, claim)?;
-        if let Some(pending) = self.0.get_mut(&claimant).filter(|pending| !pending.is_settled)
+        if !may_show(context, from, &shown) {
+            return Ok(());
+        }
+        signed_in(context, &shown).into_iter().try_for_each(|signed| self.note(context, signed))?;
+        if let Some(pending) = self.by_claimant.get_mut(&claimant).filter(|pending| !pending.is_settled)
             && pending.has_room(from, &shown)
-            && may_show(context, from, &shown)
         {
             pending.shown.push(shown);
             pending.senders.push(from);
@@ -120,15 +127,29 @@ impl Claims {
         Ok(())
     }
 
+    /// Takes what a server has signed of a batch or a parcel; two different ones for one place contradict each other,
+    /// whoever shows them.
+    pub(crate) fn note(&mut self, context: &RoundContext, signed: SignedStatement) -> Result<(), Contradiction> {
+        let last = context.last_position();
+        let place = match signed.statement {
+            Statement::Batch(batch) => (batch.place, None),
+            Statement::Parcel(parcel) => (Place { stage: parcel.source, position: last }, Some(parcel.destination)),
+            _ => return Ok(()),
+        };
+        let earlier = *self.signed.entry(place).or_insert(signed);
+        let contradicts = earlier.contradicts(context, &signed);
+        if contradicts { Err(Contradiction(Box::new([earlier, signed]))) } else { Ok(()) }
+    }
+
     /// Where a record should have come whose claim holds so far and has not been answered.
     pub(crate) fn waits_for(&self) -> Option<Stage> {
-        let open = self.0.values().filter(|pending| !pending.is_settled);
+        let open = self.by_claimant.values().filter(|pending| !pending.is_settled);
         open.filter_map(|pending| pending.followed.as_ref()).map(|followed| followed.last().destination).next()
     }
 
     /// Looks at the next claim about which there is something new.
     pub(crate) fn next(&mut self, context: &RoundContext, inputs: &impl Inputs) -> Option<Progress> {
-        self.0.values_mut().find_map(|pending| pending.proceed(context, inputs))
+        self.by_claimant.values_mut().find_map(|pending| pending.proceed(context, inputs))
     }
 }
 
@@ -159,6 +180,29 @@ fn may_show(context: &RoundContext, from: ServerId, part: &ShownPart) -> bool {
                 && context.signed_by(context.last_of(parcel.source), &signed, &parcel.signature)
         }
     }
+}
+
+/// What stands under signatures in a part that may be shown.
+fn signed_in(context: &RoundContext, part: &ShownPart) -> Vec<SignedStatement> {
+    match part {
+        ShownPart::Input { .. } => Vec::new(),
+        ShownPart::Batch { signed, .. } => signed_batch(context, signed).into_iter().collect(),
+        ShownPart::Parcel(parcel) => {
+            let sent = rules::parcel_commitment(context, parcel).map(|commitment| SignedStatement {
+                signer: context.last_of(parcel.source),
+                statement: Statement::Parcel(commitment),
+                signature: parcel.signature,
+            });
+            let made_from = parcel.batch.as_ref().and_then(|signed| signed_batch(context, signed));
+            sent.into_iter().chain(made_from).collect()
+        }
+    }
+}
+
+/// A batch as what its server signs once.
+pub(crate) fn signed_batch(context: &RoundContext, signed: &SignedBatch) -> Option<SignedStatement> {
+    let SignedBatch { batch, signature } = *signed;
+    Some(SignedStatement { signer: context.server_at(batch.place)?, statement: Statement::Batch(batch), signature })
 }
 
 impl Pending {

@@ -20,6 +20,7 @@ use super::{
     Env,
     back::Back,
     blame::{KeptHop, Origin as Source, Stepping},
+    claims::signed_batch,
     confirm::{ConfirmedLayer, Confirming, the_one},
     context::RoundContext,
     distribute::Distribution,
@@ -424,6 +425,12 @@ impl Hop {
     /// What it has to answer claims with, when the rest of the hop goes.
     pub(crate) fn into_kept(self) -> Kept {
         self.entry.kept
+    }
+
+    /// What others have signed to this hop: batches upstream, and parcels.
+    pub(crate) fn has_signed(&self, context: &RoundContext) -> Vec<SignedStatement> {
+        let batches = self.upstream.iter().filter_map(|upstream| signed_batch(context, &upstream.batch?));
+        batches.chain(self.entry.signed_parcels.values().copied()).collect()
     }
 
     /// A layer is confirmed: no claim can be made of its inputs any more.

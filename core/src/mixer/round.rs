@@ -201,7 +201,7 @@ impl Running {
                 self.contradicted(env, taken)
             }
             Message::NoiseAnswer(answer) => {
-                let taken = self.claims.take_answer(&self.context, from, answer);
+                let taken = self.take_answer(from, answer);
                 self.contradicted(env, taken)
             }
             Message::Confirmation(message) => {
@@ -241,6 +241,15 @@ impl Running {
                 Ok(())
             }
         }
+    }
+
+    /// Takes an answer to a claim: what is shown under a signature is compared with what the same server has signed to the
+    /// own hops, and to whoever else has answered.
+    fn take_answer(&mut self, from: ServerId, answer: NoiseAnswer) -> Result<(), Contradiction> {
+        for signed in self.hops.values().flat_map(|hop| hop.has_signed(&self.context)) {
+            self.claims.note(&self.context, signed)?;
+        }
+        self.claims.take_answer(&self.context, from, answer)
     }
 
     /// Two signed statements that contradict each other convict. They end the round, unless it is closed: then the gate

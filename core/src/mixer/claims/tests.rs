@@ -1,10 +1,15 @@
 //! What servers may show of a claim, and how much of it is kept.
 
-use hippodrome_crypto::{hash::Digest, merkle, records::Records};
+use hippodrome_crypto::{
+    hash::Digest,
+    merkle::{self, InclusionProof},
+    records::Records,
+};
 
 use super::*;
 use crate::{
-    message::{InputRoot, Parcel, ParcelCommitment},
+    evidence::Evidence,
+    message::{BatchCommitment, InputRoot, Parcel, ParcelCommitment},
     mixer::{
         blame::tests::place,
         receipts::tests::{OWNER, Scene, scene},
@@ -53,7 +58,7 @@ fn junk_that_is_shown_of_an_early_claim_takes_no_room() {
     let mut show = |from, shown| {
         let answer = NoiseAnswer { claim: claim.clone(), shown: ShownPart::Parcel(shown) };
         claims.take_answer(&context, from, answer).expect("one claim");
-        claims.0[&OWNER].shown.len()
+        claims.by_claimant[&OWNER].shown.len()
     };
     let sender = scene.world.server(first);
     let mut unsigned = junk(&scene, 3, 1);
@@ -64,7 +69,29 @@ fn junk_that_is_shown_of_an_early_claim_takes_no_room() {
     assert_eq!(show(stranger, junk(&scene, 3, 1)), 0);
     // Of those that could be true each server shows one.
     assert_eq!(show(sender, junk(&scene, 3, 1)), 1);
-    assert_eq!(show(sender, junk(&scene, 3, 2)), 1);
+    assert_eq!(show(sender, junk(&scene, 3, 1)), 1);
+}
+
+#[test]
+fn who_signed_two_batches_for_one_place_is_convicted_once_both_are_shown() {
+    let mut scene = scene();
+    let claim = scene.case(Vec::new()).claim;
+    let context = scene.world.context_of(OWNER);
+    let (liar, next) = (place(0, 1), place(0, 2));
+    let one = scene.chain.hops[1].batch;
+    let batch = BatchCommitment { root: Digest([6; 32]), ..one.batch };
+    let signature = scene.world.key(liar).sign(&statement::batch(context.digest(), &batch));
+    let two = SignedBatch { batch, signature };
+    let shown = |signed| ShownPart::Batch { signed, index: 0, body: Digest([5; 32]), path: InclusionProof(Vec::new()) };
+    // The hop behind it shows what it was given, and it shows something else itself.
+    let mut claims = Claims::default();
+    let given = NoiseAnswer { claim: claim.clone(), shown: shown(one) };
+    claims.take_answer(&context, scene.world.server(next), given).expect("one batch");
+    let answer = NoiseAnswer { claim, shown: shown(two) };
+    let liar = scene.world.server(liar);
+    let Contradiction(signed) = claims.take_answer(&context, liar, answer).expect_err("there are two");
+    let verdict = Evidence::Equivocation(signed).verify(&scene.world.basis).expect("it convicts");
+    assert!(verdict.servers().eq([liar]));
 }
 
 #[test]
@@ -79,7 +106,7 @@ fn a_claim_whose_inputs_have_not_come_is_followed_once_and_keeps_what_was_shown(
     claims.take_answer(&context, from, NoiseAnswer { claim, shown }).expect("one claim");
     for _ in 0..3 {
         assert!(claims.next(&context, &inputs).is_none());
-        let pending = &claims.0[&OWNER];
+        let pending = &claims.by_claimant[&OWNER];
         assert_eq!(pending.way.as_deref(), Some([place(0, 0).stage, place(1, 0).stage].as_slice()));
         assert_eq!((pending.shown.len(), pending.senders.len()), (1, 1));
     }
