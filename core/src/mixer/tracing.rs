@@ -3,6 +3,9 @@
 //! Every server checks every trace, whether or not it has a part in it, so that the removal of records needs no further
 //! message. A server opens its own step only when everything that was shown before it holds.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -24,12 +27,15 @@ fn most_traces(context: &RoundContext) -> usize {
     layers.sum::<usize>() * usize::from(context.params().chain_len)
 }
 
-/// Most bytes of all steps of one hop together: each record that it received is traced once at most.
-fn most_bytes(context: &RoundContext, place: Place) -> usize {
+/// Most bytes of a step that shows so many records of a hop.
+fn most_bytes(context: &RoundContext, place: Place, records: usize) -> usize {
     let (layer, hop) = (place.stage.layer.0.into(), place.position.0.into());
     let record = context.sizes.record(layer, hop) + context.sizes.entry(layer) + MAX_SHOWN_LEN;
-    rules::layer_limit(context, place.stage.layer) as usize * record
+    records.min(rules::layer_limit(context, place.stage.layer) as usize).saturating_mul(record)
 }
+
+/// Most bytes of one server's steps that come before the accusation that they are for: a thousand records of some hops.
+const MAX_EARLY_LEN: usize = 8 << 20;
 
 /// Most bytes of everything about a shown record but record and entry: two branches and two points, and the rest.
 const MAX_SHOWN_LEN: usize = 2 * 32 * 32 + 256;
@@ -47,6 +53,8 @@ struct Tracing {
     digest: Digest,
     content: Digest,
     signature: Signature,
+    /// Records that it accuses.
+    records: usize,
     state: State,
     /// Own hops whose step is being made, or has been.
     stepped: BTreeSet<Place>,
@@ -88,7 +96,8 @@ impl Traces {
             let (earlier, later) = (signed(earlier.content, earlier.signature), signed(content, signature));
             return if earlier.statement == later.statement { Ok(()) } else { env.contradiction(earlier, later) };
         }
-        let tracing = Tracing { digest, content, signature, state: State::Busy, stepped: BTreeSet::new() };
+        let (records, stepped) = (accusation.shown.records.len(), BTreeSet::new());
+        let tracing = Tracing { digest, content, signature, records, state: State::Busy, stepped };
         self.by_accuser.insert(place, tracing);
         env.run(Some(place.stage), Work::OpenTrace(accusation));
         Ok(())
@@ -96,11 +105,7 @@ impl Traces {
 
     /// Keeps a step until its turn, which may come before its accusation does.
     pub(crate) fn on_step(&mut self, env: &mut Env<'_>, from: ServerId, step: Arc<TraceStep>) {
-        let waiting = self.steps.range((step.place, Digest([0; 32]))..=(step.place, Digest([0xff; 32])));
-        let (count, len_bytes) =
-            waiting.fold((0, step.len_bytes()), |(count, len), (_, step)| (count + 1, len + step.len_bytes()));
-        let is_heard = count < most_traces(env.context)
-            && len_bytes <= most_bytes(env.context, step.place)
+        let is_heard = self.has_room(env.context, from, &step)
             && env.context.server_at(step.place) == Some(from)
             && env.context.signed_by(from, &step.digest(env.context.digest()), &step.signature);
         if is_heard {
@@ -108,6 +113,21 @@ impl Traces {
         } else {
             env.notice(super::Notice::Ignored { what: "a step of a trace that is not signed by its hop" });
         }
+    }
+
+    /// Whether a step may wait: one that is for a known accusation, if it shows no more than was accused; of those that
+    /// are not, a few from each server.
+    fn has_room(&self, context: &RoundContext, from: ServerId, step: &TraceStep) -> bool {
+        let accused = |digest| self.by_accuser.values().find(|tracing| tracing.digest == digest);
+        if let Some(tracing) = accused(step.accusation) {
+            return step.len_bytes() <= most_bytes(context, step.place, tracing.records);
+        }
+        let early = self.steps.iter().filter(|((place, accusation), _)| {
+            context.server_at(*place) == Some(from) && accused(*accusation).is_none()
+        });
+        let (count, len_bytes) =
+            early.fold((0, step.len_bytes()), |(count, len), (_, step)| (count + 1, len + step.len_bytes()));
+        count < most_traces(context) && len_bytes <= MAX_EARLY_LEN
     }
 
     /// Takes what checking an accusation or a step gave. Who stopped the trace by something false is convicted.

@@ -302,6 +302,14 @@ impl World {
         self.step_from(chain, position, trace, |sources| sources)
     }
 
+    /// The first step of the trace of what failed at the chain's end.
+    pub(crate) fn honest_step(&self, chain: &Chain, position: u8) -> TraceStep {
+        let at = position + 1;
+        let accusation = self.accuse(chain, at, &chain.hops[usize::from(at)].failed, &[]);
+        let trace = self.open(&accusation).expect("the tag is wrong");
+        (*self.step(chain, position, &trace)).clone()
+    }
+
     /// A step that shows other records than the ones that were asked for.
     fn step_from(
         &self,
