@@ -52,7 +52,7 @@ impl Convictions {
         context.active().iter().copied().find(|server| self.holds(context, *server))
     }
 
-    fn holds(&self, context: &RoundContext, server: ServerId) -> bool {
+    pub(crate) fn holds(&self, context: &RoundContext, server: ServerId) -> bool {
         self.0.contains(&(context.roster.id().epoch, Author::Server(server)))
     }
 

@@ -307,6 +307,12 @@ impl Mixer {
             return;
         };
         let context = Arc::clone(&recent.context);
+        // What convicts a server counts for nothing: it happens once to each, and an honest server has to be heard.
+        if verdict.servers().any(|server| !self.convictions.holds(&context, server))
+            && let Some(heard) = recent.charges.get_mut(&from).filter(|heard| **heard < usize::MAX)
+        {
+            *heard = heard.saturating_sub(1);
+        }
         self.env(now_ms, &context, out).convict(evidence, &verdict);
         // It counts in every round under way, not only in the one that it is about.
         let rounds: Vec<Round> = self.rounds.keys().copied().collect();
@@ -603,12 +609,15 @@ impl Env<'_> {
         verdict.servers().next().map_or(AbortReason::Unproven, reason)
     }
 
-    /// Takes a verdict, and hands the evidence on if it convicts somebody anew.
+    /// Takes a verdict, and hands the evidence on if it convicts somebody anew. Of clients only the coordinator hears:
+    /// every server has seen their trails by itself, and listens to so many charges of each other.
     fn convict(&mut self, evidence: Arc<Evidence>, verdict: &Verdict) {
         if self.note(&evidence, verdict) {
             let charge = Message::Charge(Charge { round: self.context.round(), evidence });
             self.send_coordinator(charge.clone());
-            self.broadcast_to_others(charge);
+            if verdict.servers().next().is_some() {
+                self.broadcast_to_others(charge);
+            }
         }
     }
 
