@@ -169,9 +169,13 @@ pub(crate) struct Upstream {
 
 impl Upstream {
     /// The keys that the hop worked on, of those before it: where records were removed, what is left by the complete
-    /// trail. It is worked out once, since every step of the round asks for it.
+    /// trail. It is worked out once, since every step of the round asks for it. A trail of all records needs no word of the
+    /// hop: who has nothing left to mix proves nothing, so that hops further on than the next hear nothing of it.
     pub(crate) fn entering(&mut self, before: &Arc<KeyList>, trail: Option<&Trail>) -> Option<Arc<KeyList>> {
-        let removed = self.batch?.batch.removed;
+        let removed = match &self.batch {
+            Some(signed) => signed.batch.removed,
+            None => trail.filter(|trail| trail.indices().len() == before.len())?.removed(),
+        };
         if self.entering.is_none() && removed == statement::no_removals() {
             self.entering = Some(Arc::clone(before));
         } else if self.entering.is_none() {
@@ -645,8 +649,8 @@ impl Hop {
         let mut before = self.input_keys.clone();
         for (index, upstream) in self.upstream.iter_mut().enumerate() {
             let place = Place { stage: self.place.stage, position: Position(index as u8) };
-            let Some(SignedBatch { batch, .. }) = upstream.batch else { return };
             let entering = before.as_ref().and_then(|keys| upstream.entering(keys, trails.get(&place)));
+            let Some(SignedBatch { batch, .. }) = upstream.batch else { return };
             if let (Some(inputs), Some(outputs)) = (entering, upstream.keys.clone())
                 && *inputs.digest() == batch.source_keys
                 && let Some(proof) = upstream.proof.take()
@@ -674,13 +678,12 @@ impl Hop {
     fn linked(&self, env: &Env<'_>, input: &SignedInput) -> Option<Result<Linked, AbortReason>> {
         let received = self.received?;
         let unproven = env.context.verification() == Verification::None || input.commitment().count == 0;
+        // Behind a hop at which everything was removed there is nothing that could be proven.
+        let is_left = |upstream: &&Upstream| !upstream.checks.remainder.as_ref().is_some_and(Remainder::is_empty);
         let is_checked = |upstream: &Upstream| {
-            let emptied = upstream.checks.remainder.as_ref().is_some_and(Remainder::is_empty);
-            upstream.checks.verified.is_some()
-                || emptied
-                || upstream.batch.is_some_and(|signed| signed.batch.count == 0)
+            upstream.checks.verified.is_some() || upstream.batch.is_some_and(|signed| signed.batch.count == 0)
         };
-        if !unproven && !self.upstream.iter().all(is_checked) {
+        if !unproven && !self.upstream.iter().take_while(is_left).all(is_checked) {
             return None;
         }
         let hops: Vec<Checks> = self.upstream.iter().map(|upstream| upstream.checks.clone()).collect();

@@ -206,12 +206,13 @@ impl World {
     }
 
     fn input(&self, mallory: Onion) -> Input {
+        self.input_of(|client| if client == MALLORY { &mallory } else { &Onion::Honest })
+    }
+
+    fn input_of<'a>(&self, onion: impl Fn(u32) -> &'a Onion) -> Input {
         let first = place(0, 0);
         let mut submissions = Records::new(self.basis.sizes.submission);
-        (0..CLIENTS).for_each(|client| {
-            let onion = if client == MALLORY { &mallory } else { &Onion::Honest };
-            submissions.push(&self.submit(client, onion));
-        });
+        (0..CLIENTS).for_each(|client| submissions.push(&self.submit(client, onion(client))));
         for owner in (0..SERVERS).map(ServerId) {
             let noise = self.noise(owner).into_iter().flat_map(|noise| noise.submissions).collect::<Vec<u8>>();
             noise.chunks_exact(self.basis.sizes.submission).for_each(|submission| submissions.push(submission));
@@ -712,10 +713,24 @@ fn what_a_trail_leaves_of_a_batch_is_worked_out_once() {
     let mut upstream = Upstream::default();
     upstream.batch.replace(SignedBatch { batch, signature });
     assert!(upstream.entering(&before, None).is_none());
+    assert!(Upstream::default().entering(&before, Some(&trail)).is_none(), "nothing says what it was given");
     let rest = upstream.entering(&before, Some(&trail)).expect("the trail is complete");
     assert_eq!(rest.len(), before.len() - 1);
     let again = upstream.entering(&before, Some(&trail)).expect("it is known");
     assert!(Arc::ptr_eq(&rest, &again));
+}
+
+#[test]
+fn a_hop_at_which_everything_was_removed_needs_no_word_of_it() {
+    let world = World::new();
+    let input = world.input_of(|_| &Onion::WrongTag(0));
+    let before = Arc::clone(&input.keys);
+    let chain = world.run_from(input, intact);
+    assert_eq!(chain.hops[0].failed.len(), CLIENTS as usize);
+    let accusation = world.accuse(&chain, 0, &chain.hops[0].failed, &[]);
+    let trail = world.trace(&chain, &accusation).0.trail().expect("it has ended");
+    let rest = Upstream::default().entering(&before, Some(&trail)).expect("all are removed");
+    assert_eq!(rest.len(), 0);
 }
 
 #[test]
