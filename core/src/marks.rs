@@ -1,9 +1,15 @@
 //! Durable marks: what makes *once* survive a restart.
 //!
 //! For each kind of act, layer and chain a server acts at most once in a round, ever. The highest round acted on is
-//! written durably before the first byte leaves; after a restart everything at or below it is refused.
+//! written durably before the first byte leaves; after a restart everything at or below it is refused. Rounds that are
+//! under way together may overtake each other, so a process that has not been restarted goes by the rounds themselves.
 
-use crate::ids::{ChainId, Layer, Round, Stage};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    ids::{ChainId, Layer, Round, Stage},
+    params::MAX_ROUNDS_IN_FLIGHT,
+};
 
 /// What a server, the coordinator or a client does at most once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +50,11 @@ impl Act {
         };
         kind << 32 | u64::from(layer.0) << 16 | u64::from(chain.0)
     }
+
+    /// Whether a later round may come first: rounds are opened in their order, but mixed as their messages come.
+    fn may_be_overtaken(self) -> bool {
+        matches!(self, Self::Input(..) | Self::Confirm(_) | Self::Forward(..) | Self::Return(..))
+    }
 }
 
 /// A store that cannot read or write.
@@ -67,7 +78,7 @@ pub enum Refused {
     Before {
         /// The act.
         act: Act,
-        /// The highest round in which it was done.
+        /// The round in which it was done, or up to which it may have been.
         mark: Round,
         /// The round asked for.
         round: Round,
@@ -93,28 +104,71 @@ impl Once {
 }
 
 /// The marks of one server.
-pub struct Marks(Box<dyn MarkStore>);
+pub struct Marks {
+    store: Box<dyn MarkStore>,
+    /// By key, of acts whose rounds may overtake each other.
+    acted: BTreeMap<u64, Acted>,
+}
+
+/// The rounds in which a process has done an act.
+struct Acted {
+    /// It may have been done in any round up to this one.
+    floor: Option<u64>,
+    /// Above the floor; no more than may be under way together.
+    rounds: BTreeSet<u64>,
+}
+
+impl Acted {
+    /// What keeps the act from being done in a round.
+    fn bar(&self, round: u64) -> Option<u64> {
+        let is_done = self.rounds.contains(&round).then_some(round);
+        is_done.or(self.floor.filter(|floor| *floor >= round))
+    }
+
+    fn add(&mut self, round: u64) {
+        self.rounds.insert(round);
+        if self.rounds.len() as u64 > MAX_ROUNDS_IN_FLIGHT {
+            self.floor = self.rounds.pop_first();
+        }
+    }
+}
 
 impl Marks {
     /// Marks kept in `store`.
     pub fn new(store: Box<dyn MarkStore>) -> Self {
-        Self(store)
+        Self { store, acted: BTreeMap::new() }
     }
 
     /// Writes the mark and gives permission, or refuses.
     pub fn claim(&mut self, act: Act, round: Round) -> Result<Once, Refused> {
-        match self.highest(act)? {
+        let (key, highest) = (act.key(), self.highest(act)?);
+        if !act.may_be_overtaken() {
+            self.advance(act, highest, round)?;
+            return Ok(Once { act, round });
+        }
+        let floor = highest.map(|round| round.0);
+        let acted = self.acted.entry(key).or_insert_with(|| Acted { floor, rounds: BTreeSet::new() });
+        if let Some(bar) = acted.bar(round.0) {
+            return Err(Refused::Before { act, mark: Round(bar), round });
+        }
+        // A mark above it stands for it already.
+        if floor < Some(round.0) {
+            self.store.write(key, round.0)?;
+        }
+        acted.add(round.0);
+        Ok(Once { act, round })
+    }
+
+    fn advance(&mut self, act: Act, highest: Option<Round>, round: Round) -> Result<(), Refused> {
+        match highest {
             Some(mark) if mark >= round => Err(Refused::Before { act, mark, round }),
-            _ => {
-                self.0.write(act.key(), round.0)?;
-                Ok(Once { act, round })
-            }
+            _ => Ok(self.store.write(act.key(), round.0)?),
         }
     }
 
     /// The highest round in which the act was done.
     pub fn highest(&self, act: Act) -> Result<Option<Round>, StoreError> {
-        Ok(self.0.read(act.key())?.map(Round))
+        Ok(self.store.read(act.key())?.map(Round))
     }
 }
 
@@ -172,6 +226,66 @@ mod tests {
         assert!(matches!(restarted.claim(act, Round(6)), Err(Refused::Before { .. })));
         assert!(restarted.claim(act, Round(8)).is_ok());
         assert!(restarted.claim(Act::Return(Layer(1), ChainId(2)), Round(7)).is_ok());
+    }
+
+    #[test]
+    fn rounds_under_way_together_may_overtake_each_other_until_a_restart() {
+        let store = MemoryMarks::default();
+        let act = Act::Forward(Layer(0), ChainId(1));
+        let mut marks = Marks::new(Box::new(store.clone()));
+        for round in [5, 8, 6, 7] {
+            assert!(marks.claim(act, Round(round)).is_ok(), "{round}");
+        }
+        for round in 5..=8 {
+            assert!(matches!(marks.claim(act, Round(round)), Err(Refused::Before { .. })), "{round}, twice");
+        }
+        assert!(marks.claim(act, Round(10)).is_ok());
+        // Whether the process before did it in round 9, nobody knows any more.
+        let mut restarted = Marks::new(Box::new(store));
+        assert!(matches!(restarted.claim(act, Round(9)), Err(Refused::Before { .. })));
+        assert!(restarted.claim(act, Round(12)).is_ok() && restarted.claim(act, Round(11)).is_ok());
+        assert!(matches!(restarted.claim(act, Round(10)), Err(Refused::Before { .. })));
+    }
+
+    #[test]
+    fn no_round_is_forgotten_that_could_still_be_asked_for() {
+        let act = Act::Return(Layer(0), ChainId(0));
+        let mut marks = Marks::new(Box::<MemoryMarks>::default());
+        (1..=1000).step_by(2).for_each(|round| drop(marks.claim(act, Round(round)).expect("once")));
+        for round in (1..=1000).step_by(2) {
+            assert!(matches!(marks.claim(act, Round(round)), Err(Refused::Before { .. })), "{round}, twice");
+        }
+        let kept = marks.acted[&act.key()].rounds.len() as u64;
+        assert_eq!(kept, MAX_ROUNDS_IN_FLIGHT, "and no more is kept than that takes");
+    }
+
+    #[test]
+    fn what_is_opened_goes_up_only() {
+        for act in [Act::Open, Act::Descriptor, Act::Epoch, Act::Amend, Act::Submit] {
+            let mut marks = Marks::new(Box::<MemoryMarks>::default());
+            assert!(marks.claim(act, Round(8)).is_ok());
+            assert!(matches!(marks.claim(act, Round(7)), Err(Refused::Before { .. })), "{act:?}");
+        }
+    }
+
+    #[test]
+    fn a_round_whose_mark_was_not_written_is_not_done() {
+        struct Full(MemoryMarks, bool);
+        impl MarkStore for Full {
+            fn read(&self, key: u64) -> Result<Option<u64>, StoreError> {
+                self.0.read(key)
+            }
+            fn write(&mut self, key: u64, round: u64) -> Result<(), StoreError> {
+                match std::mem::take(&mut self.1) {
+                    true => Err(StoreError("the disk is full".into())),
+                    false => self.0.write(key, round),
+                }
+            }
+        }
+        let mut marks = Marks::new(Box::new(Full(MemoryMarks::default(), true)));
+        let act = Act::Forward(Layer(0), ChainId(0));
+        assert!(matches!(marks.claim(act, Round(3)), Err(Refused::Store(_))));
+        assert!(marks.claim(act, Round(3)).is_ok());
     }
 
     #[test]

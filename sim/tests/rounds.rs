@@ -1,14 +1,15 @@
 //! Whole rounds of every topology and verification mode, with real cryptography and a simulated clock.
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
 
 use hippodrome_core::{
-    ids::Round,
+    ids::{Party, Round},
+    message::Message,
     params::{NetworkParams, Verification},
     participant::SlotReply,
     submission::Access,
 };
-use hippodrome_sim::{Behaviour, Network, small_params};
+use hippodrome_sim::{Behaviour, Network, adversary::Adversary, small_params};
 
 /// What a client's slots got, by round.
 type Log = Rc<RefCell<BTreeMap<Round, Option<Vec<SlotReply>>>>>;
@@ -100,4 +101,50 @@ fn rounds_complete_without_noise_and_with_empty_chains() {
     let (network, logs) = run(params, 6, 3);
     assert_eq!(network.coordinator().status().rounds_failed, 0, "{:?}", network.coordinator().status());
     assert_swapped(&logs, 3, 1);
+}
+
+/// Keeps everything that is said of one round once mixing has begun, until the next round is over.
+struct Overtaking {
+    late: Round,
+    kept: Vec<(Party, Party, Message)>,
+    is_over: bool,
+}
+
+impl Adversary for Overtaking {
+    fn intercept(&mut self, from: Party, to: Party, message: &Arc<Message>) -> Option<Vec<Message>> {
+        let (late, next) = (self.late, Round(self.late.0 + 1));
+        self.is_over |= message.round() == Some(next) && matches!(**message, Message::Report(_));
+        let is_mixing = matches!(**message, Message::Batch(_)) || !self.kept.is_empty();
+        if message.round() != Some(late) || !is_mixing || self.is_over {
+            return None;
+        }
+        self.kept.push((from, to, (**message).clone()));
+        Some(Vec::new())
+    }
+
+    fn inject(&mut self) -> Vec<(Party, Party, Message)> {
+        if self.is_over { std::mem::take(&mut self.kept) } else { Vec::new() }
+    }
+}
+
+#[test]
+fn a_round_that_is_overtaken_by_the_next_one_completes_all_the_same() {
+    let params = NetworkParams { deadline_ms: 8000, ..small_params() };
+    let mut network = Network::new(params, 6, Vec::new(), 3);
+    network.run(1, 60_000);
+    let late = Round(network.coordinator().status().round + 2);
+    network.set_adversary(Overtaking { late, kept: Vec::new(), is_over: false });
+    network.run(6, 60_000);
+    assert!(network.completed().contains(&late), "{:?}", network.failed());
+    assert!(network.failed().is_empty(), "{:?}", network.failed());
+    let order: Vec<_> = network
+        .delivered
+        .iter()
+        .filter_map(|(_, _, message)| match message {
+            Message::Report(report) => Some(report.round),
+            _ => None,
+        })
+        .collect();
+    let first = |round| order.iter().position(|reported| *reported == round);
+    assert!(first(late) > first(Round(late.0 + 1)), "it was overtaken");
 }
