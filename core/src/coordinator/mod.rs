@@ -320,7 +320,7 @@ impl Coordinator {
             Message::SeedCommitment(_) | Message::SeedReveal(_) | Message::EpochSignature(_) => {
                 self.on_founding(now_ms, from, message, out);
             }
-            Message::Keys(_) | Message::DescriptorSignature(_) => self.on_opening(from, message, out),
+            Message::Keys(_) | Message::DescriptorSignature(_) => self.on_opening(now_ms, from, message, out),
             Message::Noise(_) | Message::Receipts(_) | Message::Replies(_) | Message::Report(_) | Message::Abort(_) => {
                 self.on_collecting(now_ms, from, message, out);
             }

@@ -31,6 +31,10 @@ pub(super) struct Opening {
     signatures: Vec<Option<Signature>>,
     began_ms: u64,
     called_ms: u64,
+    /// When the step that is waited for was called for first.
+    step_ms: u64,
+    /// Those who left less than their fair share of the time to the steps after theirs.
+    late: BTreeSet<ServerId>,
 }
 
 /// Milliseconds after which a call that was not answered is made again; servers answer a repeated call alike.
@@ -56,6 +60,8 @@ impl Opening {
             signatures: vec![None; roster.active().len()],
             began_ms: now_ms,
             called_ms: now_ms,
+            step_ms: now_ms,
+            late: BTreeSet::new(),
         };
         opening.wait_for_position();
         opening.call(out);
@@ -75,14 +81,26 @@ impl Opening {
         }
     }
 
-    /// When the round is given up: at the end of its collection.
+    /// When the round is given up: when the next one is opened. A server that has opened that refuses this one for ever,
+    /// and would be taken for silent.
     pub(super) fn deadline_ms(&self) -> u64 {
-        self.roster.epoch().window_start_ms(self.round).saturating_add(self.directory.params().collect_ms)
+        self.roster.epoch().window_start_ms(self.round)
     }
 
     /// When it began; nothing that its servers did before counts.
     pub(super) fn began_ms(&self) -> u64 {
         self.began_ms
+    }
+
+    /// Milliseconds that each step may take: as many positions as a chain has, and the signatures.
+    fn share_ms(&self) -> u64 {
+        let steps = u64::from(self.directory.params().chain_len) + 1;
+        self.deadline_ms().saturating_sub(self.began_ms) / steps
+    }
+
+    /// Whether a step that is answered at `now_ms` took more than its share.
+    fn is_late(&self, now_ms: u64) -> bool {
+        now_ms.saturating_sub(self.step_ms) > self.share_ms()
     }
 
     /// Whose part is missing.
@@ -91,6 +109,13 @@ impl Opening {
             false => self.waiting.iter().copied().collect(),
             true => self.unsigned().collect(),
         }
+    }
+
+    /// By whom the round came to nothing: those whose part is missing; but where they were called too late, those who
+    /// used up their time.
+    pub(super) fn at_fault(&self) -> Vec<ServerId> {
+        let were_in_time = self.deadline_ms().saturating_sub(self.step_ms) >= self.share_ms();
+        if were_in_time || self.late.is_empty() { self.missing() } else { self.late.iter().copied().collect() }
     }
 
     /// The active servers that have not signed.
@@ -150,6 +175,7 @@ impl Opening {
     /// Takes a server's keys or signature; gives the descriptor when all active servers have signed it.
     pub(super) fn on_message(
         &mut self,
+        now_ms: u64,
         from: ServerId,
         message: Message,
         out: &mut Vec<Output>,
@@ -158,7 +184,10 @@ impl Opening {
             Message::Keys(message) if message.position == self.position && self.waiting.contains(&from) => {
                 if self.take_keys(from, message.keys) {
                     self.waiting.remove(&from);
-                    self.advance(out)?;
+                    if self.is_late(now_ms) {
+                        self.late.insert(from);
+                    }
+                    self.advance(now_ms, out)?;
                 }
                 Ok(None)
             }
@@ -206,11 +235,12 @@ impl Opening {
         self.position.0 == self.directory.params().chain_len
     }
 
-    fn advance(&mut self, out: &mut Vec<Output>) -> Result<(), DescriptorError> {
+    fn advance(&mut self, now_ms: u64, out: &mut Vec<Output>) -> Result<(), DescriptorError> {
         if !self.waiting.is_empty() || self.is_complete() {
             return Ok(());
         }
         self.position = Position(self.position.0 + 1);
+        self.step_ms = now_ms;
         self.wait_for_position();
         if self.is_complete() {
             let keys: Vec<ProvenHopKeys> = self.keys.values().cloned().collect();

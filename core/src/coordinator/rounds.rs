@@ -15,10 +15,10 @@ use crate::{
 };
 
 impl Coordinator {
-    pub(super) fn on_opening(&mut self, from: ServerId, message: Message, out: &mut Vec<Output>) {
+    pub(super) fn on_opening(&mut self, now_ms: u64, from: ServerId, message: Message, out: &mut Vec<Output>) {
         let Some(round) = message.round() else { return };
         let Some(opening) = self.opening.get_mut(&round) else { return };
-        match opening.on_message(from, message, out) {
+        match opening.on_message(now_ms, from, message, out) {
             Ok(Some(descriptor)) => {
                 let collecting = Collecting::new(&self.directory, descriptor, opening.began_ms());
                 self.opening.remove(&round);

@@ -58,10 +58,10 @@ impl Coordinator {
     /// Judges an opening that has come to nothing.
     pub(super) fn judge_opening(&mut self, now_ms: u64, opening: &Opening, out: &mut Vec<Output>) {
         // One that began late gave its servers less time than they have.
-        let is_fair = opening.began_ms().saturating_add(self.directory.params().period_ms) <= opening.deadline_ms();
+        let is_fair = opening.began_ms().saturating_add(self.directory.params().period_ms / 2) <= opening.deadline_ms();
         let began_ms = opening.began_ms();
         if is_fair && began_ms > self.forgiven_ms {
-            let strikes = opening.missing().into_iter().map(|server| Strike { server, ground: Ground::Silent });
+            let strikes = opening.at_fault().into_iter().map(|server| Strike { server, ground: Ground::Silent });
             self.pronounce(now_ms, began_ms, strikes.collect(), out);
         }
     }

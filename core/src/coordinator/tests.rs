@@ -7,7 +7,7 @@ use hippodrome_crypto::{hash::Hasher, signing::SigningKey};
 use super::*;
 use crate::{
     directory::{DirectoryDraft, ServerEntry},
-    ids::Party,
+    ids::{Layer, Party},
     marks::MemoryMarks,
     mixer::{self, Mixer},
     params::{NetworkParams, Verification},
@@ -37,6 +37,16 @@ fn params() -> NetworkParams {
     }
 }
 
+/// A message, from whom and to whom.
+type Letter = (Party, Party, Message);
+
+/// What becomes of a message.
+enum Fate {
+    Arrives,
+    /// After so many milliseconds.
+    Later(u64),
+}
+
 /// Machines whose messages arrive at once, and what is on their disks.
 struct World {
     now_ms: u64,
@@ -46,17 +56,27 @@ struct World {
     kept: Option<CoordinatorState>,
     /// None while it is down.
     mixers: Vec<Option<Mixer>>,
-    on_their_way: VecDeque<(Party, Party, Message)>,
+    on_their_way: VecDeque<Letter>,
+    /// What was delayed, and when it arrives.
+    delayed: Vec<(u64, Letter)>,
+    /// Decides about each message that is sent.
+    fate: Box<dyn FnMut(&Letter) -> Fate>,
     /// Things that the coordinator still gets done before it is killed.
     lives: usize,
     killed: usize,
     /// Rounds that were called for, and by which coordinator.
     called: BTreeMap<Round, usize>,
     completed: BTreeSet<Round>,
+    /// Who was found at fault, in order.
+    at_fault: Vec<ServerId>,
 }
 
 impl World {
     fn new() -> Self {
+        Self::with(params())
+    }
+
+    fn with(params: NetworkParams) -> Self {
         let keys: Vec<_> = (0..SERVERS as u8).map(|index| SigningKey::from_seed(&[index + 1; 32])).collect();
         let certificate = |number: u64| Hasher::new("certificate of a test").number(number).finish();
         let server = |(number, key): (u64, &SigningKey)| ServerEntry {
@@ -65,7 +85,7 @@ impl World {
             certificate: certificate(number),
         };
         let servers = (1..).zip(&keys).map(server).collect();
-        let draft = DirectoryDraft { params: params(), servers, coordinator: certificate(0) };
+        let draft = DirectoryDraft { params, servers, coordinator: certificate(0) };
         let signatures: Vec<_> = keys.iter().map(|key| draft.sign(key)).collect();
         let directory = Arc::new(draft.verify(&signatures).expect("a good directory"));
         // With one seed for all, two servers could make noise with the same keys, of which none is let in.
@@ -84,10 +104,13 @@ impl World {
             kept: None,
             mixers,
             on_their_way: VecDeque::new(),
+            delayed: Vec::new(),
+            fate: Box::new(|_| Fate::Arrives),
             lives: usize::MAX,
             killed: 0,
             called: BTreeMap::new(),
             completed: BTreeSet::new(),
+            at_fault: Vec::new(),
         }
     }
 
@@ -106,6 +129,8 @@ impl World {
             for index in 0..SERVERS {
                 self.drive_mixer(ServerId(index), mixer::Input::Tick);
             }
+            let now_ms = self.now_ms;
+            self.on_their_way.extend(self.delayed.extract_if(.., |(due_ms, _)| *due_ms <= now_ms).map(|(_, it)| it));
             while let Some((from, to, message)) = self.on_their_way.pop_front() {
                 match (from, to) {
                     (Party::Server(from), Party::Coordinator) => {
@@ -127,13 +152,20 @@ impl World {
         }
     }
 
+    fn send(&mut self, letter: Letter) {
+        match (self.fate)(&letter) {
+            Fate::Arrives => self.on_their_way.push_back(letter),
+            Fate::Later(after_ms) => self.delayed.push((self.now_ms + after_ms, letter)),
+        }
+    }
+
     fn drive_mixer(&mut self, id: ServerId, input: mixer::Input) {
         let mut inputs = VecDeque::from([input]);
         while let (Some(input), Some(mixer)) = (inputs.pop_front(), &mut self.mixers[usize::from(id.0)]) {
             for output in mixer.handle(self.now_ms, input) {
                 match output {
                     mixer::Output::Send { to, message, .. } => {
-                        self.on_their_way.push_back((Party::Server(id), to, (*message).clone()));
+                        self.send((Party::Server(id), to, (*message).clone()));
                     }
                     mixer::Output::Run(job) => inputs.push_back(mixer::Input::Done(job.run())),
                     _ => {}
@@ -143,7 +175,10 @@ impl World {
     }
 
     fn drive_coordinator(&mut self, input: Input) {
-        for output in self.coordinator.handle(self.now_ms, input) {
+        let before: Vec<ServerId> = self.coordinator.faulty.keys().copied().collect();
+        let outputs = self.coordinator.handle(self.now_ms, input);
+        self.at_fault.extend(self.coordinator.faulty.keys().filter(|server| !before.contains(server)));
+        for output in outputs {
             let Some(lives) = self.lives.checked_sub(1) else { return self.restart() };
             self.lives = lives;
             match output {
@@ -152,7 +187,7 @@ impl World {
                         let by = *self.called.entry(call.round).or_insert(self.killed);
                         assert_eq!(by, self.killed, "{} is called for by two coordinators", call.round);
                     }
-                    self.on_their_way.push_back((Party::Coordinator, Party::Server(to), (*message).clone()));
+                    self.send((Party::Coordinator, Party::Server(to), (*message).clone()));
                 }
                 Output::Keep(state) => self.kept = Some(*state),
                 Output::Delivered(round) => drop(self.completed.insert(round)),
@@ -170,6 +205,12 @@ impl World {
         };
         self.lives = usize::MAX;
         self.killed += 1;
+    }
+
+    /// Who has a position in the first chain.
+    fn member(&self, position: usize) -> ServerId {
+        let roster = self.coordinator.roster().expect("an epoch");
+        roster.members(Layer(0), ChainId(0))[position]
     }
 
     fn active(&self) -> usize {
@@ -212,4 +253,29 @@ fn many_restarts_use_up_numbers_and_repeat_none() {
     world.run_until(60, |world| world.completed.len() > completed + 2);
     let rounds: Vec<_> = world.called.iter().collect();
     assert!(rounds.windows(2).all(|pair| pair[0].1 <= pair[1].1), "rounds only go up: {rounds:?}");
+}
+
+/// Opens rounds with a first server that is late with the keys of one, and a second one that is slow.
+fn strikes_for_late_keys(late_ms: u64, slow_ms: u64) -> (Vec<ServerId>, ServerId) {
+    let mut world = World::new();
+    world.run_until(20, |world| !world.completed.is_empty());
+    let (first, second) = (world.member(0), world.member(1));
+    let mut late = None;
+    world.fate = Box::new(move |letter| match letter {
+        (Party::Server(from), Party::Coordinator, Message::Keys(keys)) if *from == first => {
+            if *late.get_or_insert(keys.round) == keys.round { Fate::Later(late_ms) } else { Fate::Arrives }
+        }
+        (Party::Server(from), Party::Coordinator, Message::Keys(_)) if *from == second => Fate::Later(slow_ms),
+        _ => Fate::Arrives,
+    });
+    world.run_until(20, |world| !world.at_fault.is_empty());
+    (world.at_fault, first)
+}
+
+#[test]
+fn whoever_keeps_keys_back_until_others_have_opened_the_next_round_is_struck_alone() {
+    for (late_ms, slow_ms) in [(1000, 0), (1100, 0), (900, 200), (1300, 100)] {
+        let (struck, first) = strikes_for_late_keys(late_ms, slow_ms);
+        assert_eq!(struck, [first], "{late_ms} ms late");
+    }
 }
