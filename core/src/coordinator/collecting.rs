@@ -323,10 +323,16 @@ impl Collecting {
         }
         self.aborted.insert(from);
         match verdict::word(from, abort.stage, &abort.reason) {
+            // An honest server knows who takes part.
+            Word::Complaint(complaint) if !self.roster.is_active(complaint.about()) => {
+                self.heard.own.insert(from);
+            }
             Word::Complaint(complaint) if self.heard.complaints.len() < MAX_COMPLAINTS * self.roster.active().len() => {
                 self.heard.complaints.insert(complaint);
             }
-            Word::Own => drop(self.heard.own.insert(from)),
+            Word::Own => {
+                self.heard.own.insert(from);
+            }
             Word::Complaint(_) | Word::Nothing => {}
         }
         self.failure

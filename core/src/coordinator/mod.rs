@@ -34,6 +34,7 @@ use self::{
     presence::{News, Presence},
     state::Current,
     striking::{Amending, Fault},
+    verdict::Disputes,
 };
 pub use self::{
     collecting::{AdmittedSubmission, Gatekeeper, SubmitRefusal},
@@ -125,6 +126,8 @@ pub struct Coordinator {
     struck_ms: BTreeMap<ServerId, u64>,
     /// Servers of which a restart was pardoned in the epoch, and when that was.
     pardoned: BTreeMap<ServerId, u64>,
+    /// Where only one of two could be struck.
+    disputes: Disputes,
     /// Nobody is judged by rounds that were called for before this.
     forgiven_ms: u64,
     /// When the clock was looked at last; 0 is never.
@@ -175,6 +178,7 @@ impl Coordinator {
             amend_ms: 0,
             struck_ms: BTreeMap::new(),
             pardoned: BTreeMap::new(),
+            disputes: Disputes::default(),
             forgiven_ms: 0,
             looked_ms: 0,
             grace_ms: epochs::GRACE_MS,

@@ -71,7 +71,7 @@ impl Coordinator {
         let Some(current) = self.epoch.as_ref().filter(|_| began_ms > self.forgiven_ms) else { return };
         let params = self.directory.params();
         let limit = current.roster.active().len().saturating_sub(params.min_live.into());
-        let strikes = heard.judge(params.bad_servers.into(), limit);
+        let strikes = heard.judge(params.bad_servers.into(), limit, &mut self.disputes);
         self.pronounce(now_ms, began_ms, strikes, out);
     }
 

@@ -7,10 +7,12 @@ use hippodrome_crypto::{hash::Hasher, signing::SigningKey};
 use super::*;
 use crate::{
     directory::{DirectoryDraft, ServerEntry},
-    ids::{Layer, Party},
+    ids::{Layer, Party, Stage},
     marks::MemoryMarks,
+    message::{Abort, AbortReason},
     mixer::{self, Mixer},
     params::{NetworkParams, Verification},
+    statement,
 };
 
 const SERVERS: u16 = 4;
@@ -35,6 +37,10 @@ fn params() -> NetworkParams {
         failure_bits: 0,
         epoch_ms: 4000,
     }
+}
+
+fn key(server: ServerId) -> SigningKey {
+    SigningKey::from_seed(&[server.0 as u8 + 1; 32])
 }
 
 /// A message, from whom and to whom.
@@ -77,7 +83,7 @@ impl World {
     }
 
     fn with(params: NetworkParams) -> Self {
-        let keys: Vec<_> = (0..SERVERS as u8).map(|index| SigningKey::from_seed(&[index + 1; 32])).collect();
+        let keys: Vec<_> = (0..SERVERS).map(|index| key(ServerId(index))).collect();
         let certificate = |number: u64| Hasher::new("certificate of a test").number(number).finish();
         let server = |(number, key): (u64, &SigningKey)| ServerEntry {
             name: format!("server-{number}"),
@@ -213,6 +219,25 @@ impl World {
         roster.members(Layer(0), ChainId(0))[position]
     }
 
+    /// A round under way in which a server takes part, while nobody is at fault.
+    fn round_with(&self, server: ServerId) -> Option<Round> {
+        let open = self.coordinator.open_rounds(self.now_ms);
+        let taken = |round: &Round| self.coordinator.roster_of(*round).is_some_and(|roster| roster.is_active(server));
+        let is_quiet = self.coordinator.faulty.is_empty();
+        open.into_iter().rfind(|round| {
+            is_quiet && self.coordinator.collecting[round].began_ms() > self.coordinator.forgiven_ms && taken(round)
+        })
+    }
+
+    /// Has a bad server say that it releases nothing more in a round, although it does.
+    fn abort(&mut self, from: ServerId, round: Round, reason: AbortReason) {
+        let stage = Stage { round, layer: Layer(0), chain: ChainId(0) };
+        let digest = self.coordinator.descriptor_digest(round).expect("an announced round");
+        let signature = key(from).sign(&statement::abort(&digest, stage, &reason));
+        let message = Message::Abort(Abort { stage, reason, signature });
+        self.on_their_way.push_back((Party::Server(from), Party::Coordinator, message));
+    }
+
     fn active(&self) -> usize {
         self.coordinator.roster().map_or(0, |roster| roster.active().len())
     }
@@ -278,4 +303,31 @@ fn whoever_keeps_keys_back_until_others_have_opened_the_next_round_is_struck_alo
         let (struck, first) = strikes_for_late_keys(late_ms, slow_ms);
         assert_eq!(struck, [first], "{late_ms} ms late");
     }
+}
+
+#[test]
+fn a_liar_that_accuses_one_after_another_is_struck_about_as_often_as_they_are() {
+    let (mut world, liar) = (World::new(), ServerId(0));
+    for lie in 0..6 {
+        world.run_until(300, |world| world.round_with(liar).is_some());
+        let round = world.round_with(liar).expect("just found");
+        let active = world.coordinator.roster_of(round).expect("announced").active();
+        let others: Vec<ServerId> = active.iter().copied().filter(|server| *server != liar).collect();
+        let victim = others[lie % others.len()];
+        let struck = world.at_fault.len();
+        world.abort(liar, round, AbortReason::BadMessage(victim));
+        world.run_until(20, |world| world.at_fault.len() > struck);
+        let lost = world.at_fault.iter().filter(|server| **server == liar).count();
+        assert!(world.at_fault.len() - lost <= lost + 1, "the liar is server 0: {:?}", world.at_fault);
+    }
+}
+
+#[test]
+fn whoever_accuses_one_that_takes_no_part_is_struck() {
+    let mut world = World::new();
+    world.run_until(20, |world| world.round_with(ServerId(1)).is_some());
+    let round = world.round_with(ServerId(1)).expect("just found");
+    world.abort(ServerId(1), round, AbortReason::BadMessage(ServerId(77)));
+    world.run_until(20, |world| !world.at_fault.is_empty());
+    assert_eq!(world.at_fault, [ServerId(1)]);
 }

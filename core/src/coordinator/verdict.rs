@@ -19,6 +19,13 @@ pub(super) struct Complaint {
     about: ServerId,
 }
 
+impl Complaint {
+    /// Who is complained of.
+    pub(super) fn about(&self) -> ServerId {
+        self.about
+    }
+}
+
 /// What an abort says about faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Word {
@@ -60,6 +67,28 @@ pub(super) fn word(from: ServerId, stage: Stage, reason: &AbortReason) -> Word {
     }
 }
 
+/// How often each server came off where it and another blamed each other, and only one could be struck.
+///
+/// Nobody sees which of the two lies. So the one that came off more often is struck: a liar that drives out an honest
+/// server loses against all others of whom that is not true, and drives out one more than it is struck itself at most.
+#[derive(Debug, Default)]
+pub(super) struct Disputes(BTreeMap<ServerId, u32>);
+
+impl Disputes {
+    fn won(&self, server: ServerId) -> u32 {
+        self.0.get(&server).copied().unwrap_or(0)
+    }
+
+    /// Which end of a complaint is struck: where both came off as often, the one that is complained of.
+    fn settle(&mut self, complaint: &Complaint) -> ServerId {
+        let Complaint { from, about, .. } = *complaint;
+        let (struck, spared) = if self.won(from) > self.won(about) { (from, about) } else { (about, from) };
+        let won = self.0.entry(spared).or_default();
+        *won = won.saturating_add(1);
+        struck
+    }
+}
+
 /// What was heard in a round that failed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Heard {
@@ -85,8 +114,9 @@ impl Heard {
     }
 
     /// Whom to strike; `limit` is how many may be. Complaints of more than `bad_servers` are true of one of them at
-    /// least; where there are fewer, complaining costs as much as being complained of.
-    pub(super) fn judge(&self, bad_servers: usize, limit: usize) -> Vec<Strike> {
+    /// least; where there are fewer, complaining costs as much as being complained of, in the long run if only one may
+    /// be struck.
+    pub(super) fn judge(&self, bad_servers: usize, limit: usize, disputes: &mut Disputes) -> Vec<Strike> {
         let strikes = |servers: &[ServerId], ground| servers.iter().map(|&server| Strike { server, ground }).collect();
         if !self.silent.is_empty() {
             return strikes(&self.silent, Ground::Silent);
@@ -108,7 +138,8 @@ impl Heard {
         }
         let (from, about) = (first.from, first.about);
         let both = [Strike { server: about, ground }, Strike { server: from, ground: Ground::Aborted }];
-        both.into_iter().take(limit.clamp(1, 2)).collect()
+        let struck = (limit < both.len()).then(|| disputes.settle(first));
+        both.into_iter().filter(|strike| struck.is_none_or(|struck| strike.server == struck)).collect()
     }
 }
 
@@ -145,7 +176,10 @@ mod tests {
     fn whoever_says_nothing_is_struck_whatever_others_complain_of() {
         let complaints = [(0, 0, waits(Awaited::Confirmations, 1)), (2, 0, AbortReason::Storage)];
         let heard = Heard { silent: vec![ServerId(3)], ..heard(&complaints) };
-        assert_eq!(heard.judge(1, 2), [Strike { server: ServerId(3), ground: Ground::Silent }]);
+        assert_eq!(
+            heard.judge(1, 2, &mut Disputes::default()),
+            [Strike { server: ServerId(3), ground: Ground::Silent }]
+        );
     }
 
     #[test]
@@ -156,25 +190,54 @@ mod tests {
             (1, 0, waits(Awaited::Confirmations, 0)),
             (5, 1, waits(Awaited::Input, 4)),
         ]);
-        assert_eq!(servers(&heard.judge(1, 2)), [1, 0]);
-        assert_eq!(servers(&heard.judge(1, 1)), [1], "where only one may be struck, one is enough");
+        assert_eq!(servers(&heard.judge(1, 2, &mut Disputes::default())), [1, 0]);
+        assert_eq!(
+            servers(&heard.judge(1, 1, &mut Disputes::default())),
+            [1],
+            "where only one may be struck, one is enough"
+        );
+    }
+
+    #[test]
+    fn where_only_one_may_be_struck_a_liar_loses_about_as_often_as_it_wins() {
+        let mut disputes = Disputes::default();
+        let mut struck = [0_u32; 4];
+        for lie in 0..100_u16 {
+            // It accuses whoever has come off most often so far, or lets that one complain.
+            let victim = (1..4).max_by_key(|id| disputes.won(ServerId(*id))).expect("three others");
+            let (from, about) = if lie % 3 == 0 { (victim, 0) } else { (0, victim) };
+            let heard = heard(&[(from, 0, AbortReason::BadMessage(ServerId(about)))]);
+            for id in servers(&heard.judge(1, 1, &mut disputes)) {
+                struck[usize::from(id)] += 1;
+            }
+            let honest: u32 = struck[1..].iter().sum();
+            assert!(honest <= struck[0] + 1, "after lie {lie}: {struck:?}");
+        }
+        assert_eq!(struck.iter().sum::<u32>(), 100, "somebody is struck each time: {struck:?}");
     }
 
     #[test]
     fn one_of_whom_more_complain_than_may_be_bad_is_struck_alone() {
         let about_two: Vec<_> = [0, 1, 3].map(|from| (from, 0, waits(Awaited::Inputs, 2))).into();
-        assert_eq!(servers(&heard(&about_two).judge(1, 2)), [2]);
-        assert_eq!(servers(&heard(&about_two).judge(3, 2)).len(), 2);
+        assert_eq!(servers(&heard(&about_two).judge(1, 2, &mut Disputes::default())), [2]);
+        assert_eq!(servers(&heard(&about_two).judge(3, 2, &mut Disputes::default())).len(), 2);
     }
 
     #[test]
     fn accusations_come_before_complaints_and_a_full_disk_is_its_owners_fault() {
         let accused = heard(&[(0, 0, waits(Awaited::Input, 1)), (3, 1, AbortReason::BadProof(ServerId(4)))]);
-        assert_eq!(servers(&accused.judge(1, 2)), [4, 3]);
+        assert_eq!(servers(&accused.judge(1, 2, &mut Disputes::default())), [4, 3]);
         let deaf = heard(&[(0, 0, AbortReason::Deadline(Awaited::Input.into())), (1, 0, waits(Awaited::Input, 0))]);
-        assert_eq!(servers(&deaf.judge(1, 2)), [0], "what the coordinator sent does not reach it");
+        assert_eq!(
+            servers(&deaf.judge(1, 2, &mut Disputes::default())),
+            [0],
+            "what the coordinator sent does not reach it"
+        );
         let full = heard(&[(0, 0, waits(Awaited::Input, 1)), (1, 0, AbortReason::Storage)]);
-        assert_eq!(full.judge(1, 2), [Strike { server: ServerId(1), ground: Ground::Aborted }]);
+        assert_eq!(
+            full.judge(1, 2, &mut Disputes::default()),
+            [Strike { server: ServerId(1), ground: Ground::Aborted }]
+        );
     }
 
     #[test]
@@ -186,8 +249,8 @@ mod tests {
             AbortReason::Deadline(Awaited::Confirmations.into()),
             waits(Awaited::Input, 0),
         ];
-        assert_eq!(heard(&reasons.map(|reason| (0, 0, reason))).judge(1, 2), []);
+        assert_eq!(heard(&reasons.map(|reason| (0, 0, reason))).judge(1, 2, &mut Disputes::default()), []);
         let kept_back = Heard { replies_missing: vec![ServerId(5)], ..Heard::default() };
-        assert_eq!(servers(&kept_back.judge(1, 2)), [5]);
+        assert_eq!(servers(&kept_back.judge(1, 2, &mut Disputes::default())), [5]);
     }
 }
