@@ -282,7 +282,14 @@ impl<V: Voice> Running<'_, V> {
         let seat = if view.roster().id() == self.seat.roster.id() {
             Arc::clone(&self.seat)
         } else {
-            Arc::new(Seat::new(&self.session, Arc::clone(view.roster()))?)
+            // One that is registered in the newest epoch may have no place in rounds that the one before still holds.
+            match Seat::new(&self.session, Arc::clone(view.roster())) {
+                Ok(seat) => Arc::new(seat),
+                Err(outside) => {
+                    self.voice.notice(Notice::SatOut { round: view.round(), reason: outside.to_string() });
+                    return Ok(());
+                }
+            }
         };
         let params = self.session.uplink.directory().params();
         let start = seat.window_start_ms(view.round());

@@ -68,7 +68,14 @@ impl Coordinator {
 
     /// Judges a round in which something was wrong.
     pub(super) fn judge_round(&mut self, now_ms: u64, began_ms: u64, heard: &Heard, out: &mut Vec<Output>) {
-        let Some(current) = self.epoch.as_ref().filter(|_| began_ms > self.forgiven_ms) else { return };
+        if began_ms <= self.forgiven_ms {
+            return;
+        }
+        // Those who waited for one that was restarted say so, and are right.
+        if heard.awaited_first().into_iter().any(|server| self.is_pardoned(server, began_ms, out)) {
+            return;
+        }
+        let Some(current) = &self.epoch else { return };
         let params = self.directory.params();
         let limit = current.roster.active().len().saturating_sub(params.min_live.into());
         let strikes = heard.judge(params.bad_servers.into(), limit, &mut self.disputes);

@@ -7,9 +7,9 @@ use hippodrome_crypto::{hash::Hasher, signing::SigningKey};
 use super::*;
 use crate::{
     directory::{DirectoryDraft, ServerEntry},
-    ids::{Layer, Party, Stage},
+    ids::{Layer, Party, RosterId, Stage},
     marks::MemoryMarks,
-    message::{Abort, AbortReason},
+    message::{Abort, AbortReason, Awaited, Missing},
     mixer::{self, Mixer},
     params::{NetworkParams, Verification},
     statement,
@@ -238,6 +238,12 @@ impl World {
         self.on_their_way.push_back((Party::Server(from), Party::Coordinator, message));
     }
 
+    /// Has a server say a hello as it does when it was restarted.
+    fn forget(&mut self, server: ServerId) {
+        let hello = Hello { address: format!("host:{}", server.0 + 1), roster: RosterId { epoch: 0, amendment: 0 } };
+        self.on_their_way.push_back((Party::Server(server), Party::Coordinator, Message::Hello(hello)));
+    }
+
     fn active(&self) -> usize {
         self.coordinator.roster().map_or(0, |roster| roster.active().len())
     }
@@ -330,4 +336,24 @@ fn whoever_accuses_one_that_takes_no_part_is_struck() {
     world.abort(ServerId(1), round, AbortReason::BadMessage(ServerId(77)));
     world.run_until(20, |world| !world.at_fault.is_empty());
     assert_eq!(world.at_fault, [ServerId(1)]);
+}
+
+#[test]
+fn whoever_waited_for_a_restarted_server_is_not_struck_for_saying_so() {
+    let mut world = World::new();
+    world.run_until(20, |world| world.round_with(ServerId(2)).is_some());
+    let round = world.round_with(ServerId(2)).expect("just found");
+    world.forget(ServerId(2));
+    let missing = Missing { what: Awaited::Batch, from: Some(ServerId(2)) };
+    // It came off before, so it is the one that would be struck.
+    let about_another = AbortReason::Deadline(Missing { what: Awaited::Batch, from: Some(ServerId(3)) });
+    world.coordinator.disputes.came_off(ServerId(1));
+    world.abort(ServerId(1), round, AbortReason::Deadline(missing));
+    let completed = world.completed.len();
+    world.run_until(20, |world| world.completed.len() > completed + 4);
+    assert_eq!(world.at_fault, []);
+    let round = world.round_with(ServerId(1)).expect("rounds go on");
+    world.abort(ServerId(1), round, about_another);
+    world.run_until(20, |world| !world.at_fault.is_empty());
+    assert_eq!(world.at_fault, [ServerId(1)], "nobody was restarted");
 }

@@ -83,9 +83,13 @@ impl Disputes {
     fn settle(&mut self, complaint: &Complaint) -> ServerId {
         let Complaint { from, about, .. } = *complaint;
         let (struck, spared) = if self.won(from) > self.won(about) { (from, about) } else { (about, from) };
-        let won = self.0.entry(spared).or_default();
-        *won = won.saturating_add(1);
+        self.came_off(spared);
         struck
+    }
+
+    pub(super) fn came_off(&mut self, server: ServerId) {
+        let won = self.0.entry(server).or_default();
+        *won = won.saturating_add(1);
     }
 }
 
@@ -111,6 +115,15 @@ impl Heard {
     /// Whether a server says that another broke a rule.
     pub(super) fn is_accusation(&self) -> bool {
         self.complaints.first().is_some_and(|complaint| complaint.rank.is_none())
+    }
+
+    /// Those who kept others waiting first, unless something else counts before that.
+    pub(super) fn awaited_first(&self) -> BTreeSet<ServerId> {
+        let counts = self.silent.is_empty() && self.own.is_empty() && !self.is_accusation();
+        let first = self.complaints.first().filter(|_| counts);
+        let earliest =
+            self.complaints.iter().filter(|complaint| first.is_some_and(|first| first.rank == complaint.rank));
+        earliest.map(|complaint| complaint.about).collect()
     }
 
     /// Whom to strike; `limit` is how many may be. Complaints of more than `bad_servers` are true of one of them at
