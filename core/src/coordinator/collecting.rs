@@ -164,6 +164,11 @@ impl Collecting {
         &self.descriptor
     }
 
+    /// Whether a server is active in the round.
+    pub(super) fn takes_part(&self, server: ServerId) -> bool {
+        self.roster.is_active(server)
+    }
+
     /// The place of an input chain among the open ones.
     fn input_index(&self, chain: ChainId) -> Option<usize> {
         self.roster.open_index(Layer(0), chain)

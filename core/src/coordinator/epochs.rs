@@ -4,13 +4,13 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     Coordinator, Output,
-    founding::{Founding, LEAD_MS, Outline, retry_ms},
+    founding::{Founding, Outline, lead_ms, retry_ms},
     state::Current,
 };
 use crate::{
     epoch::Epoch,
     ids::{Round, ServerId},
-    marks::{Act, Refused, StoreError},
+    marks::{Act, StoreError},
     message::{EpochStart, Message},
     roster::Roster,
 };
@@ -32,7 +32,7 @@ impl Coordinator {
 
     /// When to look for a next epoch.
     pub(super) fn found_due_ms(&self) -> u64 {
-        let lead_ms = LEAD_MS + self.directory.params().period_ms;
+        let lead_ms = lead_ms(self.attempts_failed) + self.directory.params().period_ms;
         match &self.founding {
             Some(founding) => founding.deadline_ms(),
             None => self.found_ms.max(self.ripe_ms().saturating_sub(lead_ms)),
@@ -61,7 +61,7 @@ impl Coordinator {
         out.push(Output::Notice(format!("an attempt at an epoch failed: nothing came from {}", names.join(", "))));
         missing.iter().for_each(|server| self.presence.lose(*server));
         self.defaulted.extend(missing);
-        self.found_ms = now_ms + retry_ms(self.attempts_failed);
+        self.found_ms = now_ms.saturating_add(retry_ms(self.attempts_failed, self.draws_failed()));
         self.attempts_failed = self.attempts_failed.saturating_add(1);
     }
 
@@ -77,12 +77,20 @@ impl Coordinator {
         Ok(self.marks.highest(act)?.map_or(0, |round| round.0))
     }
 
+    /// How many draws since the last epoch have come to nothing, also before a restart.
+    fn draws_failed(&self) -> u64 {
+        let number = self.epoch.as_ref().map_or(0, |current| current.epoch().plan().number);
+        // If the marks cannot be read no attempt is made at all.
+        self.highest(Act::Epoch).map_or(0, |drawn| drawn.saturating_sub(number))
+    }
+
     /// What an epoch begun now would be; none if too few servers are up.
     fn outline(&self, now_ms: u64) -> Result<Option<Outline>, StoreError> {
         let opened = Round(self.highest(Act::Open)?);
+        let found_ms = now_ms + lead_ms(self.attempts_failed);
         let outline = match &self.epoch {
-            Some(current) => Outline::after(&self.directory, &current.roster, opened, now_ms),
-            None => Outline::first(&self.directory, opened, now_ms),
+            Some(current) => Outline::after(&self.directory, &current.roster, opened, found_ms),
+            None => Outline::first(&self.directory, opened, found_ms),
         };
         let failed: BTreeSet<ServerId> = self.faulty.keys().chain(&self.defaulted).copied().collect();
         Ok(outline.staff(&self.directory, &failed, |server| self.presence.is_up(now_ms, server)))
@@ -98,36 +106,34 @@ impl Coordinator {
         self.unsettled || is_amended || somebody_is_back || plan.registry != self.registry
     }
 
-    /// Begins an attempt at an epoch, if there is cause, under a number that was never used before.
+    /// Begins an attempt at an epoch, if there is cause, under a number that was never drawn for before.
     fn found(&mut self, now_ms: u64, out: &mut Vec<Output>) {
         match self.outline(now_ms) {
-            Ok(Some(outline)) if self.wants_epoch(&outline) => {
-                let claimed = self.highest(Act::Epoch).map(|last| last + 1).map_err(Into::into);
-                match claimed.and_then(|number| self.marks.claim(Act::Epoch, Round(number)).map(|_once| number)) {
-                    Ok(number) => {
-                        let plan = outline.plan(number, self.registry.clone());
-                        self.founding = Some(Founding::begin(&self.directory, plan, now_ms, out));
-                    }
-                    Err(error) => self.put_off(now_ms, &error, out),
+            Ok(Some(outline)) if self.wants_epoch(&outline) => match self.highest(Act::Epoch) {
+                Ok(drawn) => {
+                    let plan = outline.plan(drawn + 1, self.registry.clone());
+                    let deadline_ms = now_ms + lead_ms(self.attempts_failed);
+                    self.founding = Some(Founding::begin(&self.directory, plan, deadline_ms, out));
                 }
-            }
+                Err(error) => self.put_off(now_ms, &error, out),
+            },
             Ok(_) => {
                 // Nothing calls for an epoch without those who failed the last attempt: they may try again.
                 self.defaulted.clear();
-                self.found_ms = now_ms + retry_ms(0);
+                self.found_ms = now_ms + retry_ms(0, 0);
             }
-            Err(error) => self.put_off(now_ms, &error.into(), out),
+            Err(error) => self.put_off(now_ms, &error, out),
         }
     }
 
-    fn put_off(&mut self, now_ms: u64, error: &Refused, out: &mut Vec<Output>) {
-        self.found_ms = now_ms + retry_ms(0);
+    fn put_off(&mut self, now_ms: u64, error: &StoreError, out: &mut Vec<Output>) {
+        self.found_ms = now_ms + retry_ms(0, 0);
         out.push(Output::Notice(format!("no epoch can begin: {error}")));
     }
 
     pub(super) fn on_founding(&mut self, now_ms: u64, from: ServerId, message: Message, out: &mut Vec<Output>) {
         let Some(founding) = &mut self.founding else { return };
-        match founding.on_message(from, message, out) {
+        match founding.on_message(&mut self.marks, from, message, out) {
             Ok(Some((epoch, start))) => self.begin_epoch(now_ms, epoch, start, out),
             Ok(None) => {}
             Err(error) => out.push(Output::Notice(format!("{from} ends this attempt at an epoch: {error}"))),

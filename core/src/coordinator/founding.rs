@@ -12,6 +12,7 @@ use crate::{
     directory::Directory,
     epoch::{Epoch, EpochDraft, EpochError, commit, signed_commitment},
     ids::{Round, ServerId},
+    marks::{Act, Marks, Refused},
     message::{
         EpochPlan, EpochProposal, EpochSignature, EpochStart, Message, SeedCall, SeedCommitment, SeedCommitments,
         SeedReveal, Standing,
@@ -21,15 +22,35 @@ use crate::{
 };
 
 /// Milliseconds from the first call to the end of an attempt.
-pub(super) const LEAD_MS: u64 = 3000;
-/// Milliseconds before an attempt is made again, twice as long for each that failed: every attempt is a draw.
+const LEAD_MS: u64 = 3000;
+/// Most doublings of that: servers accept plans that start within the hour.
+const MAX_LEAD_DOUBLINGS: u32 = 7;
+/// Milliseconds before an attempt is made again.
 const RETRY_MS: u64 = 1000;
-/// Most doublings of that.
+/// Most doublings of that for attempts that drew nothing.
 const MAX_DOUBLINGS: u32 = 7;
+/// Most doublings of that for draws that came to nothing: a year and more.
+const MAX_DRAW_DOUBLINGS: u64 = 25;
 
-/// Milliseconds from an attempt to the next, after so many that failed.
-pub(super) fn retry_ms(failed: u32) -> u64 {
-    RETRY_MS << failed.min(MAX_DOUBLINGS)
+/// Milliseconds from the first call to the end of an attempt after so many that failed: a plan of many clients takes its
+/// time to reach all.
+pub(super) fn lead_ms(failed: u32) -> u64 {
+    LEAD_MS << failed.min(MAX_LEAD_DOUBLINGS)
+}
+
+/// Milliseconds from an attempt to the next, after so many that failed, and so many draws since the last epoch. Each
+/// draw makes the odds of every later epoch worse, so they become rarer for ever.
+pub(super) fn retry_ms(failed: u32, drawn: u64) -> u64 {
+    (RETRY_MS << failed.min(MAX_DOUBLINGS)).max(RETRY_MS << drawn.min(MAX_DRAW_DOUBLINGS))
+}
+
+/// Why an attempt cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AttemptError {
+    #[error(transparent)]
+    Epoch(#[from] EpochError),
+    #[error(transparent)]
+    Refused(#[from] Refused),
 }
 
 /// What an epoch could be, but for number and registry.
@@ -41,11 +62,11 @@ pub(super) struct Outline {
 }
 
 impl Outline {
-    /// The first epoch of all.
-    pub(super) fn first(directory: &Directory, opened: Round, now_ms: u64) -> Self {
+    /// The first epoch of all, if it is found by `found_ms`.
+    pub(super) fn first(directory: &Directory, opened: Round, found_ms: u64) -> Self {
         Self {
             first_round: opened.next(),
-            start_ms: now_ms + LEAD_MS,
+            start_ms: found_ms,
             live: Vec::new(),
             standings: vec![Standing::default(); directory.servers().len()],
         }
@@ -54,9 +75,9 @@ impl Outline {
     /// An epoch that follows on a roster: on its grid of rounds, in time for the first round to be opened after the
     /// attempt, above every round that was opened, and not before the least length of the epoch before. Those struck
     /// stand accordingly.
-    pub(super) fn after(directory: &Directory, roster: &Roster, opened: Round, now_ms: u64) -> Self {
+    pub(super) fn after(directory: &Directory, roster: &Roster, opened: Round, found_ms: u64) -> Self {
         let (params, before) = (directory.params(), roster.epoch().plan());
-        let earliest_ms = (now_ms + LEAD_MS + params.period_ms).max(before.start_ms.saturating_add(params.epoch_ms));
+        let earliest_ms = (found_ms + params.period_ms).max(before.start_ms.saturating_add(params.epoch_ms));
         let periods = earliest_ms.saturating_sub(before.start_ms).div_ceil(params.period_ms);
         let first_round = Round((before.first_round.0 + periods).max(opened.0 + 1));
         let start_ms = roster.epoch().window_start_ms(first_round);
@@ -129,12 +150,12 @@ pub(super) struct Founding {
 
 impl Founding {
     /// Calls for commitments.
-    pub(super) fn begin(directory: &Arc<Directory>, plan: EpochPlan, now_ms: u64, out: &mut Vec<Output>) -> Self {
+    pub(super) fn begin(directory: &Arc<Directory>, plan: EpochPlan, deadline_ms: u64, out: &mut Vec<Output>) -> Self {
         let servers = plan.live.len();
         let founding = Self {
             directory: Arc::clone(directory),
             digest: plan.digest(directory.id()),
-            deadline_ms: now_ms + LEAD_MS,
+            deadline_ms,
             commitments: vec![None; servers],
             shares: vec![None; servers],
             draft: None,
@@ -176,10 +197,11 @@ impl Founding {
     /// Takes a step of a server, if it is the right one; gives the epoch when all live ones have signed it.
     pub(super) fn on_message(
         &mut self,
+        marks: &mut Marks,
         from: ServerId,
         message: Message,
         out: &mut Vec<Output>,
-    ) -> Result<Option<(Arc<Epoch>, EpochStart)>, EpochError> {
+    ) -> Result<Option<(Arc<Epoch>, EpochStart)>, AttemptError> {
         let Ok(index) = self.plan.live.binary_search(&from) else { return Ok(None) };
         let epoch = self.plan.number;
         match message {
@@ -188,6 +210,8 @@ impl Founding {
                 if self.commitments[index].is_none() && self.directory.verify_one(&signed, from, &signature).is_ok() {
                     self.commitments[index] = Some((commitment, signature));
                     if let Some(commitments) = all(&self.commitments) {
+                        // From here on it is a draw. Before that no server uses the number up, so nobody else does.
+                        let _once = marks.claim(Act::Epoch, Round(epoch))?;
                         self.to_live(Message::SeedCommitments(SeedCommitments { epoch, commitments }), out);
                     }
                 }
@@ -207,7 +231,7 @@ impl Founding {
                 if draft.is_some_and(|draft| draft.verify_one(&self.directory, from, &signature)) {
                     self.signatures[index] = Some(signature);
                     if self.signatures.iter().all(Option::is_some) {
-                        return self.finish();
+                        return Ok(self.finish()?);
                     }
                 }
             }

@@ -42,7 +42,7 @@ impl Coordinator {
                 let signed = statement::abort(collecting.descriptor().digest(), abort.stage, &abort.reason);
                 let key = self.directory.server_key(from);
                 if key.is_some_and(|key| key.verify(&signed, &abort.signature).is_ok()) {
-                    self.unsettled |= matches!(abort.reason, AbortReason::Convicted(_));
+                    self.unsettled |= collecting.takes_part(from) && matches!(abort.reason, AbortReason::Convicted(_));
                     collecting.on_abort(from, &abort);
                 }
             }

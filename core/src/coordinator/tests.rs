@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     directory::{DirectoryDraft, ServerEntry},
     ids::{Layer, Party, RosterId, Stage},
-    marks::MemoryMarks,
+    marks::{Act, MemoryMarks},
     message::{Abort, AbortReason, Awaited, Missing},
     mixer::{self, Mixer},
     params::{NetworkParams, Verification},
@@ -49,6 +49,8 @@ type Letter = (Party, Party, Message);
 /// What becomes of a message.
 enum Fate {
     Arrives,
+    /// Never.
+    Lost,
     /// After so many milliseconds.
     Later(u64),
 }
@@ -161,6 +163,7 @@ impl World {
     fn send(&mut self, letter: Letter) {
         match (self.fate)(&letter) {
             Fate::Arrives => self.on_their_way.push_back(letter),
+            Fate::Lost => {}
             Fate::Later(after_ms) => self.delayed.push((self.now_ms + after_ms, letter)),
         }
     }
@@ -356,4 +359,33 @@ fn whoever_waited_for_a_restarted_server_is_not_struck_for_saying_so() {
     world.abort(ServerId(1), round, about_another);
     world.run_until(20, |world| !world.at_fault.is_empty());
     assert_eq!(world.at_fault, [ServerId(1)], "nobody was restarted");
+}
+
+/// A network without spare servers, of which one keeps to itself what `is_kept` says, for so many simulated seconds: how
+/// many draws there were.
+fn draws_of_a_network_with_a_mute_server(seconds: u64, is_kept: impl Fn(&Message) -> bool + 'static) -> u64 {
+    let mut world = World::with(NetworkParams { min_live: SERVERS, ..params() });
+    world.fate = Box::new(move |(from, _, message)| match is_kept(message) && *from == Party::Server(ServerId(1)) {
+        true => Fate::Lost,
+        false => Fate::Arrives,
+    });
+    let until_ms = world.now_ms + seconds * 1000;
+    world.run_until(seconds, |world| world.now_ms >= until_ms);
+    assert!(world.coordinator.epoch().is_none());
+    let marks = Marks::new(Box::new(world.coordinator_marks.clone()));
+    marks.highest(Act::Epoch).expect("memory").map_or(0, |number| number.0)
+}
+
+#[test]
+fn a_server_that_commits_to_nothing_costs_no_draw() {
+    assert_eq!(draws_of_a_network_with_a_mute_server(3600, |message| matches!(message, Message::SeedCommitment(_))), 0);
+}
+
+#[test]
+fn a_server_that_keeps_its_share_back_costs_fewer_and_fewer_draws() {
+    let is_kept = |message: &Message| matches!(message, Message::SeedReveal(_));
+    let (hour, four_hours) = (3600, 4 * 3600);
+    let draws = draws_of_a_network_with_a_mute_server(hour, is_kept);
+    assert!((5..=12).contains(&draws), "{draws} draws in an hour");
+    assert!(draws_of_a_network_with_a_mute_server(four_hours, is_kept) <= draws + 2);
 }
