@@ -11,7 +11,7 @@ use crate::{
     epoch::Epoch,
     ids::{Round, ServerId},
     marks::{Act, StoreError},
-    message::{EpochStart, Message},
+    message::{EpochStart, Ground, Message},
     roster::Roster,
 };
 
@@ -156,7 +156,10 @@ impl Coordinator {
         self.unsettled = false;
         self.amending = None;
         self.attempts_failed = 0;
-        self.faulty.clear();
+        // Evidence does not age.
+        let active = self.roster().map(Arc::clone);
+        let is_active = |server| active.as_ref().is_some_and(|roster| roster.is_active(server));
+        self.faulty.retain(|server, fault| fault.ground == Ground::Convicted && is_active(*server));
         self.defaulted.clear();
         self.pardoned.clear();
         self.struck_ms.clear();

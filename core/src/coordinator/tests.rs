@@ -187,6 +187,10 @@ impl World {
         let before: Vec<ServerId> = self.coordinator.faulty.keys().copied().collect();
         let outputs = self.coordinator.handle(self.now_ms, input);
         self.at_fault.extend(self.coordinator.faulty.keys().filter(|server| !before.contains(server)));
+        self.perform(outputs);
+    }
+
+    fn perform(&mut self, outputs: Vec<Output>) {
         for output in outputs {
             let Some(lives) = self.lives.checked_sub(1) else { return self.restart() };
             self.lives = lives;
@@ -388,4 +392,28 @@ fn a_server_that_keeps_its_share_back_costs_fewer_and_fewer_draws() {
     let draws = draws_of_a_network_with_a_mute_server(hour, is_kept);
     assert!((5..=12).contains(&draws), "{draws} draws in an hour");
     assert!(draws_of_a_network_with_a_mute_server(four_hours, is_kept) <= draws + 2);
+}
+
+#[test]
+fn a_conviction_while_an_epoch_is_founded_holds_in_that_epoch() {
+    let mut world = World::new();
+    world.run_until(20, |world| !world.completed.is_empty());
+    world.fate = Box::new(|(_, _, message)| match message {
+        Message::SeedReveal(_) => Fate::Later(300),
+        Message::AmendmentSignature(_) => Fate::Later(600),
+        _ => Fate::Arrives,
+    });
+    world.coordinator.unsettled = true;
+    world.run_until(20, |world| world.coordinator.founding.is_some());
+    let (number, guilty) = (world.coordinator.status().epoch, ServerId(3));
+    let now_ms = world.now_ms;
+    let outputs = world.coordinator.convict(now_ms, guilty);
+    world.perform(outputs);
+    world.run_until(10, |world| world.coordinator.status().epoch > number);
+    assert!(world.coordinator.is_held(world.coordinator.roster().expect("an epoch")), "no round waits for it");
+    let is_struck = |world: &World| {
+        let roster = world.coordinator.roster().expect("an epoch");
+        roster.amendment().strikes(guilty)
+    };
+    world.run_until(5, is_struck);
 }
