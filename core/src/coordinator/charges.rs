@@ -27,6 +27,12 @@ impl Charges {
         self.clients.range((epoch, ClientId(0))..=(epoch, ClientId(u32::MAX))).map(|(_, client)| *client).collect()
     }
 
+    /// How many charges of a server about a round were judged.
+    #[cfg(test)]
+    pub(super) fn judged(&self, round: Round, from: ServerId) -> usize {
+        self.heard.get(&(round, from)).copied().unwrap_or(0)
+    }
+
     /// Whether another charge is heard: a server that charged falsely about a round is not heard about it again.
     fn hears(&mut self, from: ServerId, round: Round, limit: usize) -> bool {
         let heard = self.heard.entry((round, from)).or_default();
@@ -39,6 +45,10 @@ impl Coordinator {
     /// Judges evidence about a round that is not forgotten yet.
     pub(super) fn on_charge(&mut self, now_ms: u64, from: ServerId, charge: &Charge, out: &mut Vec<Output>) {
         let Some(collecting) = self.collecting.get(&charge.round) else { return };
+        // Who takes no part has nothing to lose by false charges, and what it sees others see as well.
+        if !collecting.takes_part(from) {
+            return;
+        }
         let basis = RoundBasis::new(Arc::clone(&self.directory), Arc::clone(collecting.descriptor()));
         let epoch = basis.roster.id().epoch;
         // Servers that can be convicted, and a trace at each of its hops.
@@ -67,6 +77,8 @@ impl Coordinator {
                     "{from} shows evidence about {} that shows nothing: {refused}",
                     charge.round
                 )));
+                // An honest server has judged what it shows, by the same public things.
+                self.find_fault(now_ms, Strike { server: from, ground: Ground::Aborted }, out);
             }
         }
     }

@@ -1,15 +1,16 @@
 //! The coordinator with real mix servers, killed between any two of the things that it wants done.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Mutex};
 
 use hippodrome_crypto::{hash::Hasher, signing::SigningKey};
 
 use super::*;
 use crate::{
     directory::{DirectoryDraft, ServerEntry},
+    evidence::{BadProof, Evidence},
     ids::{Layer, Party, RosterId, Stage},
     marks::{Act, MemoryMarks},
-    message::{Abort, AbortReason, Awaited, Missing},
+    message::{Abort, AbortReason, Awaited, Charge, Missing, Proof},
     mixer::{self, Mixer},
     params::{NetworkParams, Verification},
     statement,
@@ -251,6 +252,10 @@ impl World {
         self.on_their_way.push_back((Party::Server(server), Party::Coordinator, Message::Hello(hello)));
     }
 
+    fn takes_no_part(&self, server: ServerId, round: Round) -> bool {
+        self.coordinator.roster_of(round).is_some_and(|roster| !roster.is_active(server))
+    }
+
     fn active(&self) -> usize {
         self.coordinator.roster().map_or(0, |roster| roster.active().len())
     }
@@ -416,4 +421,34 @@ fn a_conviction_while_an_epoch_is_founded_holds_in_that_epoch() {
         roster.amendment().strikes(guilty)
     };
     world.run_until(5, is_struck);
+}
+
+#[test]
+fn whoever_charges_falsely_is_struck_and_who_takes_no_part_is_not_heard() {
+    let mut world = World::new();
+    let proof = Arc::new(Mutex::new(None::<Proof>));
+    let seen = Arc::clone(&proof);
+    world.fate = Box::new(move |(_, _, message)| {
+        if let Message::Proof(proof) = message {
+            *seen.lock().expect("no test panics here") = Some(proof.clone());
+        }
+        Fate::Arrives
+    });
+    world.run_until(20, |world| !world.completed.is_empty());
+    let proof = proof.lock().expect("no test panics here").take().expect("a round was mixed");
+    let round = proof.batch.place.stage.round;
+    let evidence = Arc::new(Evidence::BadProof(Box::new(BadProof { proof, inputs: Vec::new() })));
+    let charge = Message::Charge(Charge { round, evidence });
+    let liar = ServerId(0);
+    world.on_their_way.push_back((Party::Server(liar), Party::Coordinator, charge.clone()));
+    world.run_until(5, |world| !world.at_fault.is_empty());
+    assert_eq!(world.at_fault, [liar]);
+    world.run_until(10, |world| world.round_with(ServerId(1)).is_some_and(|round| world.takes_no_part(liar, round)));
+    let round = world.round_with(ServerId(1)).expect("just found");
+    let Message::Charge(Charge { evidence, .. }) = charge else { panic!("it is a charge") };
+    let again = Message::Charge(Charge { round, evidence });
+    world.on_their_way.push_back((Party::Server(liar), Party::Coordinator, again));
+    let completed = world.completed.len();
+    world.run_until(10, |world| world.completed.len() > completed);
+    assert_eq!(world.coordinator.charges.judged(round, liar), 0, "it costs nothing to ignore it");
 }
