@@ -46,7 +46,9 @@ impl Coordinator {
         {
             self.end_attempt(now_ms, &founding, out);
         }
-        if self.founding.is_none() && now_ms >= self.found_due_ms() && self.is_staffed(now_ms) {
+        // A draw that an amendment overtakes is lost; both need a quorum.
+        let waits = self.founding.is_some() || self.amending.is_some();
+        if !waits && now_ms >= self.found_due_ms() && self.is_staffed(now_ms) {
             self.found(now_ms, out);
         }
     }
