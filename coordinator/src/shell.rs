@@ -204,11 +204,21 @@ impl Shell {
     async fn turn(&self, mut inbox: mpsc::Receiver<(Party, Message)>, stopping: watch::Receiver<bool>) {
         let stopped = until(stopping);
         tokio::pin!(stopped);
+        // Messages handled since a tick fell due: whatever waited then was among them.
+        let mut overdue = 0;
         loop {
             let now = now_ms();
-            let wait = self.machine().next_tick_ms(now).saturating_sub(now).clamp(1, LONGEST_WAIT_MS);
+            let due_ms = self.machine().next_tick_ms(now);
+            overdue = if due_ms <= now { overdue + 1 } else { 0 };
+            let wait = due_ms.saturating_sub(now).clamp(1, LONGEST_WAIT_MS);
+            // Nobody is judged while its word waits here; nor does whoever sends much put that off.
             let input = tokio::select! {
+                biased;
                 () = &mut stopped => return,
+                () = std::future::ready(()), if overdue > INBOX => {
+                    overdue = 0;
+                    Input::Tick
+                }
                 message = inbox.recv() => match message {
                     Some((Party::Server(from), message)) => Input::Message { from, message },
                     Some((Party::Coordinator, _)) => continue,

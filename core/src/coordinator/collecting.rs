@@ -209,6 +209,7 @@ impl Collecting {
     pub(super) fn next_tick_ms(&self, now_ms: u64) -> u64 {
         match (self.closed, self.ended && self.counted) {
             (_, true) if self.judged => u64::MAX,
+            (_, true) if self.has_all_said() => now_ms,
             (_, true) => self.last_word_ms(),
             (false, _) if now_ms < self.collected_ms() => self.collected_ms(),
             (false, _) => self.noise_due_ms(),
@@ -344,11 +345,14 @@ impl Collecting {
             .get_or_insert_with(|| format!("{from} releases nothing more in {}: {}", abort.stage, abort.reason));
     }
 
+    /// Whether nothing is to be expected any more. Evidence for an accusation may still be on its way.
+    fn has_all_said(&self) -> bool {
+        self.reports.len() == self.roster.active().len() && !self.heard.is_accusation()
+    }
+
     /// What was heard of faults, said once, when every server has spoken or its time is over; none if nothing is wrong.
     pub(super) fn faults(&mut self, now_ms: u64) -> Option<Heard> {
-        // Evidence for an accusation may still be on its way.
-        let all_said = self.reports.len() == self.roster.active().len() && !self.heard.is_accusation();
-        if self.judged || !self.ended || !(all_said || now_ms >= self.last_word_ms()) {
+        if self.judged || !self.ended || !(self.has_all_said() || now_ms >= self.last_word_ms()) {
             return None;
         }
         self.judged = true;

@@ -64,7 +64,7 @@ pub enum Input {
         /// What it says.
         message: Message,
     },
-    /// Time has passed.
+    /// Time has passed, and every message that had come by then was handled before: only now is anybody judged.
     Tick,
 }
 
@@ -132,6 +132,8 @@ pub struct Coordinator {
     forgiven_ms: u64,
     /// When the clock was looked at last; 0 is never.
     looked_ms: u64,
+    /// When it should be looked at next.
+    due_ms: u64,
     grace_ms: u64,
     /// Until when servers that are not up are waited for.
     grace_ends_ms: u64,
@@ -150,6 +152,9 @@ const RETURN_MS: u64 = 10_000;
 
 /// Milliseconds without a look at the clock that count as sleep.
 const SLEEP_MS: u64 = 3000;
+
+/// Milliseconds by which a look at the clock may be late before that excuses others.
+const STALL_MS: u64 = 500;
 
 /// Milliseconds from one look at the clock to the next at most.
 const LOOK_MS: u64 = 1000;
@@ -181,6 +186,7 @@ impl Coordinator {
             disputes: Disputes::default(),
             forgiven_ms: 0,
             looked_ms: 0,
+            due_ms: u64::MAX,
             grace_ms: epochs::GRACE_MS,
             grace_ends_ms: 0,
             next_round: Round(1),
@@ -224,10 +230,11 @@ impl Coordinator {
                 self.presence.hear(now_ms, from);
                 self.on_message(now_ms, from, message, &mut out);
             }
-            Input::Tick => {}
+            Input::Tick => self.end_what_is_due(now_ms, &mut out),
         }
         self.on_clock(now_ms, &mut out);
         self.refresh_status(now_ms);
+        self.due_ms = self.next_tick_ms(now_ms).max(now_ms);
         out
     }
 
@@ -240,6 +247,10 @@ impl Coordinator {
             self.founding = None;
             (self.found_ms, self.amend_ms) = (now_ms, now_ms);
             self.forgiven_ms = now_ms;
+        }
+        // What others did meanwhile may have been too late by the coordinator's fault.
+        if now_ms > self.due_ms.saturating_add(STALL_MS) {
+            self.forgive_until(now_ms);
         }
         self.looked_ms = now_ms;
     }
@@ -365,10 +376,15 @@ impl Coordinator {
         now_ms < self.grace_ends_ms && !active.iter().all(|server| self.presence.is_up(now_ms, *server))
     }
 
-    fn on_clock(&mut self, now_ms: u64, out: &mut Vec<Output>) {
+    /// Ends what others had their time for, and judges them.
+    fn end_what_is_due(&mut self, now_ms: u64, out: &mut Vec<Output>) {
         self.collecting.values_mut().for_each(|collecting| collecting.on_clock(now_ms, out));
         self.finish_rounds(now_ms, out);
+        self.judge_rounds(now_ms, out);
         self.end_openings(now_ms, out);
+    }
+
+    fn on_clock(&mut self, now_ms: u64, out: &mut Vec<Output>) {
         self.amend(now_ms, out);
         self.found_in_time(now_ms, out);
         self.open_due_rounds(now_ms, out);

@@ -112,8 +112,8 @@ impl Coordinator {
         }
     }
 
+    /// Says how rounds have ended.
     pub(super) fn finish_rounds(&mut self, now_ms: u64, out: &mut Vec<Output>) {
-        let mut faults = Vec::new();
         for (round, collecting) in &mut self.collecting {
             if let Some(outcome) = collecting.outcome(now_ms) {
                 match outcome {
@@ -130,8 +130,13 @@ impl Coordinator {
                 self.status.hops_verified += totals.hops_verified;
                 self.status.mixing_ms = totals.mixing_ms;
             }
-            faults.extend(collecting.faults(now_ms).map(|heard| (collecting.began_ms(), heard)));
         }
+    }
+
+    /// Judges rounds that are over, and forgets old ones.
+    pub(super) fn judge_rounds(&mut self, now_ms: u64, out: &mut Vec<Output>) {
+        let rounds = self.collecting.values_mut();
+        let faults: Vec<_> = rounds.filter_map(|round| Some((round.began_ms(), round.faults(now_ms)?))).collect();
         faults.iter().for_each(|(began_ms, heard)| self.judge_round(now_ms, *began_ms, heard, out));
         let newest = self.status.round;
         self.collecting.retain(|round, collecting| !collecting.is_over() || round.0 + KEPT_ROUNDS > newest);

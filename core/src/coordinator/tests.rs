@@ -68,6 +68,8 @@ struct World {
     on_their_way: VecDeque<Letter>,
     /// What was delayed, and when it arrives.
     delayed: Vec<(u64, Letter)>,
+    /// What came for the coordinator while it does nothing; none if it is awake.
+    inbox: Option<Vec<(ServerId, Message)>>,
     /// Decides about each message that is sent.
     fate: Box<dyn FnMut(&Letter) -> Fate>,
     /// Things that the coordinator still gets done before it is killed.
@@ -114,6 +116,7 @@ impl World {
             mixers,
             on_their_way: VecDeque::new(),
             delayed: Vec::new(),
+            inbox: None,
             fate: Box::new(|_| Fate::Arrives),
             lives: usize::MAX,
             killed: 0,
@@ -161,6 +164,16 @@ impl World {
         }
     }
 
+    /// Has the coordinator do nothing for so long, and then hear what came.
+    fn pause_coordinator(&mut self, ms: u64) {
+        self.inbox = Some(Vec::new());
+        let until_ms = self.now_ms + ms;
+        self.run_until(ms / 1000 + 1, |world| world.now_ms >= until_ms);
+        for (from, message) in self.inbox.take().unwrap_or_default() {
+            self.drive_coordinator(Input::Message { from, message });
+        }
+    }
+
     fn send(&mut self, letter: Letter) {
         match (self.fate)(&letter) {
             Fate::Arrives => self.on_their_way.push_back(letter),
@@ -185,6 +198,12 @@ impl World {
     }
 
     fn drive_coordinator(&mut self, input: Input) {
+        if let Some(inbox) = &mut self.inbox {
+            if let Input::Message { from, message } = input {
+                inbox.push((from, message));
+            }
+            return;
+        }
         let before: Vec<ServerId> = self.coordinator.faulty.keys().copied().collect();
         let outputs = self.coordinator.handle(self.now_ms, input);
         self.at_fault.extend(self.coordinator.faulty.keys().filter(|server| !before.contains(server)));
@@ -451,4 +470,20 @@ fn whoever_charges_falsely_is_struck_and_who_takes_no_part_is_not_heard() {
     let completed = world.completed.len();
     world.run_until(10, |world| world.completed.len() > completed);
     assert_eq!(world.coordinator.charges.judged(round, liar), 0, "it costs nothing to ignore it");
+}
+
+#[test]
+fn a_pause_of_the_coordinator_costs_no_server_its_place() {
+    for pause_ms in [300, 450, 600, 1100, 1500, 2200, 2900] {
+        for phase_ms in (0..1000).step_by(100) {
+            let mut world = World::new();
+            world.run_until(20, |world| !world.completed.is_empty());
+            let until_ms = world.now_ms + phase_ms;
+            world.run_until(2, |world| world.now_ms >= until_ms);
+            world.pause_coordinator(pause_ms);
+            let completed = world.completed.len();
+            world.run_until(20, |world| world.completed.len() >= completed + 4);
+            assert_eq!(world.at_fault, [], "after {pause_ms} ms at {phase_ms}");
+        }
+    }
 }
