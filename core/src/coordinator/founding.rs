@@ -44,6 +44,9 @@ pub(super) fn retry_ms(failed: u32, drawn: u64) -> u64 {
     (RETRY_MS << failed.min(MAX_DOUBLINGS)).max(RETRY_MS << drawn.min(MAX_DRAW_DOUBLINGS))
 }
 
+/// Rounds that a coordinator that has lost its epoch leaves out: servers may have made keys for some that never opened.
+const LOST_ROUNDS: u64 = 1000;
+
 /// Why an attempt cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AttemptError {
@@ -65,7 +68,7 @@ impl Outline {
     /// The first epoch of all, if it is found by `found_ms`.
     pub(super) fn first(directory: &Directory, opened: Round, found_ms: u64) -> Self {
         Self {
-            first_round: opened.next(),
+            first_round: if opened == Round(0) { opened.next() } else { Round(opened.0.saturating_add(LOST_ROUNDS)) },
             start_ms: found_ms,
             live: Vec::new(),
             standings: vec![Standing::default(); directory.servers().len()],

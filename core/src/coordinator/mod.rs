@@ -242,17 +242,31 @@ impl Coordinator {
     fn look_at_clock(&mut self, now_ms: u64) {
         let slept =
             now_ms > self.looked_ms.saturating_add(SLEEP_MS) || now_ms.saturating_add(SLEEP_MS) < self.looked_ms;
+        if now_ms.saturating_add(SLEEP_MS) < self.looked_ms {
+            self.unlearn_future(now_ms);
+        }
         if slept {
             self.grace_ends_ms = now_ms.saturating_add(self.grace_ms);
             self.founding = None;
             (self.found_ms, self.amend_ms) = (now_ms, now_ms);
-            self.forgiven_ms = now_ms;
+            // For one period servers may still be busy with what another coordinator, or clock, called them for.
+            self.forgiven_ms = now_ms.saturating_add(self.directory.params().period_ms);
         }
         // What others did meanwhile may have been too late by the coordinator's fault.
         if now_ms > self.due_ms.saturating_add(STALL_MS) {
             self.forgive_until(now_ms);
         }
         self.looked_ms = now_ms;
+    }
+
+    /// The clock was wrong, and has been set back: nothing is known of times to come.
+    fn unlearn_future(&mut self, now_ms: u64) {
+        self.presence.unlearn_future(now_ms);
+        self.faulty.values_mut().for_each(|fault| fault.since_ms = fault.since_ms.min(now_ms));
+        self.opening.clear();
+        self.next_round = Round(1);
+        (self.attempts_failed, self.due_ms) = (0, u64::MAX);
+        self.defaulted.clear();
     }
 
     /// When [`Input::Tick`] is due next, milliseconds since 1970.

@@ -13,9 +13,19 @@ use crate::{
     directory::Directory,
     ids::{Place, Position, Round, ServerId, Stage},
     layout::Turn,
+    marks::{Act, Marks, Refused},
     message::{Announcement, DescriptorProposal, KeysCall, Message, ProvenHopKeys},
     roster::Roster,
 };
+
+/// Why an opening cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OpeningError {
+    #[error(transparent)]
+    Descriptor(#[from] DescriptorError),
+    #[error(transparent)]
+    Refused(#[from] Refused),
+}
 
 /// A round whose keys are being made.
 pub(super) struct Opening {
@@ -176,10 +186,11 @@ impl Opening {
     pub(super) fn on_message(
         &mut self,
         now_ms: u64,
+        marks: &mut Marks,
         from: ServerId,
         message: Message,
         out: &mut Vec<Output>,
-    ) -> Result<Option<SignedDescriptor>, DescriptorError> {
+    ) -> Result<Option<SignedDescriptor>, OpeningError> {
         match message {
             Message::Keys(message) if message.position == self.position && self.waiting.contains(&from) => {
                 if self.take_keys(from, message.keys) {
@@ -187,7 +198,7 @@ impl Opening {
                     if self.is_late(now_ms) {
                         self.late.insert(from);
                     }
-                    self.advance(now_ms, out)?;
+                    self.advance(now_ms, marks, out)?;
                 }
                 Ok(None)
             }
@@ -235,7 +246,9 @@ impl Opening {
         self.position.0 == self.directory.params().chain_len
     }
 
-    fn advance(&mut self, now_ms: u64, out: &mut Vec<Output>) -> Result<(), DescriptorError> {
+    /// Goes on to the next position. With the last keys all servers with a turn agree that it is time for the round: only
+    /// then is its number used up, whatever the coordinator's clock says.
+    fn advance(&mut self, now_ms: u64, marks: &mut Marks, out: &mut Vec<Output>) -> Result<(), OpeningError> {
         if !self.waiting.is_empty() || self.is_complete() {
             return Ok(());
         }
@@ -243,6 +256,7 @@ impl Opening {
         self.step_ms = now_ms;
         self.wait_for_position();
         if self.is_complete() {
+            let _once = marks.claim(Act::Open, self.round)?;
             let keys: Vec<ProvenHopKeys> = self.keys.values().cloned().collect();
             self.descriptor = Some(Descriptor::new(&self.directory, &self.roster, self.round, &keys)?);
             self.propose(out);
@@ -252,7 +266,7 @@ impl Opening {
         Ok(())
     }
 
-    fn announce(&mut self, out: &mut Vec<Output>) -> Result<Option<SignedDescriptor>, DescriptorError> {
+    fn announce(&mut self, out: &mut Vec<Output>) -> Result<Option<SignedDescriptor>, OpeningError> {
         let Some(signatures) = all(&self.signatures) else { return Ok(None) };
         let Some(descriptor) = self.descriptor.take() else { return Ok(None) };
         let descriptor = descriptor.verify(&self.directory, &signatures)?;

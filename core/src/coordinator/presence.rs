@@ -63,6 +63,14 @@ impl Presence {
         }
     }
 
+    /// Forgets what was heard by a clock that has been set back.
+    pub(super) fn unlearn_future(&mut self, now_ms: u64) {
+        for seen in &mut self.0 {
+            seen.heard_ms = seen.heard_ms.filter(|heard_ms| *heard_ms <= now_ms);
+            seen.restarted_ms = seen.restarted_ms.filter(|restarted_ms| *restarted_ms <= now_ms);
+        }
+    }
+
     /// Whether a server said hello, and something not long ago.
     pub(super) fn is_up(&self, now_ms: u64, server: ServerId) -> bool {
         let seen = self.of(server).filter(|seen| seen.address.is_some());

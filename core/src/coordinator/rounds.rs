@@ -18,7 +18,7 @@ impl Coordinator {
     pub(super) fn on_opening(&mut self, now_ms: u64, from: ServerId, message: Message, out: &mut Vec<Output>) {
         let Some(round) = message.round() else { return };
         let Some(opening) = self.opening.get_mut(&round) else { return };
-        match opening.on_message(now_ms, from, message, out) {
+        match opening.on_message(now_ms, &mut self.marks, from, message, out) {
             Ok(Some(descriptor)) => {
                 let collecting = Collecting::new(&self.directory, descriptor, opening.began_ms());
                 self.opening.remove(&round);
@@ -73,7 +73,11 @@ impl Coordinator {
         let Some(first) = self.ending.as_ref().or(self.epoch.as_ref()).map(|current| current.epoch()) else { return };
         // Rounds whose window has begun are never opened: too little time is left for their keys.
         let current = first.round_at(now_ms).map_or(first.plan().first_round, Round::next);
-        self.next_round = self.next_round.max(current);
+        let opened = match self.marks.highest(Act::Open) {
+            Ok(opened) => opened.unwrap_or(Round(0)),
+            Err(error) => return out.push(Output::Notice(format!("no round is opened: {error}"))),
+        };
+        self.next_round = self.next_round.max(current).max(opened.next());
         let end = self.founding.as_ref().map_or(Round(u64::MAX), Founding::first_round);
         while let Some(roster) = self.roster_for(self.next_round).cloned()
             && self.next_round < end
@@ -84,13 +88,8 @@ impl Coordinator {
         {
             let round = self.next_round;
             self.next_round = round.next();
-            match self.marks.claim(Act::Open, round) {
-                Ok(_once) => {
-                    let opening = Opening::begin(&self.directory, &roster, round, now_ms, out);
-                    self.opening.insert(round, opening);
-                }
-                Err(error) => out.push(Output::Notice(format!("{round} is not opened: {error}"))),
-            }
+            let opening = Opening::begin(&self.directory, &roster, round, now_ms, out);
+            self.opening.insert(round, opening);
         }
         if self.epoch.as_ref().is_some_and(|current| current.epoch().plan().first_round <= self.next_round) {
             self.ending = None;
