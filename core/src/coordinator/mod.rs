@@ -379,7 +379,7 @@ impl Coordinator {
         }
         // A server that restarted takes the epoch in again.
         let knows = self.roster().is_none_or(|newest| self.presence.knows(from, newest.id()));
-        if !knows {
+        if !knows && self.presence.may_send_epoch(now_ms, from) {
             self.send_epoch(now_ms, from, out);
         }
     }

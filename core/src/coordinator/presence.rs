@@ -5,6 +5,18 @@ use crate::ids::{RosterId, ServerId};
 /// Milliseconds for which a server counts as up after its last word; it says hello every few seconds.
 const UP_MS: u64 = 10_000;
 
+/// Milliseconds for which what one hello has led to is not done again for another of the same server.
+const HELLO_MS: u64 = 1000;
+
+/// Whether something is to be done again, and notes that it is.
+fn is_due(last_ms: &mut Option<u64>, now_ms: u64) -> bool {
+    let is_due = last_ms.is_none_or(|last_ms| now_ms >= last_ms.saturating_add(HELLO_MS));
+    if is_due {
+        *last_ms = Some(now_ms);
+    }
+    is_due
+}
+
 /// All servers, as they were heard.
 pub(super) struct Presence(Vec<Seen>);
 
@@ -14,11 +26,17 @@ struct Seen {
     heard_ms: Option<u64>,
     roster: Option<RosterId>,
     restarted_ms: Option<u64>,
+    /// Others have not been told of its return yet.
+    is_news: bool,
+    /// When others were last told of its return.
+    told_ms: Option<u64>,
+    /// When the epoch was last sent to it because of a hello.
+    sent_ms: Option<u64>,
 }
 
 /// What a hello says that was not known.
 pub(super) struct News {
-    /// The server was not up, or is reached elsewhere than before.
+    /// The server was not up, or is reached elsewhere than before, and others are to be told.
     pub(super) is_back: bool,
     /// It knows less than before: its process is a new one.
     pub(super) restarted: bool,
@@ -31,6 +49,11 @@ impl Presence {
 
     fn of(&self, server: ServerId) -> Option<&Seen> {
         self.0.get(usize::from(server.0))
+    }
+
+    /// Whether a server that says hello is to be sent the epoch: large as that is, not for each of many hellos.
+    pub(super) fn may_send_epoch(&mut self, now_ms: u64, server: ServerId) -> bool {
+        self.0.get_mut(usize::from(server.0)).is_some_and(|seen| is_due(&mut seen.sent_ms, now_ms))
     }
 
     /// Notes a word of a server.
@@ -53,7 +76,10 @@ impl Presence {
         if restarted {
             seen.restarted_ms = Some(now_ms);
         }
-        News { is_back: moved || !was_up || restarted, restarted }
+        seen.is_news |= moved || !was_up || restarted;
+        let is_back = seen.is_news && is_due(&mut seen.told_ms, now_ms);
+        seen.is_news &= !is_back;
+        News { is_back, restarted }
     }
 
     /// A server was silent when it should have spoken: it is not up until it is heard again.
@@ -68,6 +94,7 @@ impl Presence {
         for seen in &mut self.0 {
             seen.heard_ms = seen.heard_ms.filter(|heard_ms| *heard_ms <= now_ms);
             seen.restarted_ms = seen.restarted_ms.filter(|restarted_ms| *restarted_ms <= now_ms);
+            (seen.told_ms, seen.sent_ms) = (None, None);
         }
     }
 

@@ -505,3 +505,30 @@ fn rounds_resume_when_a_clock_that_was_set_forward_is_set_back() {
         world.run_until(waits, |world| world.completed.len() > completed);
     }
 }
+
+#[test]
+fn a_flood_of_hellos_is_answered_with_one_epoch() {
+    let mut world = World::new();
+    world.run_until(20, |world| !world.completed.is_empty());
+    let sent = Arc::new(Mutex::new(BTreeMap::<&str, usize>::new()));
+    let counts = Arc::clone(&sent);
+    world.fate = Box::new(move |(_, _, message)| {
+        let kind = match message {
+            Message::EpochStart(_) => "epochs",
+            Message::Peers(_) => "peers",
+            _ => "others",
+        };
+        *counts.lock().expect("no test panics here").entry(kind).or_default() += 1;
+        Fate::Arrives
+    });
+    for number in 0..1000 {
+        let roster = RosterId { epoch: 0, amendment: 0 };
+        let hello = Hello { address: format!("elsewhere:{number}"), roster };
+        world.on_their_way.push_back((Party::Server(ServerId(1)), Party::Coordinator, Message::Hello(hello)));
+    }
+    let until_ms = world.now_ms + 500;
+    world.run_until(1, |world| world.now_ms >= until_ms);
+    let sent = sent.lock().expect("no test panics here").clone();
+    let count = |kind| sent.get(kind).copied().unwrap_or(0);
+    assert!(count("epochs") <= 2 && count("peers") <= 1000 + 4 * usize::from(SERVERS), "{sent:?}");
+}
