@@ -532,3 +532,29 @@ fn a_flood_of_hellos_is_answered_with_one_epoch() {
     let count = |kind| sent.get(kind).copied().unwrap_or(0);
     assert!(count("epochs") <= 2 && count("peers") <= 1000 + 4 * usize::from(SERVERS), "{sent:?}");
 }
+
+#[test]
+fn a_restarted_server_takes_epochs_and_amendments_in_any_order() {
+    let mut world = World::new();
+    world.run_until(20, |world| !world.completed.is_empty());
+    // The next epoch takes its time.
+    world.fate = Box::new(|(_, _, message)| match message {
+        Message::SeedReveal(_) => Fate::Later(2500),
+        _ => Fate::Arrives,
+    });
+    world.mixers[2] = None;
+    world.run_until(20, |world| world.coordinator.amendment().is_some());
+    let restarted = ServerId(1);
+    let marks = Marks::new(Box::<MemoryMarks>::default());
+    let mixer = Mixer::new(Arc::clone(&world.directory), key(restarted), marks, [99; 32]);
+    world.mixers[1] = Some(mixer.expect("its key is in the directory"));
+    world.fate = Box::new(|(_, to, message)| match message {
+        Message::EpochStart(_) if *to == Party::Server(ServerId(1)) => Fate::Later(300),
+        Message::SeedReveal(_) => Fate::Lost,
+        _ => Fate::Arrives,
+    });
+    let newest = world.coordinator.roster().expect("an epoch").id();
+    assert!(newest.amendment > 0, "the server that is down was struck");
+    // One hello is enough.
+    world.run_until(1, |world| world.mixers[1].as_ref().is_some_and(|mixer| mixer.roster_id() >= newest));
+}

@@ -136,6 +136,8 @@ pub struct Mixer {
     founding: Founding,
     /// By the number of the epoch: the newest, and the one before it, whose rounds may still be under way.
     rosters: BTreeMap<u64, Arc<Roster>>,
+    /// Amendments that overtook their epochs, by the number of the epoch.
+    early_amendments: BTreeMap<u64, AmendmentStart>,
     rounds: BTreeMap<Round, RoundState>,
     /// Rounds that were announced not long ago, so that evidence about them can still be judged.
     recent: BTreeMap<Round, Recent>,
@@ -215,6 +217,7 @@ impl Mixer {
             rng: ChaCha20Rng::from_seed(seed),
             founding: Founding::Idle,
             rosters: BTreeMap::new(),
+            early_amendments: BTreeMap::new(),
             rounds: BTreeMap::new(),
             recent: BTreeMap::new(),
         })
@@ -342,7 +345,7 @@ impl Mixer {
             }
             Message::EpochStart(message) => return self.on_epoch(message, out),
             Message::AmendmentProposal(message) => self.on_amendment_proposal(&message.amendment)?,
-            Message::AmendmentStart(message) => return self.on_amendment(&message, out),
+            Message::AmendmentStart(message) => return self.on_amendment(message, out),
             Message::KeysCall(message) => self.on_keys_call(now_ms, &message)?,
             Message::DescriptorProposal(message) => self.on_descriptor(now_ms, &message)?,
             Message::Announcement(message) => return self.on_announcement(now_ms, message, out),
@@ -355,7 +358,9 @@ impl Mixer {
     fn on_epoch(&mut self, message: EpochStart, out: &mut Outbox) -> Result<(), RefusedCall> {
         let epoch = founding::start(&self.directory, message)?;
         let number = epoch.plan().number;
-        if self.rosters.last_key_value().is_some_and(|(newest, _)| *newest >= number) {
+        // After a restart the newest may come first, and then the one before it.
+        let is_older = self.rosters.last_key_value().is_some_and(|(newest, _)| *newest >= number);
+        if self.rosters.contains_key(&number) || is_older && self.rosters.len() >= KEPT_ROSTERS {
             return Ok(());
         }
         out.outputs.push(Output::Notice(Notice::Epoch { number, clients: epoch.plan().registry.len() }));
@@ -363,7 +368,18 @@ impl Mixer {
         while self.rosters.len() > KEPT_ROSTERS {
             self.rosters.pop_first();
         }
-        Ok(())
+        match self.early_amendments.remove(&number) {
+            Some(amendment) => self.on_amendment(amendment, out),
+            None => Ok(()),
+        }
+    }
+
+    /// Keeps an amendment, which nobody has verified, until its epoch is there; the newest few only.
+    fn keep_early(&mut self, message: AmendmentStart) {
+        self.early_amendments.insert(message.amendment.epoch, message);
+        while self.early_amendments.len() > KEPT_ROSTERS {
+            self.early_amendments.pop_first();
+        }
     }
 
     /// Signs an amendment, one for each number: it could follow on what this server knows.
@@ -377,13 +393,16 @@ impl Mixer {
 
     /// From here on rounds are opened without the struck. Those whose descriptor this server has signed already may
     /// have been announced, and go on as they are.
-    fn on_amendment(&mut self, message: &AmendmentStart, out: &mut Outbox) -> Result<(), RefusedCall> {
+    fn on_amendment(&mut self, message: AmendmentStart, out: &mut Outbox) -> Result<(), RefusedCall> {
         let id = message.amendment.id();
-        let roster = self.rosters.get(&id.epoch).ok_or(RefusedCall::NoEpoch)?;
+        let Some(roster) = self.rosters.get(&id.epoch) else {
+            self.keep_early(message);
+            return Err(RefusedCall::NoEpoch);
+        };
         if roster.amendment() == &message.amendment {
             return Ok(());
         }
-        let amended = Arc::new(roster.amend(&self.directory, message)?);
+        let amended = Arc::new(roster.amend(&self.directory, &message)?);
         out.outputs.push(Output::Notice(Notice::Amended { roster: id, active: amended.active().len() }));
         self.rosters.insert(id.epoch, amended);
         self.rounds.retain(|_, state| match state {
