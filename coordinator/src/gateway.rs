@@ -42,6 +42,7 @@ impl Gateway for Desk {
         let machine = self.shell.machine();
         if let (Some((_, start)), Some(roster)) = (machine.epoch(), machine.roster())
             && roster.id() != network.0
+            && roster.id() == self.shell.kept()
         {
             let info = NetworkInfo {
                 directory: self.document.clone(),

@@ -12,7 +12,7 @@ use hippodrome_core::{
     coordinator::{Coordinator, CoordinatorState, Input, Output},
     directory::Directory,
     evidence::{Case, Verdict},
-    ids::{ChainId, Party, Round, ServerId},
+    ids::{ChainId, Party, RosterId, Round, ServerId},
     marks::Marks,
     message::Message,
 };
@@ -178,6 +178,8 @@ pub(crate) struct Shell {
     state_dir: PathBuf,
     /// What the disk would not take.
     unkept: Mutex<Option<Box<CoordinatorState>>>,
+    /// The roster that the disk holds.
+    kept: Mutex<RosterId>,
     /// One for each input chain.
     events: Vec<broadcast::Sender<RoundEvent>>,
 }
@@ -191,8 +193,16 @@ impl Shell {
         state_dir: PathBuf,
     ) -> Self {
         let events = (0..directory.params().chains).map(|_| broadcast::Sender::new(EVENTS)).collect();
-        let (machine, metrics, unkept) = (Mutex::new(machine), Mutex::new(metrics), Mutex::new(None));
-        Self { directory, machine, metrics, peers, state_dir, unkept, events }
+        // A machine that is not fed yet knows what was on the disk.
+        let kept = machine.roster().map_or(RosterId { epoch: 0, amendment: 0 }, |roster| roster.id());
+        let (machine, metrics) = (Mutex::new(machine), Mutex::new(metrics));
+        let (unkept, kept) = (Mutex::new(None), Mutex::new(kept));
+        Self { directory, machine, metrics, peers, state_dir, unkept, kept, events }
+    }
+
+    /// The roster that a restart would go on with: clients are told of no later one.
+    pub(crate) fn kept(&self) -> RosterId {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The machine. It is held for moments only: signatures are checked and messages encoded without it.
@@ -258,6 +268,7 @@ impl Shell {
         };
         if let Some(state) = &*unkept {
             epoch_file::save(&self.state_dir, state)?;
+            *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = state.roster_id();
             *unkept = None;
         }
         Ok(output)

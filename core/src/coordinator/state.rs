@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::{
     directory::Directory,
     epoch::{Epoch, EpochDraft, EpochError},
+    ids::RosterId,
     message::{AmendmentStart, EpochStart},
     roster::{AmendmentError, Roster},
 };
@@ -17,6 +18,14 @@ pub struct CoordinatorState {
     pub epoch: EpochStart,
     /// Its newest amendment, if anybody was struck in it.
     pub amendment: Option<AmendmentStart>,
+}
+
+impl CoordinatorState {
+    /// The roster that it goes on with.
+    pub fn roster_id(&self) -> RosterId {
+        let amendment = self.amendment.as_ref().map_or(0, |start| start.amendment.number);
+        RosterId { epoch: self.epoch.plan.number, amendment }
+    }
 }
 
 /// Why a kept state is refused: it is not of this network, or damaged.

@@ -225,7 +225,10 @@ impl World {
                     }
                     self.send((Party::Coordinator, Party::Server(to), (*message).clone()));
                 }
-                Output::Keep(state) => self.kept = Some(*state),
+                Output::Keep(state) => {
+                    assert_eq!(Some(state.roster_id()), self.coordinator.roster().map(|roster| roster.id()));
+                    self.kept = Some(*state);
+                }
                 Output::Delivered(round) => drop(self.completed.insert(round)),
                 _ => {}
             }
