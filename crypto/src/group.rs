@@ -117,6 +117,11 @@ impl SecretScalar {
         }
     }
 
+    /// A secret that follows from others, such as the blinding factor of a sum of commitments; none if it is zero.
+    pub fn from_scalar(scalar: Scalar) -> Option<Self> {
+        (scalar != Scalar::ZERO).then_some(Self(scalar))
+    }
+
     /// The scalar, for arithmetic inside this crate.
     pub(crate) fn expose(&self) -> &Scalar {
         &self.0
@@ -205,5 +210,6 @@ mod tests {
         assert!(decode_scalar(&[0; 32]).is_ok());
         assert!(ShownScalar::decode(&order).is_err());
         assert!(ShownScalar::decode(&[0; 32]).is_err());
+        assert!(SecretScalar::from_scalar(Scalar::ZERO).is_none());
     }
 }
