@@ -107,6 +107,18 @@ impl Account {
         self
     }
 
+    /// The same parts, all seen in `rounds` rounds.
+    pub(crate) fn over(&self, rounds: Rounds) -> Self {
+        let mut account = self.clone();
+        account.parts.iter_mut().for_each(|part| part.rounds = rounds.count());
+        account
+    }
+
+    /// The chance that some round has an infinite loss.
+    pub(crate) fn infinite(&self) -> f64 {
+        -self.parts.iter().map(|part| part.rounds as f64 * (-part.source.infinite()).ln_1p()).sum::<f64>().exp_m1()
+    }
+
     /// Composes all rounds of all parts.
     pub fn compose(&self, resolution: Resolution) -> Result<Composed, PrivacyError> {
         if self.parts.is_empty() {
@@ -131,8 +143,20 @@ impl Account {
 /// A part on the grid.
 struct Gridded {
     grid: Grid,
+    /// μ of a normal loss.
+    normal: Option<f64>,
     times: u64,
     error: f64,
+}
+
+impl Source {
+    /// The chance of an infinite loss in a round.
+    fn infinite(&self) -> f64 {
+        match self {
+            Self::Pairs(pairs) => pairs.iter().map(|pair| pair.infinite).fold(0.0, f64::max),
+            Self::Gaussian { .. } => 0.0,
+        }
+    }
 }
 
 impl Part {
@@ -172,11 +196,28 @@ impl Part {
 
     fn on_grid(&self, step: f64) -> Result<Gridded, PrivacyError> {
         check_points("the losses of a round", self.range() / step)?;
-        let (grid, roundoff) = match &self.source {
-            Source::Gaussian { mu } => (Grid::gaussian(step, self.total(*mu)), GAUSSIAN_ERROR),
-            Source::Pairs(pairs) => dominating(pairs.iter().map(|pair| Grid::new(step, pair))),
+        let (grid, roundoff, normal) = match &self.source {
+            Source::Gaussian { mu } => {
+                let mu = self.total(*mu);
+                (Grid::gaussian(step, mu), GAUSSIAN_ERROR, Some(mu))
+            }
+            Source::Pairs(pairs) => {
+                let (grid, roundoff) = dominating(pairs.iter().map(|pair| Grid::new(step, pair)));
+                (grid, roundoff, None)
+            }
         };
-        Ok(Gridded { grid, times: self.times(), error: self.error + roundoff })
+        Ok(Gridded { grid, normal, times: self.times(), error: self.error + roundoff })
+    }
+}
+
+impl Gridded {
+    /// At least `ln Σ P(l)·e^(tl)` of the finite losses of a round.
+    fn ln_moment(&self, t: f64) -> f64 {
+        match self.normal {
+            // The grid moves no loss by more than a step.
+            Some(mu) => t * (t + 1.0) * mu * mu / 2.0 + t.abs() * self.grid.step,
+            None => sum(self.grid.atoms().map(|(loss, mass)| mass * (t * loss).exp())).ln(),
+        }
     }
 }
 
@@ -217,16 +258,10 @@ pub struct Composed {
 struct Moments(Vec<(f64, f64)>);
 
 impl Moments {
-    /// For t from ±0.004 to ±64 spreads; those that overflow are left out.
-    fn new(parts: &[Gridded], spread: f64) -> Self {
-        let sizes = (0..=42).map(|i| 0.004 * 2_f64.powf(f64::from(i) / 3.0) / spread);
-        let each = |t: f64| {
-            let logs = parts.iter().map(|part| {
-                let moment = sum(part.grid.atoms().map(|(loss, mass)| mass * (t * loss).exp()));
-                part.times as f64 * moment.ln()
-            });
-            (t, logs.sum::<f64>())
-        };
+    /// For t from 1/8 to 64 standard deviations on both sides; those that overflow are left out.
+    fn new(parts: &[Gridded], deviation: f64) -> Self {
+        let sizes = (0..=18).map(|i| 0.125 * 2_f64.powf(f64::from(i) / 2.0) / deviation);
+        let each = |t: f64| (t, parts.iter().map(|part| part.times as f64 * part.ln_moment(t)).sum::<f64>());
         Self(sizes.flat_map(|t| [each(-t), each(t)]).filter(|(_, log)| log.is_finite()).collect())
     }
 
@@ -248,10 +283,8 @@ impl Moments {
 
 impl Composed {
     fn new(step: f64, parts: &[Gridded]) -> Result<Self, PrivacyError> {
-        let spread = sum(parts
-            .iter()
-            .map(|part| part.times as f64 * sum(part.grid.atoms().map(|(loss, mass)| loss * loss * mass))));
-        let moments = Moments::new(parts, spread.sqrt().max(step));
+        let variance = sum(parts.iter().map(|part| part.times as f64 * part.grid.variance()));
+        let moments = Moments::new(parts, variance.sqrt().max(step));
         let ends =
             |end: fn(&Grid) -> i64| parts.iter().map(|part| part.times as f64 * end(&part.grid) as f64).sum::<f64>();
         let (low, high) = moments.window();

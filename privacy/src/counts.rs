@@ -317,8 +317,15 @@ impl Counts {
         let up = Tilt::furthest(&self.mass, servers, 1.0);
         let down = Tilt::furthest(&self.mass, servers, -1.0);
         let mut best = Best::new(len);
-        for theta in [0.0, up.theta / 2.0, up.theta, down.theta / 2.0, down.theta] {
+        for theta in [0.0, up.theta / 2.0, up.theta] {
             best.offer(&self.mass, servers, &Tilt::new(&self.mass, theta));
+        }
+        if self.symmetric {
+            best.mirror();
+        } else {
+            for theta in [down.theta / 2.0, down.theta] {
+                best.offer(&self.mass, servers, &Tilt::new(&self.mass, theta));
+            }
         }
         let servers = f64::from(servers);
         let first = if down.is_everything { 0 } else { (down.mean * servers).floor().max(0.0) as usize };
@@ -413,6 +420,16 @@ impl Best {
                 self.mass[x] = tilted * back;
             }
         }
+    }
+
+    /// Takes the upper half for the lower one.
+    fn mirror(&mut self) {
+        fn reflect(values: &mut [f64]) {
+            let half = values.len() / 2;
+            let (low, high) = values.split_at_mut(half);
+            low.iter_mut().zip(high.iter().rev()).for_each(|(low, high)| *low = *high);
+        }
+        [&mut self.mass, &mut self.relative_error, &mut self.most].into_iter().for_each(|values| reflect(values));
     }
 
     /// The masses of an interval; those that are not known well enough are left out.

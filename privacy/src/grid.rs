@@ -5,7 +5,7 @@
 //! *dominates*: it stays so under composition (Zhu, Dong, Wang, AISTATS 2022, Theorem 10).
 
 use crate::{
-    counts::{Atoms, Compensated},
+    counts::{Atoms, Compensated, sum},
     spectrum::UNIT,
 };
 
@@ -116,6 +116,12 @@ impl Grid {
 
     fn at(&self, place: i64) -> f64 {
         usize::try_from(place - self.first).ok().and_then(|index| self.mass.get(index)).copied().unwrap_or(0.0)
+    }
+
+    /// Variance of the finite losses.
+    pub(crate) fn variance(&self) -> f64 {
+        let mean = sum(self.atoms().map(|(loss, mass)| loss * mass));
+        sum(self.atoms().map(|(loss, mass)| (loss - mean).powi(2) * mass))
     }
 
     /// Losses and masses where there is any mass.

@@ -7,15 +7,20 @@
 //! * [`noise`]: distributions of the noise in one count, and sums of them over servers.
 //! * [`account`]: what the adversary learns in many rounds. It works with the distribution of the *privacy loss* on a grid
 //!   that never understates, composes rounds by FFT, and adds every error that it makes to δ.
+//! * [`links`]: what records from chain to chain tell. A leading-order formula, checked by simulation, **not proved**.
+//! * [`plan`]: the least noise for a goal.
 //!
-//! No clock, no randomness, no I/O.
+//! `paper-notes/src/privacy.md` has the mathematics, and says of every claim what it rests on. No clock, no randomness,
+//! no I/O.
 
 pub mod account;
 mod counts;
 pub mod error;
 mod grid;
+pub mod links;
 
 pub mod noise;
+pub mod plan;
 
 pub mod quantity;
 mod spectrum;
