@@ -1,5 +1,6 @@
 //! Hippodrome: the one binary. It parses the command line and calls the crates.
 
+mod account;
 mod chat;
 mod demo;
 mod evidence;
@@ -52,6 +53,7 @@ enum Command {
     Coordinator(node::CoordinatorArgs),
     Mixnode(node::MixnodeArgs),
     Keys(keys::KeysArgs),
+    Account(account::AccountArgs),
     /// Measure what mixing costs
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -105,6 +107,7 @@ fn run(Cli { logs, command }: Cli) -> Result<(), Box<dyn Error>> {
     let command = match command {
         Command::Keys(args) => return Ok(keys::run(args)?),
         Command::Evidence(args) => return Ok(evidence::run(args)?),
+        Command::Account(args) => return Ok(account::run(&args)?),
         Command::Bench(BenchCommand::Hop(args)) => return Ok(bench_hop(&args.hop)?),
         Command::Bench(BenchCommand::Trace(args)) => return Ok(bench_trace(&args.trace)?),
         command => command,
@@ -118,7 +121,7 @@ fn run(Cli { logs, command }: Cli) -> Result<(), Box<dyn Error>> {
             Command::Testnet(args) => testnet::run(args).await?,
             Command::Coordinator(args) => node::run_coordinator(args).await?,
             Command::Mixnode(args) => node::run_mixnode(args).await?,
-            Command::Keys(_) | Command::Evidence(_) | Command::Bench(_) => {}
+            Command::Keys(_) | Command::Evidence(_) | Command::Account(_) | Command::Bench(_) => {}
         }
         Ok(())
     })
