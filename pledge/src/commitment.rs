@@ -54,7 +54,8 @@ impl Openings {
     /// Derives the blinding factors: other terms or counts give others, so that a seed used twice shows no difference.
     pub(crate) fn derive(terms: &Terms, seed: &NoiseSeed, counts: &Counts) -> Self {
         let mut rng = seed.stream("hippodrome v1 pledge blinding", &counts.topic(terms));
-        let values = Zeroizing::new(counts.values().flatten().collect::<Vec<u32>>());
+        let mut values = Zeroizing::new(Vec::with_capacity(2 * terms.chain_count()));
+        values.extend(counts.values().flatten());
         let blindings = Zeroizing::new(values.iter().map(|_| scalar(&mut rng)).collect());
         Self { values, blindings }
     }

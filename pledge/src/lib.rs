@@ -10,6 +10,7 @@
 //! `paper-notes/src/pledge.md`.
 //!
 //! Nothing here reads a clock, draws its own randomness or does I/O. What is random in a pledge follows from its seed.
+//! Range proofs are made and checked on the rayon pool that the caller has installed.
 
 mod coin;
 mod commitment;
