@@ -6,6 +6,7 @@ use hippodrome_coordinator::{CoordinatorConfig, CoordinatorError, run};
 use hippodrome_core::{
     directory::{Directory, DirectoryDraft},
     ids::{ChainId, ClientId, Party, Round},
+    noise::NoiseParams,
     params::{NetworkParams, Verification},
 };
 use hippodrome_proto::{
@@ -38,7 +39,7 @@ fn found() -> (TempDir, CoordinatorConfig, Directory) {
         layers: 1,
         verification: Verification::Full,
         slots: 1,
-        noise_per_chain: 2,
+        noise: NoiseParams::uniform(1),
         period_ms: 1000,
         collect_ms: 500,
         deadline_ms: 2000,

@@ -181,7 +181,7 @@ fn is_own(basis: &RoundBasis, input: &InputCommitment, claim: &NoiseClaim) -> bo
 
 /// Where the noise of an active server stands in an input of layer 0 with so many records.
 pub(crate) fn own_places(basis: &RoundBasis, count: u32, owner: ServerId) -> Option<Range<u32>> {
-    let each = basis.params().noise_per_chain;
+    let each = basis.roster.noise_per_chain();
     let later = basis.active().iter().rev().position(|server| *server == owner)? as u32;
     let end = count.checked_sub(later.checked_mul(each)?)?;
     Some(end.checked_sub(each)?..end)
@@ -402,7 +402,7 @@ impl NoiseCase {
 /// through: without them it could have been lost at any hop by rule, so that nothing would follow from a claim.
 pub(crate) fn may_be_made(basis: &RoundBasis) -> bool {
     let params = basis.params();
-    params.layers > 1 && params.noise_per_chain > 0 && params.verification == Verification::Full
+    params.layers > 1 && params.noise.slots > 0 && params.verification == Verification::Full
 }
 
 /// Whether lists are those that the members of a chain signed: in later layers one fingerprint a record.

@@ -15,6 +15,7 @@ pub mod layout;
 pub mod marks;
 pub mod message;
 pub mod mixer;
+pub mod noise;
 pub mod params;
 pub mod participant;
 pub mod roster;

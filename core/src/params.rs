@@ -3,7 +3,10 @@
 use hippodrome_crypto::hash::{Digest, Hasher};
 use serde::{Deserialize, Serialize};
 
-use crate::wire;
+use crate::{
+    noise::{MAX_NOISE_SLOTS, NoiseParams},
+    wire,
+};
 
 /// How a hop shows that it shuffled; a property of the network, never a switch at run time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,8 +47,8 @@ pub struct NetworkParams {
     pub verification: Verification,
     /// Messages that each client sends in each round.
     pub slots: u16,
-    /// Noise records that each server sends into each input chain in each round; even, whichever chains are open.
-    pub noise_per_chain: u32,
+    /// What noise each server sends in each round.
+    pub noise: NoiseParams,
     /// Milliseconds from the start of one round's window to the next.
     pub period_ms: u64,
     /// Milliseconds from the start of the window in which submissions are taken.
@@ -129,19 +132,9 @@ impl NetworkParams {
         if self.slots == 0 || self.slots > 16 {
             return refuse("slots", self.slots.into(), "1 to 16 messages a client and round");
         }
-        if self.noise_per_chain > 1 << 16 {
-            return refuse(
-                "noise_per_chain",
-                self.noise_per_chain.into(),
-                "at most 65536, since slots are numbered by 16 bits",
-            );
-        }
-        if !self.noise_per_chain.is_multiple_of(2) {
-            return refuse(
-                "noise_per_chain",
-                self.noise_per_chain.into(),
-                "it must be even, since any chain may close",
-            );
+        if self.noise.slots > MAX_NOISE_SLOTS {
+            let expected = "at most 32768 slots, since a chain's records of one server are numbered by 16 bits";
+            return refuse("noise.slots", self.noise.slots.into(), expected);
         }
         if self.period_ms < 100 {
             return refuse("period_ms", self.period_ms, "at least 100 milliseconds");
@@ -159,9 +152,10 @@ impl NetworkParams {
                 "at most 128 periods, since so many rounds would be in flight",
             );
         }
-        let noise = u64::from(self.noise_per_chain) * servers as u64;
+        let noise = u64::from(self.noise.most_per_chain()) * servers as u64;
         if u64::from(self.max_batch) <= noise || self.max_batch > 1 << 24 {
-            return refuse("max_batch", self.max_batch.into(), "more than the noise of all servers, at most 2^24");
+            let expected = "more than the noise of all servers where only one chain is open, at most 2^24";
+            return refuse("max_batch", self.max_batch.into(), expected);
         }
         if usize::from(self.bad_servers) >= servers {
             return refuse("bad_servers", self.bad_servers.into(), "fewer than there are servers");
@@ -214,6 +208,7 @@ impl NetworkParams {
 
     /// Digest of all parameters and of the sizes that follow from them.
     pub fn digest(&self) -> Digest {
+        let (numerator, denominator) = self.noise.shape.parts();
         Hasher::new("hippodrome v1 network parameters")
             .bytes(self.name.as_bytes())
             .number(self.chains.into())
@@ -221,7 +216,9 @@ impl NetworkParams {
             .number(self.layers.into())
             .bytes(self.verification.name().as_bytes())
             .number(self.slots.into())
-            .number(self.noise_per_chain.into())
+            .number(self.noise.slots.into())
+            .number(numerator.into())
+            .number(denominator.into())
             .number(self.period_ms)
             .number(self.collect_ms)
             .number(self.deadline_ms)
@@ -264,7 +261,7 @@ mod tests {
             layers: 2,
             verification: Verification::Full,
             slots: 1,
-            noise_per_chain: 4,
+            noise: NoiseParams::uniform(6),
             period_ms: 1000,
             collect_ms: 500,
             deadline_ms: 3000,
@@ -299,7 +296,9 @@ mod tests {
         assert_eq!(field(NetworkParams { min_live: 7, ..params() }), "min_live");
         assert_eq!(field(NetworkParams { chain_len: 5, ..params() }), "min_live");
         assert_eq!(field(NetworkParams { bad_servers: 2, ..params() }), "min_live");
-        assert_eq!(field(NetworkParams { noise_per_chain: 3, chains: 2, ..params() }), "noise_per_chain");
+        let noise = |slots| NetworkParams { noise: NoiseParams::uniform(slots), ..params() };
+        assert_eq!(field(noise(MAX_NOISE_SLOTS + 1)), "noise.slots");
+        assert_eq!(field(noise(342)), "max_batch");
         assert_eq!(field(NetworkParams { failure_bits: 65, ..params() }), "failure_bits");
         assert_eq!(field(NetworkParams { failure_bits: 2, bad_servers: 3, min_live: 6, ..params() }), "failure_bits");
         assert_eq!(field(NetworkParams { epoch_ms: 999, ..params() }), "epoch_ms");

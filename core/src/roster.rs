@@ -129,6 +129,7 @@ pub struct Roster {
     active: Vec<ServerId>,
     /// Ascending, one list a layer.
     open: Vec<Vec<ChainId>>,
+    noise_per_chain: u32,
 }
 
 impl Roster {
@@ -144,11 +145,12 @@ impl Roster {
             let members = epoch.layout().members(layer, *chain).unwrap_or_default();
             !members.iter().any(|member| amendment.strikes(*member))
         };
-        let open = (0..params.layers)
+        let open: Vec<Vec<_>> = (0..params.layers)
             .map(|layer| (0..params.chains).map(ChainId).filter(|chain| is_open(Layer(layer), chain)).collect())
             .collect();
         let digest = Hasher::new("hippodrome v1 roster").digest(&amendment.digest(epoch.digest())).finish();
-        Self { epoch, amendment, signatures: Vec::new(), digest, active, open }
+        let noise_per_chain = params.noise.per_chain(open[0].len());
+        Self { epoch, amendment, signatures: Vec::new(), digest, active, open, noise_per_chain }
     }
 
     /// Checks that an amendment could follow on this roster: a higher number, nobody dropped, enough servers left.
@@ -239,6 +241,11 @@ impl Roster {
     /// Whether a chain is open.
     pub fn is_open(&self, layer: Layer, chain: ChainId) -> bool {
         self.open_index(layer, chain).is_some()
+    }
+
+    /// Noise records that each active server sends into each open input chain.
+    pub fn noise_per_chain(&self) -> u32 {
+        self.noise_per_chain
     }
 
     /// Whether rounds can be held: every layer has an open chain.

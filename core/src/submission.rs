@@ -148,10 +148,9 @@ impl Origin {
         {
             return Err(unknown);
         }
-        let params = directory.params();
         let slots = match self.author {
-            Author::Client(_) => u32::from(params.slots),
-            Author::Server(_) => params.noise_per_chain,
+            Author::Client(_) => u32::from(directory.params().slots),
+            Author::Server(_) => roster.noise_per_chain(),
         };
         if u32::from(self.slot) >= slots {
             return Err(SubmissionError::Slot(self.slot));

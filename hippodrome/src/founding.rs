@@ -6,6 +6,7 @@ use clap::Args;
 use hippodrome_core::{
     directory::DirectoryDraft,
     ids::ServerId,
+    noise::NoiseParams,
     params::{BadParameter, NetworkParams, Verification},
 };
 use hippodrome_store::{
@@ -19,6 +20,8 @@ use crate::{
     values,
 };
 
+/// Noise records of each server for each chain, where nothing else is asked for.
+const DEFAULT_NOISE: u32 = 8;
 /// Records beyond the noise for which a chain has room.
 const ROOM_FOR_CLIENTS: u32 = 1 << 16;
 /// A round that takes longer than this is given up, whatever the period.
@@ -67,20 +70,21 @@ impl Shape {
     /// Parameters of this shape; `period` is taken if none was asked for.
     pub(crate) fn params(&self, name: &str, period: Duration) -> Result<NetworkParams, BadParameter> {
         let period = self.period.unwrap_or(period);
-        let noise_per_chain = self.noise.unwrap_or(8);
+        let chains = self.chains.unwrap_or(3);
+        let noise = noise(self.noise.unwrap_or(DEFAULT_NOISE), chains)?;
         let deadline = (period * DEADLINE_PERIODS).max(LEAST_DEADLINE);
         let params = NetworkParams {
             name: name.to_owned(),
-            chains: self.chains.unwrap_or(3),
+            chains,
             chain_len: self.chain_len.unwrap_or(3),
             layers: self.layers.unwrap_or(2),
             verification: self.verification.unwrap_or(Verification::Full),
             slots: self.slots.unwrap_or(1),
-            noise_per_chain,
+            noise,
             period_ms: millis(period),
             collect_ms: millis(period / 2),
             deadline_ms: millis(deadline),
-            max_batch: noise_per_chain.saturating_mul(self.servers().into()).saturating_add(ROOM_FOR_CLIENTS),
+            max_batch: noise.most_per_chain().saturating_mul(self.servers().into()).saturating_add(ROOM_FOR_CLIENTS),
             bad_servers: self.servers() / 4,
             min_live: 0,
             failure_bits: 0,
@@ -107,13 +111,21 @@ impl Shape {
             differs("--layers", text(layers.map(Into::into)), params.layers.to_string()),
             differs("--verification", verification.map(|mode| mode.name().into()), params.verification.name().into()),
             differs("--period", period.map(|p| format!("{}ms", millis(p))), format!("{}ms", params.period_ms)),
-            differs("--noise", text(noise.map(Into::into)), params.noise_per_chain.to_string()),
+            differs("--noise", text(noise.map(Into::into)), params.noise.per_chain(params.chains.into()).to_string()),
             differs("--slots", text(slots.map(Into::into)), params.slots.to_string()),
         ]
         .into_iter()
         .flatten()
         .next()
     }
+}
+
+/// Noise of which `per_chain` records go into each chain while all are open.
+fn noise(per_chain: u32, chains: u16) -> Result<NoiseParams, BadParameter> {
+    let records = per_chain.saturating_mul(chains.into());
+    let expected = "a number that fills slots of two records in the chains together: it must be even, or the chains";
+    let odd = BadParameter { field: "noise", value: per_chain.to_string(), expected };
+    if records.is_multiple_of(2) { Ok(NoiseParams::uniform(records / 2)) } else { Err(odd) }
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -14,6 +14,7 @@ use hippodrome_core::{
     epoch::{commit, signed_commitment},
     ids::{Party, Round, ServerId},
     message::{EpochPlan, Message, SeedCall, SeedCommitment, Standing},
+    noise::NoiseParams,
     params::{NetworkParams, Verification},
 };
 use hippodrome_mixnode::{MixnodeConfig, MixnodeError, run};
@@ -45,7 +46,7 @@ fn params() -> NetworkParams {
         layers: 1,
         verification: Verification::Full,
         slots: 1,
-        noise_per_chain: 2,
+        noise: NoiseParams::uniform(1),
         period_ms: 1_000,
         collect_ms: 500,
         deadline_ms: 3_000,

@@ -20,7 +20,10 @@ pub use self::{
     client::Behaviour,
     network::{Fault, Network, Node, Watcher},
 };
-use hippodrome_core::params::{NetworkParams, Verification};
+use hippodrome_core::{
+    noise::NoiseParams,
+    params::{NetworkParams, Verification},
+};
 
 /// Parameters of a small network, to be changed where a scenario needs others.
 pub fn small_params() -> NetworkParams {
@@ -31,7 +34,7 @@ pub fn small_params() -> NetworkParams {
         layers: 2,
         verification: Verification::Full,
         slots: 1,
-        noise_per_chain: 4,
+        noise: NoiseParams::uniform(6),
         period_ms: 1000,
         collect_ms: 500,
         deadline_ms: 3000,

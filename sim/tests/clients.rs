@@ -6,6 +6,7 @@ use hippodrome_core::{
     ids::{ChainId, Layer, Party, Round},
     message::{AbortReason, Message},
     mixer::Notice,
+    noise::NoiseParams,
     params::{NetworkParams, Verification},
     participant::SlotReply,
     submission::{Access, Composer, Submission},
@@ -117,7 +118,7 @@ fn without_verification_what_does_not_open_is_dropped_and_the_others_are_served(
 fn one_key_of_two_clients_is_left_out_and_the_others_are_served() {
     // Enough cheats that two of them share an input chain; a lone one's onion is garbage and would end the round, so
     // the cheats of every chain come in pairs or not at all: without verification garbage is dropped, too.
-    let params = NetworkParams { verification: Verification::None, noise_per_chain: 0, ..small_params() };
+    let params = NetworkParams { verification: Verification::None, noise: NoiseParams::NONE, ..small_params() };
     let (network, honest) = run(&params, &[forge::shared_key as Forge; 7]);
     assert_eq!(network.coordinator().status().rounds_completed, 1);
     let entered: u32 = network

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use hippodrome_core::{
     ids::{Party, Round, ServerId},
     message::{Ground, Message},
+    noise::NoiseParams,
     params::NetworkParams,
 };
 use hippodrome_sim::{Fault, Network, Node, small_params};
 
 /// Six servers of whom one may be bad: four sign, and must be left.
 fn network(seed: u64) -> Network {
-    Network::new(NetworkParams { noise_per_chain: 2, ..small_params() }, 6, Vec::new(), seed)
+    Network::new(NetworkParams { noise: NoiseParams::uniform(3), ..small_params() }, 6, Vec::new(), seed)
 }
 
 /// Runs until something holds, for so many simulated seconds at most.

@@ -9,6 +9,7 @@ use hippodrome_core::{
     layout::Turn,
     message::{AbortReason, Message, NoiseClaim, Parcel, Receipts, ReturnBatch, ShownSubmission},
     mixer::Notice,
+    noise::NoiseParams,
     params::NetworkParams,
     participant::{NotIncluded, SlotReply},
     roster::Roster,
@@ -136,7 +137,7 @@ fn one_in_a_hundred(count: usize, rng: &mut ChaCha20Rng) -> Vec<usize> {
 
 /// One chain a layer, with a thousand records in each.
 fn thousand() -> NetworkParams {
-    NetworkParams { chains: 1, noise_per_chain: 168, ..small_params() }
+    NetworkParams { chains: 1, noise: NoiseParams::uniform(84), ..small_params() }
 }
 
 #[test]

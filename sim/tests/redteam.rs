@@ -14,6 +14,7 @@ use hippodrome_core::{
         Replies, SeedCall, SeedCommitment, SeedCommitments, SeedReveal, Standing, Submissions,
     },
     mixer::{Input, Mixer, Notice, Output},
+    noise::NoiseParams,
     params::{NetworkParams, Verification},
     participant::{CLOCK_TOLERANCE_MS, SlotReply, check_window},
     roster::{Roster, output_chain},
@@ -209,7 +210,7 @@ impl Rig {
 fn a_round_keeps_the_epoch_that_its_keys_were_made_in() {
     // Signed under one epoch, announced after the next has begun: were the layouts mixed, a chain whose members are all
     // bad in the new one would sign the input of a hop of the old one.
-    let mut rig = Rig::new(NetworkParams { noise_per_chain: 0, ..small_params() });
+    let mut rig = Rig::new(NetworkParams { noise: NoiseParams::NONE, ..small_params() });
     let first = rig.epoch(1, 1);
     let keys = rig.keys_of(&first, Round(1));
     let signatures = rig.descriptor_signatures(Round(1), &keys);

@@ -5,6 +5,7 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
 use hippodrome_core::{
     ids::{Party, Round},
     message::Message,
+    noise::NoiseParams,
     params::{NetworkParams, Verification},
     participant::SlotReply,
     submission::Access,
@@ -97,7 +98,7 @@ fn every_slot_of_a_client_is_answered() {
 #[test]
 fn rounds_complete_without_noise_and_with_empty_chains() {
     // Five clients over eight chains: some inputs and many parcels are empty.
-    let params = NetworkParams { noise_per_chain: 0, chains: 8, ..small_params() };
+    let params = NetworkParams { noise: NoiseParams::NONE, chains: 8, ..small_params() };
     let (network, logs) = run(params, 6, 3);
     assert_eq!(network.coordinator().status().rounds_failed, 0, "{:?}", network.coordinator().status());
     assert_swapped(&logs, 3, 1);

@@ -4,6 +4,7 @@ use std::{fs, path::Path};
 
 use hippodrome_core::{
     directory::DirectoryDraft,
+    noise::NoiseParams,
     params::{NetworkParams, Verification},
 };
 use hippodrome_store::{
@@ -132,7 +133,7 @@ fn params() -> NetworkParams {
         layers: 1,
         verification: Verification::Full,
         slots: 1,
-        noise_per_chain: 2,
+        noise: NoiseParams::uniform(1),
         period_ms: 1_000,
         collect_ms: 500,
         deadline_ms: 3_000,

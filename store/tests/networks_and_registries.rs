@@ -8,6 +8,7 @@ use std::{
 use hippodrome_core::{
     directory::{DirectoryDraft, DirectoryError},
     ids::ServerId,
+    noise::NoiseParams,
     params::{NetworkParams, Verification},
 };
 use hippodrome_store::{
@@ -29,7 +30,7 @@ fn params() -> NetworkParams {
         layers: 1,
         verification: Verification::Full,
         slots: 1,
-        noise_per_chain: 2,
+        noise: NoiseParams::uniform(1),
         period_ms: 1_000,
         collect_ms: 500,
         deadline_ms: 3_000,
@@ -98,8 +99,9 @@ fn a_network_that_all_servers_signed_comes_back_from_its_file() {
 fn a_network_is_founded_by_hand_from_texts_and_signatures() {
     let founders = Founders::new();
     let params = "[params]\nname = \"test\"\nchains = 1\nchain_len = 3\nlayers = 1\nverification = \"full\"\nslots = 1\n\
-                  noise_per_chain = 2\nperiod_ms = 1000\ncollect_ms = 500\ndeadline_ms = 3000\nmax_batch = 1000\n\
-                  bad_servers = 1\nmin_live = 3\nfailure_bits = 0\nepoch_ms = 60000\n\n";
+                  period_ms = 1000\ncollect_ms = 500\ndeadline_ms = 3000\nmax_batch = 1000\n\
+                  bad_servers = 1\nmin_live = 3\nfailure_bits = 0\nepoch_ms = 60000\n\n\
+                  [params.noise]\nslots = 1\nshape = \"1\"\n\n";
     let mut text = params.to_owned() + &coordinator_text(founders.coordinator.fingerprint(), None);
     founders.servers.iter().for_each(|keys| text += &server_text(&keys.public_entry()));
     let read = |text: &str| NetworkFile::parse(Path::new("draft.toml"), text).expect("a draft");

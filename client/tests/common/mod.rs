@@ -6,6 +6,7 @@ use hippodrome_client::person::{Person, PersonEvent};
 use hippodrome_coordinator::CoordinatorConfig;
 use hippodrome_core::{
     directory::{Directory, DirectoryDraft},
+    noise::NoiseParams,
     params::{NetworkParams, Verification},
 };
 use hippodrome_crypto::signing::PublicKey;
@@ -34,7 +35,7 @@ pub(crate) fn params() -> NetworkParams {
         layers: 1,
         verification: Verification::Full,
         slots: 1,
-        noise_per_chain: 2,
+        noise: NoiseParams::uniform(1),
         period_ms: 500,
         collect_ms: 300,
         deadline_ms: 4000,

@@ -232,9 +232,8 @@ impl Collecting {
         if !self.takes_submissions(now_ms) {
             return Err(SubmitRefusal::Closed(self.round()));
         }
-        let params = self.directory.params();
-        let noise = params.noise_per_chain as usize * self.roster.active().len();
-        let limit = params.max_batch as usize - noise;
+        let noise = self.roster.noise_per_chain() as usize * self.roster.active().len();
+        let limit = self.directory.params().max_batch as usize - noise;
         for submission in submissions {
             let AdmittedSubmission { chain, author, slot, record } = submission;
             let index = self.input_index(chain).ok_or(SubmitRefusal::NoSuchChain(chain))?;
@@ -250,8 +249,7 @@ impl Collecting {
     }
 
     pub(super) fn on_noise(&mut self, from: ServerId, noise: &Noise, out: &mut Vec<Output>) {
-        let params = self.directory.params();
-        let expected = params.noise_per_chain as usize * params.sizes().submission;
+        let expected = self.roster.noise_per_chain() as usize * self.directory.params().sizes().submission;
         let is_active = self.roster.is_active(from);
         let index = self.input_index(noise.stage.chain).filter(|_| is_active && !self.closed);
         let Some(index) = index.filter(|_| noise.submissions.len() == expected) else {

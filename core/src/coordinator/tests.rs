@@ -12,6 +12,7 @@ use crate::{
     marks::{Act, MemoryMarks},
     message::{Abort, AbortReason, Awaited, Charge, Missing, Proof},
     mixer::{self, Mixer},
+    noise::NoiseParams,
     params::{NetworkParams, Verification},
     statement,
 };
@@ -28,7 +29,7 @@ fn params() -> NetworkParams {
         layers: 1,
         verification: Verification::Full,
         slots: 1,
-        noise_per_chain: 2,
+        noise: NoiseParams::uniform(1),
         period_ms: 1000,
         collect_ms: 500,
         deadline_ms: 2000,

@@ -132,7 +132,7 @@ pub(crate) fn lacking_noise(basis: &RoundBasis, origins: impl Iterator<Item = Or
             *count += 1;
         }
     }
-    let expected = basis.params().noise_per_chain;
+    let expected = basis.roster.noise_per_chain();
     counts.into_iter().find(|(_, count)| *count != expected).map(|(server, _)| server)
 }
 

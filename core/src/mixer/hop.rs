@@ -240,7 +240,7 @@ impl Hop {
     pub(crate) fn prepare(&self, env: &mut Env<'_>) {
         let params = env.context.params();
         if params.verification == Verification::Full && self.place.position != env.context.last_position() {
-            let noise = params.noise_per_chain as usize * env.context.active().len();
+            let noise = env.context.roster.noise_per_chain() as usize * env.context.active().len();
             let clients = env.context.roster.epoch().plan().registry.len() * usize::from(params.slots);
             // The registry is the coordinator's, the limit is the network's.
             let count = (noise + clients.div_ceil(env.context.open(self.stage().layer).len().max(1)))
@@ -407,7 +407,7 @@ impl Hop {
         let stage = self.stage();
         let clients = origins.partition_point(|origin| matches!(origin.author, Author::Client(_)));
         // Authors ascend, so that what is left are the servers, each with all its slots.
-        let per_server = (env.context.params().noise_per_chain as usize).max(1);
+        let per_server = (env.context.roster.noise_per_chain() as usize).max(1);
         for (index, noise) in origins[clients..].chunks(per_server).enumerate() {
             let start = clients + index * per_server;
             if let (Some(branch), Author::Server(owner)) = (tree.range(start..start + noise.len()), noise[0].author) {

@@ -6,10 +6,12 @@
 use hippodrome_crypto::{hash::Digest, merkle, permutation::below, signing::SigningKey};
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng;
+use subtle::{Choice, ConditionallySelectable};
 
 use super::context::RoundContext;
 use crate::{
     ids::{Author, ChainId, Layer},
+    noise::shared_slots,
     submission::{Access, Composed, Composer, Opening, ReplyRoute},
     wire::{FRAME_LEN, MAILBOX_LEN},
 };
@@ -43,13 +45,13 @@ impl std::fmt::Debug for NoiseRecord {
     }
 }
 
-/// Composes the submissions of one round for each open input chain. Half of the slots are shared.
+/// Composes the submissions of one round for each open input chain: the same work whatever is drawn.
 pub(crate) fn compose(context: &RoundContext, key: &SigningKey, rng: &mut ChaCha20Rng) -> Vec<ChainNoise> {
-    let params = context.params();
-    let per_chain = params.noise_per_chain as usize;
     let chains = context.open(Layer(0));
-    let slots = per_chain * chains.len() / 2;
-    let mut accesses = accesses(slots, slots / 2, rng);
+    let per_chain = context.roster.noise_per_chain() as usize;
+    let slots = (per_chain * chains.len() / 2) as u32;
+    let shared = shared_slots(context.params().noise.shape, slots, rng);
+    let mut accesses = accesses(slots, shared, rng);
     shuffle(&mut accesses, rng);
     let mut dealt = accesses.into_iter();
     chains
@@ -73,18 +75,17 @@ pub(crate) fn compose(context: &RoundContext, key: &SigningKey, rng: &mut ChaCha
         .collect()
 }
 
-/// Accesses, each with what is to come back.
-fn accesses(slots: usize, shared: usize, rng: &mut ChaCha20Rng) -> Vec<(Access, [u8; FRAME_LEN])> {
-    let mut accesses = Vec::with_capacity(2 * slots);
+/// Accesses, each with what is to come back. The same steps are taken for a slot that is shared and for one that is not.
+fn accesses(slots: u32, shared: u32, rng: &mut ChaCha20Rng) -> Vec<(Access, [u8; FRAME_LEN])> {
+    let mut accesses = Vec::with_capacity(2 * slots as usize);
     for slot in 0..slots {
         let first = random_access(rng);
         let mut second = random_access(rng);
-        if slot < shared {
-            second.mailbox = first.mailbox;
-        }
-        let (one, other) = (first.content, second.content);
-        let replies = if slot < shared { [other, one] } else { [one, other] };
-        accesses.extend([first, second].into_iter().zip(replies));
+        let is_shared = Choice::from(u8::from(slot < shared));
+        second.mailbox.conditional_assign(&first.mailbox, is_shared);
+        let (mut one, mut other) = (first.content, second.content);
+        <[u8; FRAME_LEN]>::conditional_swap(&mut one, &mut other, is_shared);
+        accesses.extend([(first, one), (second, other)]);
     }
     accesses
 }

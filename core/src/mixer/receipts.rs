@@ -112,7 +112,7 @@ impl Receipts {
 
     /// Whether this server's noise is in the inputs of a layer, as far as it has looked.
     pub(crate) fn are_complete(&self, context: &RoundContext, layer: Layer) -> bool {
-        let silent = context.params().noise_per_chain == 0;
+        let silent = context.roster.noise_per_chain() == 0;
         silent
             || match layer.0 {
                 0 => self.shown.len() == context.open(layer).len(),

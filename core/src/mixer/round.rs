@@ -623,7 +623,7 @@ impl Running {
     fn lacks_receipts(&self) -> bool {
         let state = &self.layers.0[0];
         let complete = state.confirming.vector(&self.context).is_some();
-        complete && !state.signed && !self.failed && self.context.params().noise_per_chain > 0
+        complete && !state.signed && !self.failed && self.context.roster.noise_per_chain() > 0
     }
 
     /// The first thing in the round that has not come; none once the round is over for this server.

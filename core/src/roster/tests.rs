@@ -5,6 +5,7 @@ use crate::{
     directory::{DirectoryDraft, ServerEntry},
     epoch::{EpochDraft, EpochError},
     message::Standing,
+    noise::NoiseParams,
     params::Verification,
 };
 
@@ -26,7 +27,7 @@ fn params() -> NetworkParams {
         layers: 2,
         verification: Verification::Full,
         slots: 1,
-        noise_per_chain: 2,
+        noise: NoiseParams::uniform(4),
         period_ms: PERIOD_MS,
         collect_ms: 500,
         deadline_ms: 3000,

@@ -57,7 +57,7 @@ impl Report {
             hops_expected: status.rounds_completed * params.hops_verified_per_round(),
             clients,
             period_ms: params.period_ms,
-            has_noise: params.noise_per_chain > 0,
+            has_noise: params.noise.slots > 0,
             wall_s: (began.elapsed().as_secs_f64() * 100.0).round() / 100.0,
         }
     }

@@ -146,6 +146,8 @@ impl<'a> Rounds<'a> {
     }
 
     fn noise(&self) -> u64 {
-        u64::from(self.params.noise_per_chain) * u64::from(self.params.chains) * self.servers as u64
+        u64::from(self.params.noise.per_chain(self.params.chains.into()))
+            * u64::from(self.params.chains)
+            * self.servers as u64
     }
 }

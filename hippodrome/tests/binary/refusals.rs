@@ -108,7 +108,7 @@ fn a_network_file_that_is_unsigned_changed_or_none() {
     fails(&net.mixnode(&[]), &["not signed by anna"]);
     let net = net.sign();
     assert!(succeeds(&["keys", "verify", &net.path("network.toml")]).contains("server 0     anna, signed"));
-    net.edit("network.toml", "noise_per_chain = 8", "noise_per_chain = 80");
+    net.edit("network.toml", "slots = 12", "slots = 120");
     let verify = ["keys", "verify", &net.path("network.toml")];
     fails(&verify, &["the signature of server `anna`", "changed after it signed"]);
     fails(&net.mixnode(&[]), &["the signature of server `anna`"]);
@@ -150,7 +150,7 @@ fn unknown_settings_and_flags_and_bad_values() {
     fails(&["demo", "--period", "fast"], &["'fast'", "expected a number and a unit"]);
     fails(&["demo", "--verification", "some"], &["possible values: full, aggregate, none"]);
     fails(&["demo", "--layers", "1"], &["`chains` is 3", "where there is one layer"]);
-    fails(&["demo", "--noise", "3", "--chains", "3"], &["`noise_per_chain` is 3", "must be even"]);
+    fails(&["demo", "--noise", "3", "--chains", "3"], &["`noise` is 3", "must be even"]);
     fails(&["testnet", "up", "--dir", "x", "--log", "a=b=c"], &["expected a level"]);
     fails(&["chat", "--network", "x", "--as", "../bob"], &["expected letters, digits"]);
     fails(&["bench", "hop", "--messages", "0"], &["1 to"]);

@@ -4,6 +4,7 @@ use std::{cell::RefCell, collections::BTreeSet, rc::Rc};
 
 use hippodrome_core::{
     ids::Round,
+    noise::NoiseParams,
     params::{NetworkParams, Verification},
     submission::{Access, Composer, Submission},
 };
@@ -124,7 +125,8 @@ fn draw_params(rng: &mut ChaCha20Rng, cheats: &[&Cheat]) -> (NetworkParams, usiz
         _ => Verification::Full,
     };
     let slots = 1 + u16::from(below(4, rng) == 0);
-    let params = NetworkParams { layers, chains, chain_len, verification, slots, noise_per_chain: 2, ..small_params() };
+    let noise = NoiseParams::uniform(chains.into());
+    let params = NetworkParams { layers, chains, chain_len, verification, slots, noise, ..small_params() };
     let min_live = params.quorum(servers) as u16;
     (NetworkParams { min_live, ..params }, servers)
 }

@@ -30,6 +30,7 @@ use crate::{
         input::assemble_submissions,
         noise::{self, ChainNoise},
     },
+    noise::NoiseParams,
     params::{NetworkParams, Verification},
     roster::Roster,
     statement,
@@ -50,7 +51,7 @@ fn params(name: &str, verification: Verification) -> NetworkParams {
         layers: 2,
         verification,
         slots: 1,
-        noise_per_chain: 0,
+        noise: NoiseParams::NONE,
         period_ms: 1000,
         collect_ms: 500,
         deadline_ms: 3000,
@@ -114,9 +115,9 @@ impl World {
         Self::of(params("a test", verification))
     }
 
-    /// With so many records of noise from each server in the input chain.
-    pub(crate) fn with_noise(noise_per_chain: u32) -> Self {
-        Self::of(NetworkParams { noise_per_chain, ..params("a test", Verification::Full) })
+    /// With so many slots of noise from each server, in the only input chain.
+    pub(crate) fn with_noise(slots: u32) -> Self {
+        Self::of(NetworkParams { noise: NoiseParams::uniform(slots), ..params("a test", Verification::Full) })
     }
 
     fn of(params: NetworkParams) -> Self {

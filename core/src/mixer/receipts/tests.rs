@@ -53,7 +53,7 @@ fn entered(world: &World, chain: &Chain) -> Vec<Digest> {
 }
 
 pub(crate) fn scene() -> Scene {
-    let world = World::with_noise(NOISE);
+    let world = World::with_noise(NOISE / 2);
     let chain = world.run(Onion::Honest, intact);
     let mut receipts = Receipts::default();
     hear(&world, &mut receipts, &chain.agreed, entered(&world, &chain)).expect("the noise is in its place");
