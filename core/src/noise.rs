@@ -8,7 +8,10 @@
 
 use std::{fmt, str::FromStr};
 
-use hippodrome_crypto::permutation::below;
+use hippodrome_crypto::{
+    hash::{Digest, Hasher},
+    permutation::below,
+};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +27,41 @@ pub struct NoiseParams {
     pub slots: u32,
     /// α: how far the number of shared slots spreads.
     pub shape: Shape,
+    /// What it is said to hide. Whoever takes part checks that it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guarantee: Option<Guarantee>,
+}
+
+/// (ε, δ) for everybody who submits in a number of rounds. In whole numbers, so that it is the same everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Guarantee {
+    /// Rounds in which somebody submits, delivered or not.
+    pub rounds: u64,
+    /// ε, in millionths.
+    pub epsilon_millionths: u32,
+    /// δ, in billionths.
+    pub delta_billionths: u32,
+}
+
+impl Guarantee {
+    /// ε.
+    pub fn epsilon(&self) -> f64 {
+        f64::from(self.epsilon_millionths) / 1e6
+    }
+
+    /// δ.
+    pub fn delta(&self) -> f64 {
+        f64::from(self.delta_billionths) / 1e9
+    }
+
+    fn digest(&self) -> Digest {
+        Hasher::new("hippodrome v1 guarantee")
+            .number(self.rounds)
+            .number(self.epsilon_millionths.into())
+            .number(self.delta_billionths.into())
+            .finish()
+    }
 }
 
 impl NoiseParams {
@@ -32,7 +70,7 @@ impl NoiseParams {
 
     /// Noise whose number of shared slots is uniform (α = 1): what stays best if fewer servers are honest than planned.
     pub const fn uniform(slots: u32) -> Self {
-        Self { slots, shape: Shape { numerator: 1, denominator: 1 } }
+        Self { slots, shape: Shape { numerator: 1, denominator: 1 }, guarantee: None }
     }
 
     /// Records that each server sends into each of `open` input chains: the least number that fills all planned slots
@@ -42,6 +80,16 @@ impl NoiseParams {
         let Some(least) = (open > 0).then(|| records.div_ceil(open as u64)) else { return 0 };
         let per_chain = if (least * open as u64).is_multiple_of(2) { least } else { least + 1 };
         u32::try_from(per_chain).unwrap_or(u32::MAX)
+    }
+
+    /// Digest of everything that is stated.
+    pub(crate) fn digest(&self) -> Digest {
+        let hasher = Hasher::new("hippodrome v1 noise")
+            .number(self.slots.into())
+            .number(self.shape.numerator.into())
+            .number(self.shape.denominator.into())
+            .number(self.guarantee.is_some().into());
+        self.guarantee.iter().fold(hasher, |hasher, guarantee| hasher.digest(&guarantee.digest())).finish()
     }
 
     /// Most records that a server may send into one chain: all, where only one is open.
@@ -67,11 +115,6 @@ impl Shape {
     /// The fraction; none if one of its parts is 0.
     pub fn new(numerator: u16, denominator: u16) -> Option<Self> {
         (numerator > 0 && denominator > 0).then_some(Self { numerator, denominator })
-    }
-
-    /// Over and under the line.
-    pub fn parts(self) -> (u16, u16) {
-        (self.numerator, self.denominator)
     }
 
     /// The nearest number that a machine has.

@@ -208,7 +208,6 @@ impl NetworkParams {
 
     /// Digest of all parameters and of the sizes that follow from them.
     pub fn digest(&self) -> Digest {
-        let (numerator, denominator) = self.noise.shape.parts();
         Hasher::new("hippodrome v1 network parameters")
             .bytes(self.name.as_bytes())
             .number(self.chains.into())
@@ -216,9 +215,7 @@ impl NetworkParams {
             .number(self.layers.into())
             .bytes(self.verification.name().as_bytes())
             .number(self.slots.into())
-            .number(self.noise.slots.into())
-            .number(numerator.into())
-            .number(denominator.into())
+            .digest(&self.noise.digest())
             .number(self.period_ms)
             .number(self.collect_ms)
             .number(self.deadline_ms)
