@@ -88,7 +88,7 @@ impl NoiseParams {
             .number(self.slots.into())
             .number(self.shape.numerator.into())
             .number(self.shape.denominator.into())
-            .number(self.guarantee.is_some().into());
+            .number(u64::from(self.guarantee.is_some()));
         self.guarantee.iter().fold(hasher, |hasher, guarantee| hasher.digest(&guarantee.digest())).finish()
     }
 

@@ -20,8 +20,9 @@ use crate::{
     values,
 };
 
-/// Noise records of each server for each chain, where nothing else is asked for.
-const DEFAULT_NOISE: u32 = 8;
+/// Noise records of honest servers in a chain's batch of which at least one is in any hundredth part of the batch, with
+/// probability over 0.999: 100 ln 1000 (`paper-notes`, receipts).
+const WATCHFUL_NOISE: u32 = 691;
 /// Records beyond the noise for which a chain has room.
 const ROOM_FOR_CLIENTS: u32 = 1 << 16;
 /// A round that takes longer than this is given up, whatever the period.
@@ -54,7 +55,8 @@ pub(crate) struct Shape {
     /// From one round to the next, as in `2s` or `500ms` [default: 2s; demo: 1s]
     #[arg(long, value_parser = values::duration)]
     pub(crate) period: Option<Duration>,
-    /// Noise records that each server sends into each chain in each round [default: 8]
+    /// Noise records that each server sends into each chain in each round [default: so many that who loses one record in a
+    /// hundred is caught; demo: 8]
     #[arg(long, value_name = "N")]
     pub(crate) noise: Option<u32>,
     /// Messages that each client sends in each round [default: 1]
@@ -62,16 +64,29 @@ pub(crate) struct Shape {
     pub(crate) slots: Option<u16>,
 }
 
+/// What holds where nothing else is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Usual {
+    /// From one round to the next.
+    pub(crate) period: Duration,
+    /// Noise records of each server for each chain; enough that losses are seen, if none.
+    pub(crate) noise: Option<u32>,
+}
+
 impl Shape {
     pub(crate) fn servers(&self) -> u16 {
         self.servers.unwrap_or(6)
     }
 
-    /// Parameters of this shape; `period` is taken if none was asked for.
-    pub(crate) fn params(&self, name: &str, period: Duration) -> Result<NetworkParams, BadParameter> {
-        let period = self.period.unwrap_or(period);
+    /// Parameters of this shape, with what is usual where nothing was asked for.
+    pub(crate) fn params(&self, name: &str, usual: Usual) -> Result<NetworkParams, BadParameter> {
+        let period = self.period.unwrap_or(usual.period);
         let chains = self.chains.unwrap_or(3);
-        let noise = noise(self.noise.unwrap_or(DEFAULT_NOISE), chains)?;
+        let bad_servers = self.servers() / 4;
+        let noise = match self.noise.or(usual.noise) {
+            Some(per_chain) => noise(per_chain, chains)?,
+            None => watchful_noise(self.servers() - bad_servers, chains),
+        };
         let deadline = (period * DEADLINE_PERIODS).max(LEAST_DEADLINE);
         let params = NetworkParams {
             name: name.to_owned(),
@@ -85,7 +100,7 @@ impl Shape {
             collect_ms: millis(period / 2),
             deadline_ms: millis(deadline),
             max_batch: noise.most_per_chain().saturating_mul(self.servers().into()).saturating_add(ROOM_FOR_CLIENTS),
-            bad_servers: self.servers() / 4,
+            bad_servers,
             min_live: 0,
             failure_bits: 0,
             epoch_ms: millis(EPOCH_PERIODS * period),
@@ -126,6 +141,12 @@ fn noise(per_chain: u32, chains: u16) -> Result<NoiseParams, BadParameter> {
     let expected = "a number that fills slots of two records in the chains together: it must be even, or the chains";
     let odd = BadParameter { field: "noise", value: per_chain.to_string(), expected };
     if records.is_multiple_of(2) { Ok(NoiseParams::uniform(records / 2)) } else { Err(odd) }
+}
+
+/// So much noise that a server that loses one record in a hundred behind the last honest mix is caught.
+fn watchful_noise(honest_servers: u16, chains: u16) -> NoiseParams {
+    let records = WATCHFUL_NOISE.div_ceil(honest_servers.into()) * u32::from(chains);
+    NoiseParams::uniform(records.div_ceil(2))
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -203,14 +224,14 @@ pub(crate) fn free_seats(dir: &NetworkDir, count: u16) -> Result<Vec<Registrant>
 mod tests {
     use super::*;
 
-    const PERIOD: Duration = Duration::from_secs(2);
+    const USUAL: Usual = Usual { period: Duration::from_secs(2), noise: Some(8) };
 
     #[test]
     fn a_founded_network_is_signed_by_all_and_its_seats_are_registered() {
         let place = tempfile::tempdir().expect("a temporary directory");
         let dir = NetworkDir::new(place.path().join("net"));
         let shape = Shape { servers: Some(4), ..Shape::default() };
-        let params = shape.params("test", PERIOD).expect("a possible network");
+        let params = shape.params("test", USUAL).expect("a possible network");
         let network = found(&dir, params.clone(), 4, |dir| free_seats(dir, 3)).expect("founded");
         assert_eq!(network.directory.params(), &params);
         assert_eq!(network.directory.servers().len(), 4);
@@ -226,7 +247,7 @@ mod tests {
     fn nothing_is_founded_where_something_else_is() {
         let place = tempfile::tempdir().expect("a temporary directory");
         fs::write(place.path().join("letter.txt"), "dear").expect("written");
-        let params = Shape::default().params("test", PERIOD).expect("a possible network");
+        let params = Shape::default().params("test", USUAL).expect("a possible network");
         let refused = found(&NetworkDir::new(place.path()), params, 6, |dir| free_seats(dir, 1));
         assert!(matches!(refused, Err(FoundingError::NotEmpty(_))));
         assert_eq!(fs::read_dir(place.path()).expect("readable").count(), 1);
@@ -235,15 +256,28 @@ mod tests {
     #[test]
     fn a_shape_that_no_network_can_have_is_refused() {
         let shape = Shape { layers: Some(1), ..Shape::default() };
-        let refused = shape.params("test", PERIOD).expect_err("three chains of one layer");
+        let refused = shape.params("test", USUAL).expect_err("three chains of one layer");
         assert_eq!(refused.field, "chains");
     }
 
     #[test]
+    fn the_usual_noise_is_enough_to_see_one_record_in_a_hundred_missing() {
+        for servers in [1, 2, 4, 6, 20, 100, 1000] {
+            for chains in [1, 3, 10] {
+                let shape =
+                    Shape { servers: Some(servers), chains: Some(chains), chain_len: Some(1), ..Shape::default() };
+                let params = shape.params("test", Usual { noise: None, ..USUAL }).expect("a possible network");
+                let honest = u32::from(servers - params.bad_servers) * params.noise.per_chain(chains.into());
+                assert!((-f64::from(honest) / 100.0).exp() < 0.001, "{servers} servers, {chains} chains: {honest}");
+            }
+        }
+    }
+
+    #[test]
     fn whatever_a_network_does_not_have_is_a_conflict() {
-        let params = Shape::default().params("test", PERIOD).expect("a possible network");
+        let params = Shape::default().params("test", USUAL).expect("a possible network");
         assert_eq!(Shape::default().conflict(&params, 6), None);
-        let same = Shape { chains: Some(3), period: Some(PERIOD), ..Shape::default() };
+        let same = Shape { chains: Some(3), period: Some(USUAL.period), ..Shape::default() };
         assert_eq!(same.conflict(&params, 6), None);
         let other = [
             Shape { servers: Some(7), ..Shape::default() },
@@ -251,7 +285,7 @@ mod tests {
             Shape { chain_len: Some(2), ..Shape::default() },
             Shape { layers: Some(3), ..Shape::default() },
             Shape { verification: Some(Verification::None), ..Shape::default() },
-            Shape { period: Some(PERIOD * 2), ..Shape::default() },
+            Shape { period: Some(USUAL.period * 2), ..Shape::default() },
             Shape { noise: Some(9), ..Shape::default() },
             Shape { slots: Some(2), ..Shape::default() },
         ];

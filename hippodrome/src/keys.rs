@@ -180,7 +180,7 @@ pub(crate) fn run(args: KeysArgs) -> Result<(), KeysError> {
         }
         KeysCommand::Show { file, address } => show(&file, address.as_deref()),
         KeysCommand::Params { name, shape } => {
-            print!("{}", config::print(&shape.params(&name, testnet::PERIOD)?));
+            print!("{}", config::print(&shape.params(&name, testnet::USUAL)?));
             Ok(())
         }
         KeysCommand::Draft { params, coordinator, servers, out } => draft(&params, &coordinator, &servers, &out),

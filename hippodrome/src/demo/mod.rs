@@ -34,7 +34,7 @@ use self::{
     rounds::Rounds,
 };
 use crate::{
-    founding::{self, FoundingError, Shape},
+    founding::{self, FoundingError, Shape, Usual},
     local_network::{self, LocalNetworkError, network_in_words},
     network_dir::NetworkDir,
     node::stop_signal,
@@ -42,8 +42,8 @@ use crate::{
     values,
 };
 
-/// From one round to the next, if nothing else is asked for.
-const PERIOD: Duration = Duration::from_secs(1);
+/// What holds if nothing else is asked for.
+const USUAL: Usual = Usual { period: Duration::from_secs(1), noise: Some(8) };
 /// How long the network may take to come up.
 const START_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -178,7 +178,7 @@ fn place(keep: Option<&Path>) -> Result<(NetworkDir, Option<TempDir>), DemoError
 
 /// Founds the network; gives it with the keys of the idle clients.
 fn found(args: &DemoArgs, dir: &NetworkDir) -> Result<(Network, Vec<SigningKey>), DemoError> {
-    let params = args.shape.params("demo", PERIOD)?;
+    let params = args.shape.params("demo", USUAL)?;
     let idle: Vec<SigningKey> = (0..args.clients).map(|_| SigningKey::generate(&mut rand::rng())).collect();
     let mut registry: Vec<PublicKey> = idle.iter().map(SigningKey::public).collect();
     let mut people = Ok(());

@@ -21,7 +21,7 @@ use tokio::time::sleep;
 
 use self::nodes::{Deed, NodeArgs, NodeRefused};
 use crate::{
-    founding::{self, FoundingError, Shape},
+    founding::{self, FoundingError, Shape, Usual},
     local_network::{self, LocalNetworkError, network_in_words},
     network_dir::{NetworkDir, NetworkDirError, Node},
     node::stop_signal,
@@ -30,8 +30,8 @@ use crate::{
     values,
 };
 
-/// From one round to the next, if nothing else is asked for.
-pub(crate) const PERIOD: Duration = Duration::from_secs(2);
+/// What holds if nothing else is asked for.
+pub(crate) const USUAL: Usual = Usual { period: Duration::from_secs(2), noise: None };
 /// Seats, if nothing else is asked for.
 const SEATS: u16 = 16;
 
@@ -189,7 +189,7 @@ async fn up(args: UpArgs) -> Result<(), TestnetError> {
 fn found_or_check(dir: &NetworkDir, shape: &Shape, seats: Option<u16>) -> Result<Network, TestnetError> {
     if !dir.has_network() {
         let seat = |dir: &NetworkDir| founding::free_seats(dir, seats.unwrap_or(SEATS));
-        return Ok(founding::found(dir, shape.params("testnet", PERIOD)?, shape.servers(), seat)?);
+        return Ok(founding::found(dir, shape.params("testnet", USUAL)?, shape.servers(), seat)?);
     }
     let network = dir.load()?;
     let seated = registry_file::load(&dir.registry())?.len();

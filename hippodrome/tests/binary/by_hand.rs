@@ -36,7 +36,7 @@ impl Desks {
         let coordinator = ["keys", "coordinator", "new", "--address", "192.0.2.1:7400", "--out"];
         let entry = succeeds(&[&coordinator[..], &[&self.text("anna", "coordinator.key")]].concat());
         fs::write(self.path("anna", "coordinator.toml"), entry).expect("written");
-        let shape = ["--servers", "3", "--chains", "1", "--layers", "1", "--period", "400ms"];
+        let shape = ["--servers", "3", "--chains", "1", "--layers", "1", "--period", "400ms", "--noise", "8"];
         let params = succeeds(&[&["keys", "params", "--name", "ours"][..], &shape].concat());
         fs::write(self.path("anna", "params.toml"), params).expect("written");
 

@@ -21,7 +21,7 @@ impl Founded {
         let entry = |name: &str, text: String| fs::write(path(name), text).expect("written");
         entry("server.toml", succeeds(&["keys", "server", "new", "--name", "anna", "--out", &path("server.key")]));
         entry("coordinator.toml", succeeds(&["keys", "coordinator", "new", "--out", &path("coordinator.key")]));
-        let shape = ["--servers", "1", "--chains", "1", "--chain-len", "1", "--layers", "1"];
+        let shape = ["--servers", "1", "--chains", "1", "--chain-len", "1", "--layers", "1", "--noise", "8"];
         entry("params.toml", succeeds(&[&["keys", "params"][..], &shape].concat()));
         fs::write(path("registry.txt"), "").expect("written");
         succeeds(
@@ -108,7 +108,7 @@ fn a_network_file_that_is_unsigned_changed_or_none() {
     fails(&net.mixnode(&[]), &["not signed by anna"]);
     let net = net.sign();
     assert!(succeeds(&["keys", "verify", &net.path("network.toml")]).contains("server 0     anna, signed"));
-    net.edit("network.toml", "slots = 12", "slots = 120");
+    net.edit("network.toml", "slots = 4\n", "slots = 40\n");
     let verify = ["keys", "verify", &net.path("network.toml")];
     fails(&verify, &["the signature of server `anna`", "changed after it signed"]);
     fails(&net.mixnode(&[]), &["the signature of server `anna`"]);

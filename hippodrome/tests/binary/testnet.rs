@@ -15,7 +15,7 @@ impl Testnet {
     pub(crate) fn up_logging(filter: &str) -> Self {
         let place = tempfile::tempdir().expect("a temporary directory");
         let net = Self { dir: place.path().join("net"), _place: place };
-        let mut command = hippodrome(["testnet", "up", "--dir", net.dir(), "--period", "400ms"]);
+        let mut command = hippodrome(["testnet", "up", "--dir", net.dir(), "--period", "400ms", "--noise", "8"]);
         command.args(["--servers", "3", "--chains", "1", "--layers", "1"]).env("RUST_LOG", filter);
         assert!(command.output().expect("the binary ends").status.success());
         net
@@ -25,7 +25,7 @@ impl Testnet {
         let place = tempfile::tempdir().expect("a temporary directory");
         let net = Self { dir: place.path().join("net"), _place: place };
         let mut args = vec!["testnet", "up", "--dir", net.dir(), "--servers", "3", "--chains", "1", "--layers", "1"];
-        args.extend(["--period", "400ms"]);
+        args.extend(["--period", "400ms", "--noise", "8"]);
         args.extend(more);
         let said = succeeds(&args);
         assert!(said.contains(&format!("chat --network {} --as", net.dir())), "{said}");
