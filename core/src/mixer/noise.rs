@@ -103,3 +103,6 @@ fn shuffle<T>(items: &mut [T], rng: &mut ChaCha20Rng) {
         items.swap(last, below(last as u32 + 1, rng) as usize);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,7 +55,7 @@ fn params(name: &str, verification: Verification) -> NetworkParams {
         period_ms: 1000,
         collect_ms: 500,
         deadline_ms: 3000,
-        max_batch: 100,
+        max_batch: 1000,
         bad_servers: 1,
         min_live: 4,
         failure_bits: 0,
@@ -280,6 +280,23 @@ impl World {
         let failed = opened.failed.iter().map(|&index| index as u32).collect();
         let batch = SignedBatch { batch: commitment, signature };
         Hop { kept, permutation, batch, records, failed }
+    }
+
+    /// What each hop of a layer's chain puts out for records that nobody has tampered with.
+    pub(crate) fn opened(&self, layer: u8, mut keys: Vec<Element>, mut bodies: Records) -> Vec<Records> {
+        let mut hop = |position| {
+            let at = place(layer, position);
+            let secret = &self.secrets[&at];
+            let (shared, blinded) = (onion::derive(secret, &keys), onion::blind(secret, &keys));
+            let opened = onion::open(&HopKdf::new(&self.basis.hop_context(at)), &keys, &shared, &blinded, &bodies);
+            assert!(opened.failed.is_empty());
+            let permutation = Permutation::random(keys.len(), &mut rng(u64::from(position)));
+            let (out_keys, out_bodies) = onion::permute(&permutation, &blinded, &opened.payloads);
+            let batch = if position == 2 { out_bodies.clone() } else { onion::encode(&out_keys, &out_bodies) };
+            (keys, bodies) = (out_keys, out_bodies);
+            batch
+        };
+        (0..3).map(&mut hop).collect()
     }
 
     fn origin(&self, chain: &Chain, position: u8) -> Origin {
