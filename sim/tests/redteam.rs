@@ -592,9 +592,9 @@ fn a_contradiction_after_the_round_is_closed_holds_back_only_the_chains_of_the_l
 #[test]
 fn a_parcel_beyond_all_bounds_convicts_its_sender_and_not_the_honest_server_that_gathers_it() {
     // Well-formed and well-signed records, more than the whole chain could have taken in.
-    let params = NetworkParams { max_batch: 40, ..small_params() };
+    let params = NetworkParams { max_batch: 100, ..small_params() };
     let width = params.sizes().parcel_record(1);
-    let flood = 41;
+    let flood = 101;
     let mut scene = scene(&params, &[], move |digest, keys, from, _, message| match (message, from) {
         (Message::Parcel(parcel), Party::Server(sender)) if parcel.destination == ChainId(1) => {
             let mut rng = ChaCha20Rng::seed_from_u64(1);
