@@ -11,6 +11,7 @@ mod logs;
 mod membership;
 mod network_dir;
 mod node;
+mod plan;
 mod processes;
 mod status;
 mod testnet;
@@ -54,6 +55,7 @@ enum Command {
     Mixnode(node::MixnodeArgs),
     Keys(keys::KeysArgs),
     Account(account::AccountArgs),
+    Plan(plan::PlanArgs),
     /// Measure what mixing costs
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -108,6 +110,7 @@ fn run(Cli { logs, command }: Cli) -> Result<(), Box<dyn Error>> {
         Command::Keys(args) => return Ok(keys::run(args)?),
         Command::Evidence(args) => return Ok(evidence::run(args)?),
         Command::Account(args) => return Ok(account::run(&args)?),
+        Command::Plan(args) => return Ok(plan::run(&args)?),
         Command::Bench(BenchCommand::Hop(args)) => return Ok(bench_hop(&args.hop)?),
         Command::Bench(BenchCommand::Trace(args)) => return Ok(bench_trace(&args.trace)?),
         command => command,
@@ -121,7 +124,7 @@ fn run(Cli { logs, command }: Cli) -> Result<(), Box<dyn Error>> {
             Command::Testnet(args) => testnet::run(args).await?,
             Command::Coordinator(args) => node::run_coordinator(args).await?,
             Command::Mixnode(args) => node::run_mixnode(args).await?,
-            Command::Keys(_) | Command::Evidence(_) | Command::Account(_) | Command::Bench(_) => {}
+            Command::Keys(_) | Command::Evidence(_) | Command::Account(_) | Command::Plan(_) | Command::Bench(_) => {}
         }
         Ok(())
     })
