@@ -1,6 +1,7 @@
 //! What a network costs a server, and how often it fails or catches a loss.
 
 use hippodrome_core::{
+    noise::NoiseParams,
     params::{NetworkParams, Verification},
     wire::Sizes,
 };
@@ -120,7 +121,7 @@ impl Traffic {
             layers: self.layers,
             verification: Verification::Full,
             slots: 1,
-            noise_per_chain: 0,
+            noise: NoiseParams::NONE,
             period_ms: 0,
             collect_ms: 0,
             deadline_ms: 0,

@@ -100,7 +100,6 @@ impl PlanArgs {
         let records = f64::from(self.users) * f64::from(self.slots);
         Ok(Report {
             noise_per_chain: found.per_chain(),
-            noise_parameter: found.per_chain().next_multiple_of(2),
             noise_per_server: found.per_server(),
             noise_total: found.total(),
             overhead: found.total() as f64 / records,

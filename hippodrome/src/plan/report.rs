@@ -23,14 +23,12 @@ pub(super) enum Links {
 pub(super) struct Report {
     /// Noise records that each server sends into each open input chain in each round.
     pub(super) noise_per_chain: u32,
-    /// The same for `testnet up --noise`, which takes even numbers.
-    pub(super) noise_parameter: u32,
     pub(super) noise_per_server: u64,
     /// Of all servers in a round.
     pub(super) noise_total: u64,
     /// Noise records for each record of a client.
     pub(super) overhead: f64,
-    /// Slots of each server.
+    /// Slots of each server: `slots` of the network's noise parameters.
     pub(super) noise_slots: u64,
     /// α, as a fraction and as a number.
     pub(super) shape: String,
@@ -109,9 +107,6 @@ impl fmt::Display for Report {
             self.noise_total, self.overhead
         )?;
         writeln!(f, "  a server   {}, {} into each chain", self.noise_per_server, self.noise_per_chain)?;
-        if self.noise_parameter != self.noise_per_chain {
-            writeln!(f, "             (`testnet up --noise` takes even numbers: {})", self.noise_parameter)?;
-        }
         writeln!(f, "  drawn      beta-binomial, {} slots a server, shape {}", self.noise_slots, self.shape)?;
         writeln!(f, "epsilon      {} with delta {} over {} rounds", shown(self.epsilon), self.delta, self.rounds)?;
         writeln!(f, "  mailboxes  {}: {}", shown(self.epsilon_mailboxes), self.mailboxes)?;
