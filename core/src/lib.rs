@@ -21,6 +21,8 @@ pub mod participant;
 pub mod roster;
 pub mod statement;
 pub mod submission;
+#[cfg(test)]
+mod testing;
 pub mod wire;
 
 pub mod conversation;

@@ -2,11 +2,10 @@
 
 use std::{collections::VecDeque, sync::Mutex};
 
-use hippodrome_crypto::{hash::Hasher, signing::SigningKey};
+use hippodrome_crypto::signing::SigningKey;
 
 use super::*;
 use crate::{
-    directory::{DirectoryDraft, ServerEntry},
     evidence::{BadProof, Evidence},
     ids::{Layer, Party, RosterId, Stage},
     marks::{Act, MemoryMarks},
@@ -14,7 +13,7 @@ use crate::{
     mixer::{self, Mixer},
     noise::NoiseParams,
     params::{NetworkParams, Verification},
-    statement,
+    statement, testing,
 };
 
 const SERVERS: u16 = 4;
@@ -92,16 +91,7 @@ impl World {
 
     fn with(params: NetworkParams) -> Self {
         let keys: Vec<_> = (0..SERVERS).map(|index| key(ServerId(index))).collect();
-        let certificate = |number: u64| Hasher::new("certificate of a test").number(number).finish();
-        let server = |(number, key): (u64, &SigningKey)| ServerEntry {
-            name: format!("server-{number}"),
-            key: key.public(),
-            certificate: certificate(number),
-        };
-        let servers = (1..).zip(&keys).map(server).collect();
-        let draft = DirectoryDraft { params, servers, coordinator: certificate(0) };
-        let signatures: Vec<_> = keys.iter().map(|key| draft.sign(key)).collect();
-        let directory = Arc::new(draft.verify(&signatures).expect("a good directory"));
+        let directory = Arc::new(testing::found(params, &keys));
         // With one seed for all, two servers could make noise with the same keys, of which none is let in.
         let mixer = |(seed, key): (u8, SigningKey)| {
             let marks = Marks::new(Box::<MemoryMarks>::default());

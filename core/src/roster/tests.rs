@@ -2,11 +2,11 @@ use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 use super::*;
 use crate::{
-    directory::{DirectoryDraft, ServerEntry},
     epoch::{EpochDraft, EpochError},
     message::Standing,
     noise::NoiseParams,
     params::Verification,
+    testing,
 };
 
 const SERVERS: u16 = 8;
@@ -49,17 +49,8 @@ fn strike(server: u16) -> Strike {
 
 impl World {
     fn new(params: NetworkParams) -> Self {
-        let keys: Vec<_> = (0..SERVERS as u8).map(|index| SigningKey::from_seed(&[index + 1; 32])).collect();
-        let certificate = |number: u64| Hasher::new("certificate of a test").number(number).finish();
-        let server = |(number, key): (u64, &SigningKey)| ServerEntry {
-            name: format!("server-{number}"),
-            key: key.public(),
-            certificate: certificate(number),
-        };
-        let servers = (1..).zip(&keys).map(server).collect();
-        let draft = DirectoryDraft { params, servers, coordinator: certificate(0) };
-        let signatures: Vec<_> = keys.iter().map(|key| draft.sign(key)).collect();
-        Self { directory: draft.verify(&signatures).expect("a good directory"), keys }
+        let keys = testing::keys(SERVERS.into(), 1);
+        Self { directory: testing::found(params, &keys), keys }
     }
 
     fn draft(&self, plan: EpochPlan) -> Result<EpochDraft, EpochError> {

@@ -15,7 +15,7 @@ use rand_chacha::rand_core::SeedableRng;
 use super::*;
 use crate::{
     descriptor::Descriptor,
-    directory::{Directory, DirectoryDraft, ServerEntry},
+    directory::Directory,
     epoch::EpochDraft,
     evidence::{
         BadProof, BrokenRule, Case, CaseError, Evidence, Flaw, NotProven, Offence, RoundBasis, SignedStatement,
@@ -35,6 +35,7 @@ use crate::{
     roster::Roster,
     statement,
     submission::{Access, Composer},
+    testing,
 };
 
 const SERVERS: u16 = 4;
@@ -76,23 +77,6 @@ pub(crate) struct World {
     secrets: BTreeMap<Place, Arc<HopSecret>>,
 }
 
-fn keys(count: u32, seed: u8) -> Vec<SigningKey> {
-    (0..count as u8).map(|index| SigningKey::from_seed(&[seed + index; 32])).collect()
-}
-
-fn found(servers: &[SigningKey], params: NetworkParams) -> Arc<Directory> {
-    let certificate = |number: u64| Hasher::new("certificate of a test").number(number).finish();
-    let entry = |(number, key): (u64, &SigningKey)| ServerEntry {
-        name: format!("server-{number}"),
-        key: key.public(),
-        certificate: certificate(number),
-    };
-    let draft =
-        DirectoryDraft { params, servers: (1..).zip(servers).map(entry).collect(), coordinator: certificate(0) };
-    let signatures: Vec<_> = servers.iter().map(|key| draft.sign(key)).collect();
-    Arc::new(draft.verify(&signatures).expect("a good directory"))
-}
-
 pub(crate) fn place(layer: u8, position: u8) -> Place {
     Place { stage: Stage { round: ROUND, layer: Layer(layer), chain: ChainId(0) }, position: Position(position) }
 }
@@ -121,8 +105,8 @@ impl World {
     }
 
     fn of(params: NetworkParams) -> Self {
-        let (servers, clients) = (keys(SERVERS.into(), 1), keys(CLIENTS, 100));
-        let directory = found(&servers, params);
+        let (servers, clients) = (testing::keys(SERVERS.into(), 1), testing::keys(CLIENTS, 100));
+        let directory = Arc::new(testing::found(params, &servers));
         let plan = EpochPlan {
             number: 3,
             registry: clients.iter().map(SigningKey::public).collect(),
@@ -770,6 +754,6 @@ fn a_case_is_judged_by_the_directory_alone() {
     let mut later = case.clone();
     later.round = Round(13);
     assert!(matches!(later.verify(&world.directory), Err(CaseError::Descriptor(_))));
-    let elsewhere = found(&world.servers, params("another network", Verification::Full));
+    let elsewhere = Arc::new(testing::found(params("another network", Verification::Full), &world.servers));
     assert!(matches!(case.verify(&elsewhere), Err(CaseError::Epoch(_))));
 }
