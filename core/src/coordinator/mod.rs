@@ -214,13 +214,6 @@ impl Coordinator {
         Ok(coordinator)
     }
 
-    /// Waits so long for servers that are not up, after the first look at the clock.
-    #[must_use]
-    pub fn with_grace_ms(mut self, grace_ms: u64) -> Self {
-        self.grace_ms = grace_ms;
-        self
-    }
-
     /// Takes an input in at `now_ms` (milliseconds since 1970) and says what is to be done.
     pub fn handle(&mut self, now_ms: u64, input: Input) -> Vec<Output> {
         let mut out = Vec::new();
