@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, iter};
 use hippodrome_core::{
     ids::{ChainId, Layer, Party, Place, Position, Round, ServerId, Stage},
     layout::Turn,
-    message::{Abort, AbortReason, Message, NoiseClaim, Proof, ShownSubmission, Submissions},
+    message::{Abort, AbortReason, Message, NoiseClaim, Proof, ReturnBatch, ShownSubmission, Submissions},
     params::NetworkParams,
     statement,
     submission::Submission,
@@ -580,48 +580,43 @@ fn two_parcels() -> Trick {
     })
 }
 
-fn partial_return() -> Trick {
-    Box::new(|scene, message| match message {
+/// Puts something else in place of the batches that the cheat returns.
+fn return_otherwise(mut change: impl FnMut(&mut Scene<'_>, &ReturnBatch, Records) -> Vec<Message> + 'static) -> Trick {
+    Box::new(move |scene, message| match message {
         Message::ReturnBatch(back) if scene.mine() && !back.replies.is_empty() => {
-            let fewer = forge::without(&scene.known.replies(back), 0);
-            Some(vec![scene.known.sign_return(scene.from, back, &fewer)])
+            let replies = scene.known.replies(back);
+            Some(change(scene, back, replies))
         }
         _ => None,
+    })
+}
+
+fn partial_return() -> Trick {
+    return_otherwise(|scene, back, replies| {
+        vec![scene.known.sign_return(scene.from, back, &forge::without(&replies, 0))]
     })
 }
 
 fn second_return() -> Trick {
-    Box::new(|scene, message| match message {
-        Message::ReturnBatch(back) if scene.mine() && !back.replies.is_empty() => {
-            let other = forge::turned(&scene.known.replies(back));
-            let other = scene.known.sign_return(scene.from, back, &other);
-            // After the right one: which of two comes first is the cheat's choice, and gains it nothing.
-            scene.besides.push((scene.from, scene.to, other));
-            Some(vec![message.clone()])
-        }
-        _ => None,
+    return_otherwise(|scene, back, replies| {
+        let other = scene.known.sign_return(scene.from, back, &forge::turned(&replies));
+        // After the right one: which of two comes first is the cheat's choice, and gains it nothing.
+        scene.besides.push((scene.from, scene.to, other));
+        vec![Message::ReturnBatch(back.clone())]
     })
 }
 
 fn garbled_return() -> Trick {
-    Box::new(|scene, message| match message {
-        Message::ReturnBatch(back) if scene.mine() && !back.replies.is_empty() => {
-            let mut replies = scene.known.replies(back);
-            (0..replies.len()).for_each(|index| replies = forge::garbled(&replies, index));
-            Some(vec![scene.known.sign_return(scene.from, back, &replies)])
-        }
-        _ => None,
+    return_otherwise(|scene, back, replies| {
+        let garbled = (0..replies.len()).fold(replies, |replies, index| forge::garbled(&replies, index));
+        vec![scene.known.sign_return(scene.from, back, &garbled)]
     })
 }
 
 /// One record's reply is broken: was it noise, or did somebody wait for it?
 fn spoiled_reply() -> Trick {
-    Box::new(|scene, message| match message {
-        Message::ReturnBatch(back) if scene.mine() && !back.replies.is_empty() => {
-            let replies = forge::garbled(&scene.known.replies(back), 0);
-            Some(vec![scene.known.sign_return(scene.from, back, &replies)])
-        }
-        _ => None,
+    return_otherwise(|scene, back, replies| {
+        vec![scene.known.sign_return(scene.from, back, &forge::garbled(&replies, 0))]
     })
 }
 
