@@ -1,6 +1,6 @@
 //! Blame: malformed onions are traced to those who made them, cheats are named, and nothing honest is ever opened.
 
-use std::{cell::RefCell, collections::BTreeSet, rc::Rc, sync::Arc};
+use std::{cell::RefCell, collections::BTreeSet, rc::Rc};
 
 use hippodrome_core::{
     evidence::{Flaw, Offence},
@@ -9,18 +9,21 @@ use hippodrome_core::{
     mixer::Notice,
     params::NetworkParams,
     participant::SlotReply,
-    roster::Roster,
     submission::{Access, Composer, Submission},
 };
 use hippodrome_crypto::{
     group::{Element, SecretScalar},
-    hash::{Digest, Hasher},
+    hash::Hasher,
     hop::HopPublic,
     knowledge::Knowledge,
     merkle,
     onion::wrap,
 };
-use hippodrome_sim::{Adversary, Behaviour, Network, adversary::Known, small_params};
+use hippodrome_sim::{
+    Behaviour, Network,
+    adversary::{Informed, Known},
+    small_params,
+};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 /// What a client got, round by round.
@@ -103,21 +106,6 @@ impl Malformed {
     }
 }
 
-struct Cheat<F> {
-    known: Known,
-    act: F,
-}
-
-impl<F: FnMut(&Known, Party, Party, &Message) -> Vec<Message>> Adversary for Cheat<F> {
-    fn intercept(&mut self, from: Party, to: Party, message: &Arc<Message>) -> Option<Vec<Message>> {
-        (message.round() == Some(Round(1))).then(|| (self.act)(&self.known, from, to, message))
-    }
-
-    fn announced(&mut self, round: Round, descriptor: &Digest, roster: &Arc<Roster>) {
-        self.known.learn(round, descriptor, roster);
-    }
-}
-
 struct Scene {
     network: Network,
     replies: Vec<Replies>,
@@ -134,7 +122,7 @@ fn watch(_: &Known, _: Party, _: Party, message: &Message) -> Vec<Message> {
 fn scene(
     params: NetworkParams,
     malformed: &[Malformed],
-    act: impl FnMut(&Known, Party, Party, &Message) -> Vec<Message> + 'static,
+    mut act: impl FnMut(&Known, Party, Party, &Message) -> Vec<Message> + 'static,
 ) -> Scene {
     let replies: Vec<Replies> = (0..HONEST + malformed.len()).map(|_| Rc::default()).collect();
     let clients = replies.iter().enumerate().map(|(index, replies)| {
@@ -143,8 +131,11 @@ fn scene(
         Box::new(Client { mailbox, malformed, replies: Rc::clone(replies) }) as Box<dyn Behaviour>
     });
     let mut network = Network::new(params, SERVERS, clients.collect(), 23);
-    let known = Known::of(&network);
-    network.set_adversary(Cheat { known, act });
+    let in_round_1 = move |known: &Known, from, to, message: &Message| match message.round() {
+        Some(Round(1)) => act(known, from, to, message),
+        _ => vec![message.clone()],
+    };
+    network.set_adversary(Informed::of(&network, in_round_1));
     Scene { network, replies }
 }
 

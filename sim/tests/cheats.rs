@@ -2,7 +2,7 @@
 //!
 //! A cheat owns the signing key of its server, so that every signature holds that it wants to hold.
 
-use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
+use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 use hippodrome_core::{
     ids::{ChainId, Layer, Party, Place, Position, Round, ServerId},
@@ -10,14 +10,13 @@ use hippodrome_core::{
     mixer::Notice,
     params::{NetworkParams, Verification},
     participant::SlotReply,
-    roster::Roster,
     statement,
     submission::Access,
 };
-use hippodrome_crypto::{hash::Digest, merkle, records::Records};
+use hippodrome_crypto::{merkle, records::Records};
 use hippodrome_sim::{
-    Adversary, Behaviour, Network,
-    adversary::{Known, forge},
+    Behaviour, Network,
+    adversary::{Informed, Known, forge},
     small_params,
 };
 
@@ -40,21 +39,6 @@ impl Behaviour for Visitor {
     }
 }
 
-struct Cheat<F> {
-    known: Known,
-    act: F,
-}
-
-impl<F: FnMut(&Known, Party, Party, &Message) -> Vec<Message>> Adversary for Cheat<F> {
-    fn intercept(&mut self, from: Party, to: Party, message: &Arc<Message>) -> Option<Vec<Message>> {
-        Some((self.act)(&self.known, from, to, message))
-    }
-
-    fn announced(&mut self, round: Round, descriptor: &Digest, roster: &Arc<Roster>) {
-        self.known.learn(round, descriptor, roster);
-    }
-}
-
 struct Scene {
     network: Network,
     replies: Vec<Replies>,
@@ -68,8 +52,7 @@ fn scene(params: NetworkParams, act: impl FnMut(&Known, Party, Party, &Message) 
         Box::new(Visitor { mailbox: 64 + (index / 2) as u8, replies: Rc::clone(replies) }) as Box<dyn Behaviour>
     });
     let mut network = Network::new(params, SERVERS, clients.collect(), 11);
-    let known = Known::of(&network);
-    network.set_adversary(Cheat { known, act });
+    network.set_adversary(Informed::of(&network, act));
     Scene { network, replies }
 }
 

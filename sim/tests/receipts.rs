@@ -1,6 +1,6 @@
 //! Whoever loses a record between two layers is caught in the same round and named; whoever says so falsely is, too.
 
-use std::{cell::RefCell, collections::BTreeSet, rc::Rc, sync::Arc};
+use std::{cell::RefCell, collections::BTreeSet, rc::Rc};
 
 use hippodrome_core::{
     claim::FalseClaim,
@@ -12,14 +12,13 @@ use hippodrome_core::{
     noise::NoiseParams,
     params::NetworkParams,
     participant::{NotIncluded, SlotReply},
-    roster::Roster,
     statement,
     submission::{Access, ReceiptRecord},
 };
 use hippodrome_crypto::{group::SecretScalar, hash::Digest, merkle, records::Records, signing::Signature};
 use hippodrome_sim::{
-    Adversary, Behaviour, Network,
-    adversary::{Known, forge},
+    Behaviour, Network,
+    adversary::{Informed, Known, forge},
     small_params,
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
@@ -38,23 +37,6 @@ impl Behaviour for Idle {
     fn replies(&mut self, _: Round, _: Option<Vec<SlotReply>>) {}
 }
 
-type Act = Box<dyn FnMut(&Known, Party, Party, &Message) -> Vec<Message>>;
-
-struct Cheat {
-    known: Rc<RefCell<Known>>,
-    act: Act,
-}
-
-impl Adversary for Cheat {
-    fn intercept(&mut self, from: Party, to: Party, message: &Arc<Message>) -> Option<Vec<Message>> {
-        Some((self.act)(&self.known.borrow(), from, to, message))
-    }
-
-    fn announced(&mut self, round: Round, descriptor: &Digest, roster: &Arc<Roster>) {
-        self.known.borrow_mut().learn(round, descriptor, roster);
-    }
-}
-
 struct Scene {
     network: Network,
     known: Rc<RefCell<Known>>,
@@ -67,8 +49,9 @@ fn scene(
 ) -> Scene {
     let clients = (0..4).map(|_| Box::new(Idle) as Box<dyn Behaviour>);
     let mut network = Network::new(params, SERVERS, clients.collect(), seed);
-    let known = Rc::new(RefCell::new(Known::of(&network)));
-    network.set_adversary(Cheat { known: Rc::clone(&known), act: Box::new(act) });
+    let adversary = Informed::of(&network, act);
+    let known = adversary.known();
+    network.set_adversary(adversary);
     Scene { network, known }
 }
 

@@ -11,7 +11,7 @@ pub mod mangle;
 mod plot;
 pub mod review;
 
-use std::sync::Arc;
+use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use hippodrome_core::{
     ids::{Party, Round},
@@ -24,6 +24,7 @@ pub use self::{
     knowledge::Known,
     plot::{Mounted, Plot, Plotter},
 };
+use crate::Network;
 
 /// Who sees and changes messages between servers. The default adversary only watches.
 pub trait Adversary {
@@ -48,6 +49,34 @@ pub trait Adversary {
 pub struct Passive;
 
 impl Adversary for Passive {}
+
+/// An adversary that does what a function says of each message, from what it knows.
+pub struct Informed<F> {
+    known: Rc<RefCell<Known>>,
+    act: F,
+}
+
+impl<F: FnMut(&Known, Party, Party, &Message) -> Vec<Message>> Informed<F> {
+    /// One that knows all that there is to know about a network.
+    pub fn of(network: &Network, act: F) -> Self {
+        Self { known: Rc::new(RefCell::new(Known::of(network))), act }
+    }
+
+    /// What it knows, to be looked at while it acts.
+    pub fn known(&self) -> Rc<RefCell<Known>> {
+        Rc::clone(&self.known)
+    }
+}
+
+impl<F: FnMut(&Known, Party, Party, &Message) -> Vec<Message>> Adversary for Informed<F> {
+    fn intercept(&mut self, from: Party, to: Party, message: &Arc<Message>) -> Option<Vec<Message>> {
+        Some((self.act)(&self.known.borrow(), from, to, message))
+    }
+
+    fn announced(&mut self, round: Round, descriptor: &Digest, roster: &Arc<Roster>) {
+        self.known.borrow_mut().learn(round, descriptor, roster);
+    }
+}
 
 impl<F: FnMut(Party, Party, &Message) -> Vec<Message>> Adversary for F {
     fn intercept(&mut self, from: Party, to: Party, message: &Arc<Message>) -> Option<Vec<Message>> {
