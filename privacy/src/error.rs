@@ -36,13 +36,13 @@ pub enum PrivacyError {
         /// Most entries.
         most: u64,
     },
-    /// No amount of noise that a network can send reaches the goal.
+    /// No amount of noise that a server may send reaches the goal.
     #[error(
-        "no noise of at most {most} records per server and chain reaches this goal; take a larger epsilon or delta, fewer \
-         rounds or fewer chains"
+        "no noise of at most {most} slots a server reaches this goal; take a larger epsilon or delta, fewer rounds, fewer \
+         chains or three layers"
     )]
     NoPlan {
-        /// Most records.
+        /// Most slots.
         most: u32,
     },
 }

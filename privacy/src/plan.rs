@@ -12,8 +12,8 @@ use crate::{
     quantity::{Delta, Epsilon, Rounds, Servers, Shift},
 };
 
-/// Most noise records that a server sends into a chain: slots are numbered by 16 bits.
-pub const MOST_PER_CHAIN: u32 = 1 << 16;
+/// Most slots of a server: where only one chain is open, all its records go there, numbered by 16 bits.
+pub const MOST_SLOTS: u32 = 1 << 15;
 
 /// Shapes add up: with less than this over all honest servers, noise fails all of a sudden when a few are not honest.
 const LEAST_TOTAL_SHAPE: f64 = 3.5;
@@ -115,6 +115,11 @@ impl Deployment {
     /// Records in each chain must make whole slots.
     fn step(&self) -> u32 {
         if self.chains.is_multiple_of(2) { 1 } else { 2 }
+    }
+
+    /// A multiple of the step.
+    fn most_per_chain(&self) -> u32 {
+        2 * MOST_SLOTS / self.chains / self.step() * self.step()
     }
 }
 
@@ -287,16 +292,16 @@ impl NoisePlan {
 /// The least noise that reaches the goal, with the shape that then hides most.
 ///
 /// # Errors
-/// [`PrivacyError::NoPlan`] if [`MOST_PER_CHAIN`] records in each chain are not enough.
+/// [`PrivacyError::NoPlan`] if [`MOST_SLOTS`] slots of each server are not enough.
 pub fn plan(deployment: &Deployment, goal: &Goal) -> Result<NoisePlan, PrivacyError> {
     let mut search = Search::new(deployment, goal);
     let step = deployment.step();
     let mut enough = step;
     while search.delta(enough, search.shape)? > goal.delta.value() {
-        if enough >= MOST_PER_CHAIN {
-            return Err(PrivacyError::NoPlan { most: MOST_PER_CHAIN });
+        if enough >= deployment.most_per_chain() {
+            return Err(PrivacyError::NoPlan { most: MOST_SLOTS });
         }
-        enough = (2 * enough).min(MOST_PER_CHAIN);
+        enough = (2 * enough).min(deployment.most_per_chain());
     }
     // Less than `enough` by one step with the best shape is too little in the end.
     loop {
