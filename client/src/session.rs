@@ -13,7 +13,7 @@ use hippodrome_core::{
     descriptor::RoundView,
     directory::Directory,
     ids::{ClientId, Round},
-    marks::{Act, Marks, Refused, StoreError},
+    marks::{Act, Marks, OffGrid, Refused, StoreError},
     participant::{CLOCK_TOLERANCE_MS, Participant, Pending, check_window},
     roster::Roster,
 };
@@ -68,6 +68,14 @@ pub enum SessionError {
         /// Number of the epoch.
         epoch: u64,
     },
+    /// The epoch's rounds do not count from where those of the network did.
+    #[error("epoch {epoch} is refused: {why}")]
+    OffGrid {
+        /// Number of the epoch.
+        epoch: u64,
+        /// What is wrong.
+        why: OffGrid,
+    },
     /// What makes *once* durable fails.
     #[error(transparent)]
     Marks(#[from] StoreError),
@@ -112,9 +120,9 @@ impl Session {
         }
     }
 
-    async fn take_part<V: Voice>(self, voice: &mut V) -> Result<(), SessionError> {
+    async fn take_part<V: Voice>(mut self, voice: &mut V) -> Result<(), SessionError> {
         let roster = wait_for_roster(&self.uplink, voice).await?;
-        let seat = Arc::new(Seat::new(&self, roster)?);
+        let seat = Arc::new(Seat::new(&mut self, roster)?);
         voice.notice(Notice::Joined(Arc::clone(seat.roster.epoch())));
         let (recent, heard) = self.uplink.listen(seat.participant.chain());
         let errands = JoinSet::new();
@@ -156,8 +164,13 @@ struct Seat {
 }
 
 impl Seat {
-    /// Takes a seat; the roster is usable.
-    fn new(session: &Session, roster: Arc<Roster>) -> Result<Self, SessionError> {
+    /// Takes a seat; the roster is usable. Its rounds are on the grid of all before, ever: to one that jumps a client
+    /// would lose its keys.
+    fn new(session: &mut Session, roster: Arc<Roster>) -> Result<Self, SessionError> {
+        if let Some(origin_ms) = roster.epoch().plan().origin_ms(session.uplink.directory().params()) {
+            let epoch = roster.id().epoch;
+            session.marks.keep_origin(origin_ms).map_err(|why| SessionError::OffGrid { epoch, why })?;
+        }
         let key = SigningKey::from_seed(&session.key.expose_seed());
         let participant = Participant::new(session.uplink.directory(), &roster, key).map_err(|_| {
             SessionError::NotRegistered { key: Box::new(session.key.public()), epoch: roster.id().epoch }
@@ -264,7 +277,7 @@ impl<V: Voice> Running<'_, V> {
             return Ok(());
         }
         let left = Arc::clone(&self.seat);
-        self.seat = Arc::new(Seat::new(&self.session, Arc::clone(roster))?);
+        self.seat = Arc::new(Seat::new(&mut self.session, Arc::clone(roster))?);
         if left.roster.id().epoch != roster.id().epoch {
             self.voice.notice(Notice::Joined(Arc::clone(roster.epoch())));
         }
@@ -283,7 +296,7 @@ impl<V: Voice> Running<'_, V> {
             Arc::clone(&self.seat)
         } else {
             // One that is registered in the newest epoch may have no place in rounds that the one before still holds.
-            match Seat::new(&self.session, Arc::clone(view.roster())) {
+            match Seat::new(&mut self.session, Arc::clone(view.roster())) {
                 Ok(seat) => Arc::new(seat),
                 Err(outside) => {
                     self.voice.notice(Notice::SatOut { round: view.round(), reason: outside.to_string() });

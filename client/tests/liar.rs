@@ -97,10 +97,20 @@ impl World {
 
     /// An epoch in which round 1 begins now.
     fn epoch(&self, number: u64) -> (Arc<Roster>, EpochStart) {
+        self.epoch_from(number, Round(1), now_ms())
+    }
+
+    /// An epoch that begins with the next round of another.
+    fn epoch_after(&self, number: u64, before: &Roster) -> (Arc<Roster>, EpochStart) {
+        let next = before.epoch().round_at(now_ms()).expect("it has begun").next();
+        self.epoch_from(number, next, before.epoch().window_start_ms(next))
+    }
+
+    fn epoch_from(&self, number: u64, first_round: Round, start_ms: u64) -> (Arc<Roster>, EpochStart) {
         let registry = vec![self.seat.public()];
         let count = self.servers.len();
         let (live, standings) = (self.directory.server_ids().collect(), vec![Standing::default(); count]);
-        let plan = EpochPlan { number, registry, first_round: Round(1), start_ms: now_ms(), live, standings };
+        let plan = EpochPlan { number, registry, first_round, start_ms, live, standings };
         let shares = vec![[number as u8; 32]; count];
         let draft = EpochDraft::new(&self.directory, plan.clone(), &shares).expect("a good plan");
         let signatures: Vec<_> =
@@ -428,26 +438,52 @@ async fn replies_that_are_not_whole_lose_the_round() {
 #[tokio::test]
 async fn a_newer_epoch_is_entered_when_its_rounds_are_announced_and_an_older_one_never() {
     let world = World::new();
-    let (_, first) = world.epoch(1);
+    let (before, first) = world.epoch(1);
     let stage = listen(Arc::clone(&world.certificate), Some(first.clone()), Vec::new()).await;
     let mut seen = take_part(&world, &stage.address, &MemoryMarks::default());
     let joined = |seen| if let Seen::Notice(Notice::Joined(epoch)) = seen { Some(epoch.plan().number) } else { None };
     assert_eq!(wait(&mut seen, joined).await, 1);
     wait(&mut seen, |seen| matches!(seen, Seen::Notice(Notice::Connected)).then_some(())).await;
 
-    let (epoch, second) = world.epoch(2);
+    let (epoch, second) = world.epoch_after(2, &before);
+    let round = second.plan.first_round;
     *stage.liar.epoch.lock().expect("no panic") = Some(second);
     let stream = stage.liar.streams.lock().expect("no panic")[0].clone();
-    stream.send(announced(world.descriptor(&epoch, 1))).await.expect("the client listens");
+    stream.send(announced(world.descriptor(&epoch, round.0))).await.expect("the client listens");
     assert_eq!(wait(&mut seen, joined).await, 2);
-    wait(&mut seen, |seen| matches!(seen, Seen::Notice(Notice::Submitted(Round(1)))).then_some(())).await;
+    wait(&mut seen, |seen| matches!(seen, Seen::Notice(Notice::Submitted(at)) if at == round).then_some(())).await;
 
     *stage.liar.epoch.lock().expect("no panic") = Some(first);
-    let mut forged = world.descriptor(&epoch, 2);
+    let mut forged = world.descriptor(&epoch, round.0 + 1);
     forged.signatures.clear();
     stream.send(announced(forged)).await.expect("the client listens");
     let refused = |seen| if let Seen::Notice(Notice::SatOut { reason, .. }) = seen { Some(reason) } else { None };
     assert!(wait(&mut seen, refused).await.contains("went back from epoch 2 to epoch 1"));
+}
+
+#[tokio::test]
+async fn an_epoch_whose_rounds_jump_is_refused_also_after_a_restart() {
+    let world = World::new();
+    let marks = MemoryMarks::default();
+    let ends = async |start: EpochStart| {
+        let stage = listen(Arc::clone(&world.certificate), Some(start), Vec::new()).await;
+        let marks = Marks::new(Box::new(marks.clone()));
+        let session = Session::connect(Arc::clone(&world.directory), &stage.address, world.seat(), marks).await;
+        let (joined, mut joins) = mpsc::unbounded_channel();
+        let mut voice = Watched { idle: Idle::new(2), seen: joined };
+        let until_joined = async move {
+            let joined = |seen| matches!(seen, Some(Seen::Notice(Notice::Joined(_))) | None);
+            while !joined(joins.recv().await) {}
+        };
+        timeout(PATIENCE, session.expect("it listens").run(&mut voice, until_joined)).await.expect("in time")
+    };
+    let (before, first) = world.epoch(1);
+    ends(first).await.expect("the first epoch of all is as good as any");
+    let (_, next) = world.epoch_after(2, &before);
+    let (_, jump) = world.epoch_from(3, Round(next.plan.first_round.0 + 1_000_000), next.plan.start_ms);
+    let ended = ends(jump).await.expect_err("its rounds are others");
+    assert!(matches!(ended, SessionError::OffGrid { epoch: 3, .. }), "{ended}");
+    ends(next).await.expect("its rounds are those of the first");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use crate::{
     ids::{Author, ChainId, ClientId, Layer, Round, ServerId},
     layout::Layout,
     message::{EpochPlan, EpochStart},
-    params::Odds,
+    params::{NetworkParams, Odds},
 };
 
 /// Most clients that an epoch registers.
@@ -128,6 +128,13 @@ impl EpochPlan {
             Some((server, out_until_ms)) => Err(EpochError::Out { server, out_until_ms }),
             None => Ok(()),
         }
+    }
+
+    /// When round 1 starts, or would have started, on the grid of this plan's rounds, milliseconds since 1970; none if
+    /// that was before 1970: one round a period since then is more than any honest network has had.
+    pub fn origin_ms(&self, params: &NetworkParams) -> Option<u64> {
+        let before = self.first_round.0.checked_sub(1)?.checked_mul(params.period_ms)?;
+        self.start_ms.checked_sub(before)
     }
 
     /// Digest of network, number, registry, start, live servers and standings.

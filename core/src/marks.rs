@@ -57,6 +57,9 @@ impl Act {
     }
 }
 
+/// The key under which a store keeps when round 1 starts; no act has it.
+const ORIGIN: u64 = 9 << 32;
+
 /// A store that cannot read or write.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot keep durable marks: {0}")]
@@ -82,6 +85,25 @@ pub enum Refused {
         mark: Round,
         /// The round asked for.
         round: Round,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why the rounds of an epoch are refused.
+#[derive(Debug, thiserror::Error)]
+pub enum OffGrid {
+    /// They are not those of the network.
+    #[error(
+        "its rounds count from {got_ms} ms since 1970, but those of this network from {kept_ms} ms, for ever: keys and \
+         marks of rounds that are passed over would be lost"
+    )]
+    Moved {
+        /// When its round 1 would start, milliseconds since 1970.
+        got_ms: u64,
+        /// When that of the network starts, or would have started.
+        kept_ms: u64,
     },
     /// The store failed.
     #[error(transparent)]
@@ -169,6 +191,30 @@ impl Marks {
     /// The highest round in which the act was done.
     pub fn highest(&self, act: Act) -> Result<Option<Round>, StoreError> {
         Ok(self.store.read(act.key())?.map(Round))
+    }
+
+    /// When round 1 of the network starts, or would have started, milliseconds since 1970; none if no epoch is known
+    /// yet.
+    pub fn origin_ms(&self) -> Result<Option<u64>, StoreError> {
+        self.store.read(ORIGIN)
+    }
+
+    /// Refuses rounds that count from another time than those that are known.
+    pub fn check_origin(&self, got_ms: u64) -> Result<(), OffGrid> {
+        match self.origin_ms()? {
+            Some(kept_ms) if kept_ms != got_ms => Err(OffGrid::Moved { got_ms, kept_ms }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps durably from when the rounds of the network count, once and for ever, so that a restart forgets no more of
+    /// the grid than of what was done on it.
+    pub fn keep_origin(&mut self, origin_ms: u64) -> Result<(), OffGrid> {
+        self.check_origin(origin_ms)?;
+        if self.origin_ms()?.is_none() {
+            self.store.write(ORIGIN, origin_ms)?;
+        }
+        Ok(())
     }
 }
 
@@ -289,9 +335,22 @@ mod tests {
     }
 
     #[test]
+    fn rounds_count_from_one_time_for_ever_also_after_a_restart() {
+        let store = MemoryMarks::default();
+        let mut marks = Marks::new(Box::new(store.clone()));
+        assert_eq!(marks.origin_ms().expect("memory"), None);
+        assert!(marks.check_origin(7).is_ok());
+        marks.keep_origin(0).expect("the first is taken, whatever it is");
+        let mut restarted = Marks::new(Box::new(store));
+        assert!(restarted.keep_origin(0).is_ok());
+        assert!(matches!(restarted.keep_origin(7), Err(OffGrid::Moved { got_ms: 7, kept_ms: 0 })));
+        assert_eq!(restarted.origin_ms().expect("memory"), Some(0));
+    }
+
+    #[test]
     fn every_act_layer_and_chain_has_its_own_key() {
-        let mut keys: Vec<u64> =
-            [Act::Submit, Act::Epoch, Act::Amend, Act::Open, Act::Descriptor].map(Act::key).to_vec();
+        let acts = [Act::Submit, Act::Epoch, Act::Amend, Act::Open, Act::Descriptor];
+        let mut keys: Vec<u64> = acts.into_iter().map(Act::key).chain([ORIGIN]).collect();
         for layer in (0..3).map(Layer) {
             keys.push(Act::Confirm(layer).key());
             for chain in [0, 1, 0xffff].map(ChainId) {

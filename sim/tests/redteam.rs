@@ -273,6 +273,27 @@ fn numbers_that_would_use_up_those_of_honest_epochs_are_refused_and_nothing_over
 }
 
 #[test]
+fn servers_that_were_all_restarted_still_know_the_grid_of_rounds() {
+    let mut rig = Rig::new(small_params());
+    // One share is enough to know it, also if nothing comes of the attempt.
+    rig.found(&rig.plan(1, 1)).expect("an honest plan");
+    for number in [2, 3] {
+        rig.mixers = (0..SERVERS).map(|index| rig.start(index)).collect();
+        let honest = rig.plan(number, 100 * number);
+        let lies = [
+            EpochPlan { first_round: Round(5000), ..honest.clone() },
+            EpochPlan { first_round: Round(99), ..honest.clone() },
+            EpochPlan { start_ms: honest.start_ms + 1, ..honest.clone() },
+        ];
+        for lie in lies {
+            assert!(rig.found(&lie).is_none(), "{lie:?}");
+            assert!(rig.refusals().pop().is_some_and(|why| why.contains("rounds count from")), "{:?}", rig.refusals());
+        }
+        rig.epoch(number, 100 * number);
+    }
+}
+
+#[test]
 fn calls_that_bring_more_than_is_needed_are_refused_and_not_kept() {
     let mut rig = Rig::new(small_params());
     let epoch = rig.epoch(1, 1);

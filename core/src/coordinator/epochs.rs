@@ -92,7 +92,7 @@ impl Coordinator {
         let found_ms = now_ms + lead_ms(self.attempts_failed);
         let outline = match &self.epoch {
             Some(current) => Outline::after(&self.directory, &current.roster, opened, found_ms),
-            None => Outline::first(&self.directory, opened, found_ms),
+            None => Outline::first(&self.directory, self.marks.origin_ms()?, opened, found_ms),
         };
         let failed: BTreeSet<ServerId> = self.faulty.keys().chain(&self.defaulted).copied().collect();
         Ok(outline.staff(&self.directory, &failed, |server| self.presence.is_up(now_ms, server)))

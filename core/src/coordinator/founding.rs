@@ -12,7 +12,7 @@ use crate::{
     directory::Directory,
     epoch::{Epoch, EpochDraft, EpochError, commit, signed_commitment},
     ids::{Round, ServerId},
-    marks::{Act, Marks, Refused},
+    marks::{Act, Marks, OffGrid, Refused},
     message::{
         EpochPlan, EpochProposal, EpochSignature, EpochStart, Message, SeedCall, SeedCommitment, SeedCommitments,
         SeedReveal, Standing,
@@ -44,9 +44,6 @@ pub(super) fn retry_ms(failed: u32, drawn: u64) -> u64 {
     (RETRY_MS << failed.min(MAX_DOUBLINGS)).max(RETRY_MS << drawn.min(MAX_DRAW_DOUBLINGS))
 }
 
-/// Rounds that a coordinator that has lost its epoch leaves out: servers may have made keys for some that never opened.
-const LOST_ROUNDS: u64 = 1000;
-
 /// Why an attempt cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AttemptError {
@@ -54,6 +51,8 @@ pub(super) enum AttemptError {
     Epoch(#[from] EpochError),
     #[error(transparent)]
     Refused(#[from] Refused),
+    #[error(transparent)]
+    OffGrid(#[from] OffGrid),
 }
 
 /// What an epoch could be, but for number and registry.
@@ -65,14 +64,16 @@ pub(super) struct Outline {
 }
 
 impl Outline {
-    /// The first epoch of all, if it is found by `found_ms`.
-    pub(super) fn first(directory: &Directory, opened: Round, found_ms: u64) -> Self {
-        Self {
-            first_round: if opened == Round(0) { opened.next() } else { Round(opened.0.saturating_add(LOST_ROUNDS)) },
-            start_ms: found_ms,
-            live: Vec::new(),
-            standings: vec![Standing::default(); directory.servers().len()],
-        }
+    /// The first epoch of all, if it is found by `found_ms`: with it the rounds begin to count; or, if a draw has been
+    /// made before, they count from `origin_ms` already.
+    pub(super) fn first(directory: &Directory, origin_ms: Option<u64>, opened: Round, found_ms: u64) -> Self {
+        let params = directory.params();
+        let (first_round, start_ms) = match origin_ms {
+            Some(origin_ms) => next_on_grid(params, (Round(1), origin_ms), opened, found_ms + params.period_ms),
+            None => (opened.next(), found_ms),
+        };
+        let standings = vec![Standing::default(); directory.servers().len()];
+        Self { first_round, start_ms, live: Vec::new(), standings }
     }
 
     /// An epoch that follows on a roster: on its grid of rounds, in time for the first round to be opened after the
@@ -81,9 +82,8 @@ impl Outline {
     pub(super) fn after(directory: &Directory, roster: &Roster, opened: Round, found_ms: u64) -> Self {
         let (params, before) = (directory.params(), roster.epoch().plan());
         let earliest_ms = (found_ms + params.period_ms).max(before.start_ms.saturating_add(params.epoch_ms));
-        let periods = earliest_ms.saturating_sub(before.start_ms).div_ceil(params.period_ms);
-        let first_round = Round((before.first_round.0 + periods).max(opened.0 + 1));
-        let start_ms = roster.epoch().window_start_ms(first_round);
+        let base = (before.first_round, before.start_ms);
+        let (first_round, start_ms) = next_on_grid(params, base, opened, earliest_ms);
         let struck = directory.server_ids().filter(|server| roster.amendment().strikes(*server)).collect();
         Self { first_round, start_ms, live: Vec::new(), standings: before.standings.clone() }.strike(params, &struck)
     }
@@ -130,6 +130,15 @@ impl Outline {
         let Self { first_round, start_ms, live, standings } = self;
         EpochPlan { number, registry, first_round, start_ms, live, standings }
     }
+}
+
+/// The first round, with its start, on a grid that holds the round `base`, not before `earliest_ms` and after every round
+/// that was opened.
+fn next_on_grid(params: &NetworkParams, base: (Round, u64), opened: Round, earliest_ms: u64) -> (Round, u64) {
+    let (base, base_ms) = base;
+    let periods = earliest_ms.saturating_sub(base_ms).div_ceil(params.period_ms);
+    let round = Round((base.0 + periods).max(opened.0 + 1));
+    (round, base_ms + (round.0 - base.0) * params.period_ms)
 }
 
 /// A standing with one more strike, counted in an epoch that starts at `start_ms`.
@@ -213,6 +222,9 @@ impl Founding {
                 if self.commitments[index].is_none() && self.directory.verify_one(&signed, from, &signature).is_ok() {
                     self.commitments[index] = Some((commitment, signature));
                     if let Some(commitments) = all(&self.commitments) {
+                        if let Some(origin_ms) = self.plan.origin_ms(self.directory.params()) {
+                            marks.keep_origin(origin_ms)?;
+                        }
                         // From here on it is a draw. Before that no server uses the number up, so nobody else does.
                         let _once = marks.claim(Act::Epoch, Round(epoch))?;
                         self.to_live(Message::SeedCommitments(SeedCommitments { epoch, commitments }), out);

@@ -416,6 +416,21 @@ fn a_server_that_keeps_its_share_back_costs_fewer_and_fewer_draws() {
 }
 
 #[test]
+fn a_coordinator_that_lost_its_epoch_founds_another_on_the_same_grid() {
+    let mut world = World::new();
+    let origin_ms = |world: &World| {
+        let roster = world.coordinator.roster().expect("an epoch");
+        roster.epoch().plan().origin_ms(world.directory.params())
+    };
+    world.run_until(20, |world| !world.completed.is_empty());
+    let (before, last) = (origin_ms(&world), *world.completed.last().expect("just seen"));
+    world.kept = None;
+    world.restart();
+    world.run_until(120, |world| world.completed.last().is_some_and(|round| *round > last));
+    assert_eq!(origin_ms(&world), before);
+}
+
+#[test]
 fn a_conviction_while_an_epoch_is_founded_holds_in_that_epoch() {
     let mut world = World::new();
     world.run_until(20, |world| !world.completed.is_empty());

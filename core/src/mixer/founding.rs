@@ -12,7 +12,7 @@ use crate::{
     directory::Directory,
     epoch::{Epoch, EpochDraft, EpochError, check_commitments, check_shares, commit, signed_commitment},
     ids::{Round, ServerId},
-    marks::{Act, Marks, Refused},
+    marks::{Act, Marks, OffGrid, Refused},
     message::{
         EpochPlan, EpochProposal, EpochSignature, EpochStart, SeedCall, SeedCommitment, SeedCommitments, SeedReveal,
     },
@@ -56,6 +56,9 @@ pub enum FoundingError {
     /// The plan does without this server.
     #[error("the plan of epoch {0} does without this server")]
     NotLive(u64),
+    /// Its rounds are not on the network's grid.
+    #[error(transparent)]
+    OffGrid(#[from] OffGrid),
     /// This server has signed that epoch number before.
     #[error(transparent)]
     Refused(#[from] Refused),
@@ -66,9 +69,9 @@ const MAX_SKIPPED_EPOCHS: u64 = 1 << 20;
 /// How long before its start an epoch is founded at most, milliseconds.
 const MAX_LEAD_MS: u64 = 3_600_000;
 
-/// Refuses a plan that does not follow on the newest roster, or, where none is known, whose numbers would use up those
-/// of honest epochs for ever: marks and the keys of conversations never go back. One round a period since 1970 is more
-/// than any honest network has had.
+/// Refuses a plan that does not follow on the newest roster, or, also where none is known any more, whose numbers would
+/// use up those of honest epochs for ever: marks and the keys of conversations never go back. So its rounds are on the
+/// grid of those before, to which the clock ties their numbers.
 pub(crate) fn check_plausible(
     directory: &Directory,
     marks: &Marks,
@@ -84,9 +87,20 @@ pub(crate) fn check_plausible(
     let follows = number > last_epoch
         && number <= last_epoch.saturating_add(MAX_SKIPPED_EPOCHS)
         && first_round.0 > last_round
-        && first_round.0 <= 1 + start_ms / directory.params().period_ms
         && start_ms <= now_ms.saturating_add(MAX_LEAD_MS);
-    if follows { Ok(()) } else { Err(FoundingError::Implausible { epoch: number, first_round, start_ms }) }
+    if !follows {
+        return Err(implausible(plan));
+    }
+    Ok(marks.check_origin(origin_ms(directory, plan)?)?)
+}
+
+/// From when a plan's rounds count.
+fn origin_ms(directory: &Directory, plan: &EpochPlan) -> Result<u64, FoundingError> {
+    plan.origin_ms(directory.params()).ok_or_else(|| implausible(plan))
+}
+
+fn implausible(plan: &EpochPlan) -> FoundingError {
+    FoundingError::Implausible { epoch: plan.number, first_round: plan.first_round, start_ms: plan.start_ms }
 }
 
 impl Founding {
@@ -119,7 +133,8 @@ impl Founding {
     }
 
     /// Reveals the share once everybody has committed; one share for each epoch number, ever, so that nobody who has
-    /// seen the others' shares can ask for another draw under the same number.
+    /// seen the others' shares can ask for another draw under the same number. From the first share on the server is
+    /// bound to the grid of rounds, so that no two epochs on different ones find a quorum.
     pub(crate) fn reveal(
         &mut self,
         directory: &Directory,
@@ -136,6 +151,7 @@ impl Founding {
         if !entries.any(|(server, (value, _))| *server == me && *value == commitment.commitment) {
             return Err(EpochError::OwnCommitmentMissing.into());
         }
+        marks.keep_origin(origin_ms(directory, plan)?)?;
         let _once = marks.claim(Act::Epoch, Round(message.epoch))?;
         let reveal = SeedReveal { epoch: message.epoch, share: *share };
         *self = Self::Revealed { plan: plan.clone(), commitments: message.commitments };
@@ -160,8 +176,14 @@ impl Founding {
     }
 }
 
-/// Takes an epoch that a quorum of the servers has signed.
-pub(crate) fn start(directory: &Directory, message: EpochStart) -> Result<Arc<Epoch>, FoundingError> {
+/// Takes an epoch that a quorum of the servers has signed, and its grid of rounds, if none is known yet.
+pub(crate) fn start(
+    directory: &Directory,
+    marks: &mut Marks,
+    message: EpochStart,
+) -> Result<Arc<Epoch>, FoundingError> {
     let EpochStart { plan, shares, signatures } = message;
-    Ok(Arc::new(EpochDraft::new(directory, plan, &shares)?.verify(directory, &signatures)?))
+    let epoch = EpochDraft::new(directory, plan, &shares)?.verify(directory, &signatures)?;
+    marks.keep_origin(origin_ms(directory, epoch.plan())?)?;
+    Ok(Arc::new(epoch))
 }

@@ -356,7 +356,7 @@ impl Mixer {
     }
 
     fn on_epoch(&mut self, message: EpochStart, out: &mut Outbox) -> Result<(), RefusedCall> {
-        let epoch = founding::start(&self.directory, message)?;
+        let epoch = founding::start(&self.directory, &mut self.marks, message)?;
         let number = epoch.plan().number;
         // After a restart the newest may come first, and then the one before it.
         let is_older = self.rosters.last_key_value().is_some_and(|(newest, _)| *newest >= number);

@@ -108,6 +108,7 @@ impl Seat {
         let (view, now_ms) = (self.due.remove(&round)?, skew.local(world_ms));
         let epoch = Arc::clone(view.roster().epoch());
         check_window(directory, &epoch, round, now_ms).ok()?;
+        self.disk.marks().keep_origin(epoch.plan().origin_ms(directory.params())?).ok()?;
         let once = self.disk.marks().claim(Act::Submit, round).ok()?;
         let clock = epoch.round_at(now_ms + CLOCK_TOLERANCE_MS).unwrap_or(round);
         let accesses = self.behaviour.accesses(round, clock);
