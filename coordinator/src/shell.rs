@@ -9,7 +9,7 @@ use std::{
 };
 
 use hippodrome_core::{
-    coordinator::{Coordinator, CoordinatorState, Input, Output},
+    coordinator::{Coordinator, CoordinatorState, Finding, Input, Output},
     directory::Directory,
     evidence::{Case, Verdict},
     ids::{ChainId, Party, RosterId, Round, ServerId},
@@ -81,7 +81,9 @@ pub async fn run(config: CoordinatorConfig, shutdown: impl Future<Output = ()> +
     register_links(&mut counters, Arc::clone(&traffic));
     register_process(&mut counters);
     let _endpoint = metrics_tcp.map(|tcp| open_metrics(tcp, counters)).transpose()?;
-    let shell = Arc::new(Shell::new(directory, machine, metrics, peers, config.state_dir));
+    // The machine has one inquiry made for each server at a time.
+    let (findings, found) = mpsc::channel(directory.servers().len());
+    let shell = Arc::new(Shell::new(directory, machine, metrics, peers, findings, config.state_dir));
     let desk = Desk::new(Arc::clone(&shell), file.to_text().into_bytes(), stopping.clone());
     let limits = Limits { max_body_bytes: largest_body(&shell.directory), ..Limits::default() };
     let listener = Listener::new(tcp, certificate, pins, limits, messages);
@@ -175,6 +177,8 @@ pub(crate) struct Shell {
     machine: Mutex<Coordinator>,
     metrics: Mutex<Metrics>,
     peers: Peers,
+    /// What inquiries come to.
+    findings: mpsc::Sender<Box<Finding>>,
     state_dir: PathBuf,
     /// What the disk would not take.
     unkept: Mutex<Option<Box<CoordinatorState>>>,
@@ -190,6 +194,7 @@ impl Shell {
         machine: Coordinator,
         metrics: Metrics,
         peers: Peers,
+        findings: mpsc::Sender<Box<Finding>>,
         state_dir: PathBuf,
     ) -> Self {
         let events = (0..directory.params().chains).map(|_| broadcast::Sender::new(EVENTS)).collect();
@@ -197,7 +202,7 @@ impl Shell {
         let kept = machine.roster().map_or(RosterId { epoch: 0, amendment: 0 }, |roster| roster.id());
         let (machine, metrics) = (Mutex::new(machine), Mutex::new(metrics));
         let (unkept, kept) = (Mutex::new(None), Mutex::new(kept));
-        Self { directory, machine, metrics, peers, state_dir, unkept, kept, events }
+        Self { directory, machine, metrics, peers, findings, state_dir, unkept, kept, events }
     }
 
     /// The roster that a restart would go on with: clients are told of no later one.
@@ -211,7 +216,12 @@ impl Shell {
     }
 
     /// Feeds the machine until the node stops. Nobody else gives it an input, so what it sends goes out in order.
-    async fn turn(&self, mut inbox: mpsc::Receiver<(Party, Message)>, stopping: watch::Receiver<bool>) {
+    async fn turn(
+        &self,
+        mut inbox: mpsc::Receiver<(Party, Message)>,
+        mut found: mpsc::Receiver<Box<Finding>>,
+        stopping: watch::Receiver<bool>,
+    ) {
         let stopped = until(stopping);
         tokio::pin!(stopped);
         // Messages handled since a tick fell due: whatever waited then was among them.
@@ -229,6 +239,7 @@ impl Shell {
                     overdue = 0;
                     Input::Tick
                 }
+                Some(finding) = found.recv() => Input::Judged(finding),
                 message = inbox.recv() => match message {
                     Some((Party::Server(from), message)) => Input::Message { from, message },
                     Some((Party::Coordinator, _)) => continue,
@@ -247,12 +258,21 @@ impl Shell {
         // Clients that subscribe see either the machine before these events, and then them, or after.
         outputs.iter().for_each(|output| self.tell_clients(&machine, output));
         drop(machine);
-        for output in outputs {
+        for output in outputs.into_iter().filter_map(|output| self.inquire(output)) {
             match self.keep(output) {
                 Ok(output) => output.into_iter().for_each(|output| self.carry_out(output)),
                 Err(error) => tracing::error!(%error, "the epoch cannot be kept: nothing goes out until it is"),
             }
         }
+    }
+
+    /// Begins an inquiry, whatever the disk does: the machine waits for what it comes to. Gives back all else.
+    fn inquire(&self, output: Output) -> Option<Output> {
+        let Output::Judge(inquiry) = output else { return Some(output) };
+        let findings = self.findings.clone();
+        // An error means that the node has stopped.
+        tokio::task::spawn_blocking(move || findings.blocking_send(Box::new(inquiry.run())));
+        None
     }
 
     /// Gives back what is to be carried out now. All that comes after a state depends on it: until the state is on the
@@ -289,7 +309,7 @@ impl Shell {
 
     fn carry_out(&self, output: Output) {
         match output {
-            Output::Keep(_) => {}
+            Output::Keep(_) | Output::Judge(_) => {}
             Output::Send { to, message, until_ms } => self.send(to, &message, until_ms),
             Output::Peers(addresses) => {
                 for (id, address) in self.directory.server_ids().zip(addresses) {

@@ -1,22 +1,73 @@
-//! Evidence that servers show: the coordinator judges it by itself before it acts on it.
+//! Evidence that servers show: the coordinator judges it by itself before it acts on it, in jobs that nothing else waits
+//! for.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    fmt,
     sync::Arc,
 };
 
 use super::{Coordinator, Output};
 use crate::{
-    evidence::{Case, RoundBasis},
+    evidence::{Case, Judged, NotProven, RoundBasis, Verdict},
     ids::{Author, ClientId, Round, ServerId},
     message::{Charge, Ground, Strike},
 };
 
+/// Charges of one server that wait to be judged: one for each of its hops would do.
+const MAX_WAITING: usize = 64;
+/// Bytes of evidence in them, if there is more than one.
+const MAX_WAITING_BYTES: usize = 8 << 20;
+
+/// Evidence that a server shows, to be judged away from the coordinator: that may take as long as a server needs for a
+/// whole batch.
+pub struct Inquiry {
+    from: ServerId,
+    basis: RoundBasis,
+    charge: Charge,
+}
+
+/// What an [`Inquiry`] has come to; only [`Inquiry::run`] makes it.
+pub struct Finding {
+    from: ServerId,
+    round: Round,
+    basis: RoundBasis,
+    judged: Judged,
+}
+
+impl Inquiry {
+    /// Judges the evidence.
+    pub fn run(self) -> Finding {
+        let Self { from, basis, charge: Charge { round, evidence } } = self;
+        let judged = Judged::new(&basis, evidence);
+        Finding { from, round, basis, judged }
+    }
+}
+
+impl fmt::Debug for Inquiry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Inquiry({} about {})", self.from, self.charge.round)
+    }
+}
+
+impl fmt::Debug for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Finding({} about {}: {:?})", self.from, self.round, self.judged.verdict)
+    }
+}
+
 /// What was charged, and who is convicted.
 #[derive(Default)]
 pub(super) struct Charges {
-    /// How many charges of a server about a round were judged. Each of an honest one convicts somebody new.
-    heard: BTreeMap<(Round, ServerId), usize>,
+    /// Whom a server has convicted of something in a round.
+    convicted: BTreeMap<(Round, ServerId), BTreeSet<Author>>,
+    /// Servers that are not heard any more about a round, or at all in an epoch, by its number.
+    useless: BTreeSet<(Round, ServerId)>,
+    liars: BTreeSet<(u64, ServerId)>,
+    /// The round of the one charge of each server that is being judged.
+    judging: BTreeMap<ServerId, Round>,
+    /// Charges that wait for the one before of the same server.
+    waiting: BTreeMap<ServerId, VecDeque<Charge>>,
     /// Clients that are refused, each in an epoch by its number.
     clients: BTreeSet<(u64, ClientId)>,
 }
@@ -27,67 +78,123 @@ impl Charges {
         self.clients.range((epoch, ClientId(0))..=(epoch, ClientId(u32::MAX))).map(|(_, client)| *client).collect()
     }
 
-    /// How many charges of a server about a round were judged.
-    #[cfg(test)]
-    pub(super) fn judged(&self, round: Round, from: ServerId) -> usize {
-        self.heard.get(&(round, from)).copied().unwrap_or(0)
+    /// Whether there is a charge about a round that is not judged yet.
+    pub(super) fn is_open(&self, round: Round) -> bool {
+        let waiting = self.waiting.values().flatten().map(|charge| charge.round);
+        self.judging.values().copied().chain(waiting).any(|other| other == round)
     }
 
-    /// Whether another charge is heard: a server that charged falsely about a round is not heard about it again.
-    fn hears(&mut self, from: ServerId, round: Round, limit: usize) -> bool {
-        let heard = self.heard.entry((round, from)).or_default();
-        *heard = heard.saturating_add(1);
-        *heard <= limit
+    /// Whether a server is heard about a round: one that has shown what proves nothing is not in the epoch, one that has
+    /// shown what convicts nobody new is not in the round.
+    fn hears(&self, from: ServerId, epoch: u64, round: Round) -> bool {
+        !self.liars.contains(&(epoch, from)) && !self.useless.contains(&(round, from))
+    }
+
+    /// Takes a charge in if there is room for it.
+    fn queue(&mut self, from: ServerId, charge: &Charge) {
+        let waiting = self.waiting.entry(from).or_default();
+        let bytes: usize = waiting.iter().chain([charge]).map(|charge| charge.evidence.len_bytes()).sum();
+        if waiting.is_empty() || waiting.len() < MAX_WAITING && bytes <= MAX_WAITING_BYTES {
+            waiting.push_back(charge.clone());
+        }
     }
 }
 
 impl Coordinator {
-    /// Judges evidence about a round that is not forgotten yet.
-    pub(super) fn on_charge(&mut self, now_ms: u64, from: ServerId, charge: &Charge, out: &mut Vec<Output>) {
+    /// Has evidence judged about a round that is not forgotten yet.
+    pub(super) fn on_charge(&mut self, from: ServerId, charge: &Charge, out: &mut Vec<Output>) {
         let Some(collecting) = self.collecting.get(&charge.round) else { return };
+        let epoch = collecting.descriptor().roster().id().epoch;
         // Who takes no part has nothing to lose by false charges, and what it sees others see as well.
-        if !collecting.takes_part(from) {
+        if collecting.takes_part(from) && self.charges.hears(from, epoch, charge.round) {
+            self.charges.queue(from, charge);
+            self.judge_next(from, out);
+        }
+    }
+
+    /// Has the next charge of a server judged, one at a time: nobody makes the coordinator work for him alone.
+    fn judge_next(&mut self, from: ServerId, out: &mut Vec<Output>) {
+        if self.charges.judging.contains_key(&from) {
             return;
         }
-        let basis = RoundBasis::new(Arc::clone(&self.directory), Arc::clone(collecting.descriptor()));
-        let epoch = basis.roster.id().epoch;
-        // Servers that can be convicted, and a trace at each of its hops.
-        let params = self.directory.params();
-        let hops = usize::from(params.layers) * usize::from(params.chains) * usize::from(params.chain_len);
-        if !self.charges.hears(from, charge.round, self.directory.servers().len() + hops) {
+        while let Some(charge) = self.charges.waiting.get_mut(&from).and_then(VecDeque::pop_front) {
+            let Some(collecting) = self.collecting.get(&charge.round) else { continue };
+            let basis = RoundBasis::new(Arc::clone(&self.directory), Arc::clone(collecting.descriptor()));
+            if !self.charges.hears(from, basis.roster.id().epoch, charge.round) {
+                continue;
+            }
+            self.charges.judging.insert(from, charge.round);
+            return out.push(Output::Judge(Box::new(Inquiry { from, basis, charge })));
+        }
+        self.charges.waiting.remove(&from);
+    }
+
+    pub(super) fn on_finding(&mut self, now_ms: u64, finding: Finding, out: &mut Vec<Output>) {
+        let Finding { from, round, basis, judged: Judged { evidence, verdict } } = finding;
+        if self.charges.judging.remove(&from) != Some(round) {
             return;
         }
-        match charge.evidence.verify(&basis) {
+        match verdict {
             Ok(verdict) => {
-                out.push(Output::Notice(format!("{}: convicted: {verdict}", charge.round)));
-                for guilty in verdict.guilty() {
-                    match *guilty {
-                        Author::Client(client) => drop(self.charges.clients.insert((epoch, client))),
-                        Author::Server(server) => {
-                            self.find_fault(now_ms, Strike { server, ground: Ground::Convicted }, out);
-                        }
-                    }
-                }
-                let case = Case::new(&basis, Arc::clone(&charge.evidence));
-                out.push(Output::Evidence(Box::new(case), verdict));
+                self.convict_all(now_ms, from, &basis, &verdict, out);
+                out.push(Output::Evidence(Box::new(Case::new(&basis, evidence)), verdict));
             }
-            Err(refused) => {
-                self.charges.heard.insert((charge.round, from), usize::MAX);
-                out.push(Output::Notice(format!(
-                    "{from} shows evidence about {} that shows nothing: {refused}",
-                    charge.round
-                )));
-                // An honest server has judged what it shows, by the same public things.
-                self.find_fault(now_ms, Strike { server: from, ground: Ground::Aborted }, out);
+            Err(refused) => self.on_false_charge(now_ms, from, &basis, &refused, out),
+        }
+        self.judge_next(from, out);
+    }
+
+    fn convict_all(
+        &mut self,
+        now_ms: u64,
+        from: ServerId,
+        basis: &RoundBasis,
+        verdict: &Verdict,
+        out: &mut Vec<Output>,
+    ) {
+        let (round, epoch) = (basis.descriptor.round(), basis.roster.id().epoch);
+        let by_it = self.charges.convicted.entry((round, from)).or_default();
+        let before = by_it.len();
+        by_it.extend(verdict.guilty());
+        // Each charge of an honest server convicts somebody new.
+        if by_it.len() == before {
+            self.charges.useless.insert((round, from));
+        }
+        out.push(Output::Notice(format!("{round}: convicted: {verdict}")));
+        for guilty in verdict.guilty() {
+            match *guilty {
+                Author::Client(client) => drop(self.charges.clients.insert((epoch, client))),
+                Author::Server(server) => {
+                    self.find_fault(now_ms, Strike { server, ground: Ground::Convicted }, out);
+                }
             }
         }
+    }
+
+    /// An honest server has judged what it shows, by the same public things: who charges falsely is struck, and not heard
+    /// again in the epoch.
+    fn on_false_charge(
+        &mut self,
+        now_ms: u64,
+        from: ServerId,
+        basis: &RoundBasis,
+        refused: &NotProven,
+        out: &mut Vec<Output>,
+    ) {
+        self.charges.liars.insert((basis.roster.id().epoch, from));
+        self.charges.waiting.remove(&from);
+        let round = basis.descriptor.round();
+        out.push(Output::Notice(format!("{from} shows evidence about {round} that shows nothing: {refused}")));
+        self.find_fault(now_ms, Strike { server: from, ground: Ground::Aborted }, out);
     }
 
     /// Forgets what was said about rounds that are forgotten themselves, and about epochs before the last.
     pub(super) fn forget_charges(&mut self) {
         let (collecting, charges) = (&self.collecting, &mut self.charges);
-        charges.heard.retain(|(round, _), _| collecting.contains_key(round));
+        charges.convicted.retain(|(round, _), _| collecting.contains_key(round));
+        charges.useless.retain(|(round, _)| collecting.contains_key(round));
         let epoch = self.status.epoch;
         charges.clients.retain(|(number, _)| number + 1 >= epoch);
+        charges.liars.retain(|(number, _)| number + 1 >= epoch);
     }
 }

@@ -394,6 +394,11 @@ impl Collecting {
         Some(Totals { hops_verified, mixing_ms })
     }
 
+    /// Whether nothing is left but to say who was at fault.
+    pub(super) fn is_unjudged(&self) -> bool {
+        self.ended && self.counted && !self.judged
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.ended && self.counted && self.judged
     }

@@ -3,8 +3,8 @@
 //!
 //! One module for each duty: who is there ([`presence`]), an epoch ([`founding`], and when: [`epochs`]), the keys and
 //! the descriptor of a round ([`opening`]), its submissions and replies ([`collecting`], [`included`], and when:
-//! [`rounds`]), evidence ([`charges`]), who is at fault without ([`verdict`]) and what follows ([`striking`]), what is kept ([`state`]) and told
-//! ([`status`]).
+//! [`rounds`]), evidence ([`charges`]), who is at fault without ([`verdict`]) and what follows ([`striking`]), what is kept
+//! ([`state`]) and told ([`status`]).
 
 mod charges;
 mod collecting;
@@ -37,6 +37,7 @@ use self::{
     verdict::Disputes,
 };
 pub use self::{
+    charges::{Finding, Inquiry},
     collecting::{AdmittedSubmission, Gatekeeper, SubmitRefusal},
     state::{CoordinatorState, RestoreError},
     status::{ServerStatus, Status},
@@ -64,6 +65,8 @@ pub enum Input {
         /// What it says.
         message: Message,
     },
+    /// Evidence has been judged.
+    Judged(Box<Finding>),
     /// Time has passed, and every message that had come by then was handled before: only now is anybody judged.
     Tick,
 }
@@ -81,6 +84,9 @@ pub enum Output {
     },
     /// Keep this durably in place of what was kept before, before anything after it goes out.
     Keep(Box<CoordinatorState>),
+    /// Judge this away from the coordinator, and hand in what it comes to: [`Input::Judged`]. There is one for each server
+    /// at a time at most.
+    Judge(Box<Inquiry>),
     /// Servers are reached at these addresses, in the directory's order.
     Peers(Vec<String>),
     /// A round is announced: clients may take their views and submit.
@@ -223,6 +229,7 @@ impl Coordinator {
                 self.presence.hear(now_ms, from);
                 self.on_message(now_ms, from, message, &mut out);
             }
+            Input::Judged(finding) => self.on_finding(now_ms, *finding, &mut out),
             Input::Tick => self.end_what_is_due(now_ms, &mut out),
         }
         self.on_clock(now_ms, &mut out);
@@ -264,7 +271,9 @@ impl Coordinator {
 
     /// When [`Input::Tick`] is due next, milliseconds since 1970.
     pub fn next_tick_ms(&self, now_ms: u64) -> u64 {
-        let rounds = self.collecting.values().map(|round| round.next_tick_ms(now_ms));
+        let waits = |round: &Round, collecting: &Collecting| collecting.is_unjudged() && self.charges.is_open(*round);
+        let rounds = self.collecting.iter().filter(|(round, collecting)| !waits(round, collecting));
+        let rounds = rounds.map(|(_, collecting)| collecting.next_tick_ms(now_ms));
         let unopened = self.opening.values().map(Opening::next_tick_ms);
         let amending = (!self.faulty.is_empty()).then_some(self.amend_ms);
         let founding = (self.founding.is_some() || self.epoch.is_some()).then(|| self.found_due_ms());
@@ -346,7 +355,7 @@ impl Coordinator {
             Message::Noise(_) | Message::Receipts(_) | Message::Replies(_) | Message::Report(_) | Message::Abort(_) => {
                 self.on_collecting(now_ms, from, message, out);
             }
-            Message::Charge(charge) => self.on_charge(now_ms, from, &charge, out),
+            Message::Charge(charge) => self.on_charge(from, &charge, out),
             _ => out.push(Output::Notice(format!("ignored a message that {from} has no cause to send here"))),
         }
     }

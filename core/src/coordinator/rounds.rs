@@ -132,10 +132,11 @@ impl Coordinator {
         }
     }
 
-    /// Judges rounds that are over, and forgets old ones.
+    /// Judges rounds that are over, once all evidence that was shown about them is judged, and forgets old ones.
     pub(super) fn judge_rounds(&mut self, now_ms: u64, out: &mut Vec<Output>) {
-        let rounds = self.collecting.values_mut();
-        let faults: Vec<_> = rounds.filter_map(|round| Some((round.began_ms(), round.faults(now_ms)?))).collect();
+        let charges = &self.charges;
+        let rounds = self.collecting.iter_mut().filter(|(round, _)| !charges.is_open(**round));
+        let faults: Vec<_> = rounds.filter_map(|(_, round)| Some((round.began_ms(), round.faults(now_ms)?))).collect();
         faults.iter().for_each(|(began_ms, heard)| self.judge_round(now_ms, *began_ms, heard, out));
         let newest = self.status.round;
         self.collecting.retain(|round, collecting| !collecting.is_over() || round.0 + KEPT_ROUNDS > newest);

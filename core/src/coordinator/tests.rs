@@ -72,6 +72,8 @@ struct World {
     delayed: Vec<(u64, Letter)>,
     /// What came for the coordinator while it does nothing; none if it is awake.
     inbox: Option<Vec<(ServerId, Message)>>,
+    /// What is to be judged, while that takes its time; none if it is done at once.
+    inquiries: Option<Vec<Inquiry>>,
     /// Decides about each message that is sent.
     fate: Box<dyn FnMut(&Letter) -> Fate>,
     /// Things that the coordinator still gets done before it is killed.
@@ -111,6 +113,7 @@ impl World {
             on_their_way: VecDeque::new(),
             delayed: Vec::new(),
             inbox: None,
+            inquiries: None,
             fate: Box::new(|_| Fate::Arrives),
             lives: usize::MAX,
             killed: 0,
@@ -204,6 +207,13 @@ impl World {
         self.perform(outputs);
     }
 
+    /// Has everything judged that waits for it, and from now on all at once.
+    fn judge(&mut self) {
+        for inquiry in self.inquiries.take().into_iter().flatten() {
+            self.drive_coordinator(Input::Judged(Box::new(inquiry.run())));
+        }
+    }
+
     fn perform(&mut self, outputs: Vec<Output>) {
         for output in outputs {
             let Some(lives) = self.lives.checked_sub(1) else { return self.restart() };
@@ -220,6 +230,10 @@ impl World {
                     assert_eq!(Some(state.roster_id()), self.coordinator.roster().map(|roster| roster.id()));
                     self.kept = Some(*state);
                 }
+                Output::Judge(inquiry) => match &mut self.inquiries {
+                    Some(inquiries) => inquiries.push(*inquiry),
+                    None => self.drive_coordinator(Input::Judged(Box::new(inquiry.run()))),
+                },
                 Output::Delivered(round) => drop(self.completed.insert(round)),
                 _ => {}
             }
@@ -260,6 +274,12 @@ impl World {
         let signature = key(from).sign(&statement::abort(&digest, stage, &reason));
         let message = Message::Abort(Abort { stage, reason, signature });
         self.on_their_way.push_back((Party::Server(from), Party::Coordinator, message));
+    }
+
+    /// Has a server show evidence.
+    fn charge(&mut self, from: ServerId, round: Round, evidence: &Arc<Evidence>) {
+        let charge = Message::Charge(Charge { round, evidence: Arc::clone(evidence) });
+        self.on_their_way.push_back((Party::Server(from), Party::Coordinator, charge));
     }
 
     /// Has a server say a hello as it does when it was restarted.
@@ -454,8 +474,8 @@ fn a_conviction_while_an_epoch_is_founded_holds_in_that_epoch() {
     world.run_until(5, is_struck);
 }
 
-#[test]
-fn whoever_charges_falsely_is_struck_and_who_takes_no_part_is_not_heard() {
+/// A world in which rounds are completed, and a proof that holds, shown as one that does not.
+fn world_with_false_evidence() -> (World, Arc<Evidence>) {
     let mut world = World::new();
     let proof = Arc::new(Mutex::new(None::<Proof>));
     let seen = Arc::clone(&proof);
@@ -467,21 +487,44 @@ fn whoever_charges_falsely_is_struck_and_who_takes_no_part_is_not_heard() {
     });
     world.run_until(20, |world| !world.completed.is_empty());
     let proof = proof.lock().expect("no test panics here").take().expect("a round was mixed");
-    let round = proof.batch.place.stage.round;
-    let evidence = Arc::new(Evidence::BadProof(Box::new(BadProof { proof, inputs: Vec::new() })));
-    let charge = Message::Charge(Charge { round, evidence });
+    (world, Arc::new(Evidence::BadProof(Box::new(BadProof { proof, inputs: Vec::new() }))))
+}
+
+#[test]
+fn whoever_charges_falsely_is_struck_and_who_takes_no_part_is_not_heard() {
+    let (mut world, evidence) = world_with_false_evidence();
     let liar = ServerId(0);
-    world.on_their_way.push_back((Party::Server(liar), Party::Coordinator, charge.clone()));
+    world.run_until(10, |world| world.round_with(liar).is_some());
+    world.charge(liar, world.round_with(liar).expect("just found"), &evidence);
     world.run_until(5, |world| !world.at_fault.is_empty());
     assert_eq!(world.at_fault, [liar]);
     world.run_until(10, |world| world.round_with(ServerId(1)).is_some_and(|round| world.takes_no_part(liar, round)));
-    let round = world.round_with(ServerId(1)).expect("just found");
-    let Message::Charge(Charge { evidence, .. }) = charge else { panic!("it is a charge") };
-    let again = Message::Charge(Charge { round, evidence });
-    world.on_their_way.push_back((Party::Server(liar), Party::Coordinator, again));
+    world.inquiries = Some(Vec::new());
+    world.charge(liar, world.round_with(ServerId(1)).expect("just found"), &evidence);
     let completed = world.completed.len();
     world.run_until(10, |world| world.completed.len() > completed);
-    assert_eq!(world.coordinator.charges.judged(round, liar), 0, "it costs nothing to ignore it");
+    assert_eq!(world.inquiries.map(|inquiries| inquiries.len()), Some(0), "it costs nothing to ignore it");
+}
+
+#[test]
+fn rounds_go_on_while_evidence_is_judged_and_its_own_is_judged_after_it() {
+    let (mut world, evidence) = world_with_false_evidence();
+    let (liar, victim) = (ServerId(0), ServerId(1));
+    world.run_until(10, |world| world.round_with(liar).is_some());
+    let round = world.round_with(liar).expect("just found");
+    world.inquiries = Some(Vec::new());
+    for _ in 0..100 {
+        world.charge(liar, round, &evidence);
+    }
+    world.abort(liar, round, AbortReason::BadProof(victim));
+    let completed = world.completed.len();
+    world.run_until(20, |world| world.completed.len() >= completed + 4);
+    assert_eq!(world.at_fault, []);
+    assert_eq!(world.inquiries.as_ref().map(Vec::len), Some(1), "one of a server at a time");
+    world.judge();
+    let completed = world.completed.len();
+    world.run_until(20, |world| world.completed.len() >= completed + 2);
+    assert_eq!(world.at_fault, [liar], "and not the one that it accuses");
 }
 
 #[test]

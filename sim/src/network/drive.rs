@@ -64,7 +64,7 @@ impl Network {
             What::Hear { client, .. } | What::Submit { client, .. } | What::Ask { client, .. } => {
                 Some(Node::Client(*client))
             }
-            What::AtGateway { .. } => Some(Node::Coordinator),
+            What::AtGateway { .. } | What::Judged { .. } => Some(Node::Coordinator),
             What::Fault(_) => None,
         }
     }
@@ -80,6 +80,11 @@ impl Network {
             What::Done { server, life, done } => {
                 if self.life(Node::Server(server)) == life {
                     self.drive_server(server, mixer::Input::Done(*done));
+                }
+            }
+            What::Judged { life, finding } => {
+                if self.life(Node::Coordinator) == life {
+                    self.drive_coordinator(coordinator::Input::Judged(finding));
                 }
             }
             What::Greet { server, life } => {
@@ -163,6 +168,10 @@ impl Network {
                 coordinator::Output::Failed { round, reason } => {
                     self.failed.insert(round, reason);
                     self.round_failed(round);
+                }
+                coordinator::Output::Judge(inquiry) => {
+                    let (life, finding) = (self.life(Node::Coordinator), Box::new(inquiry.run()));
+                    self.schedule(Node::Coordinator, JOB_MS, What::Judged { life, finding });
                 }
                 coordinator::Output::Keep(state) => self.coordinator_state = Some(*state),
                 coordinator::Output::Peers(_) | coordinator::Output::Evidence(..) => {}

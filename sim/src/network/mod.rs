@@ -159,6 +159,7 @@ pub struct Network {
 enum What {
     Arrive(Envelope),
     Done { server: ServerId, life: u32, done: Box<mixer::JobDone> },
+    Judged { life: u32, finding: Box<coordinator::Finding> },
     Greet { server: ServerId, life: u32 },
     Hear { client: usize, life: u32, heard: Heard },
     Submit { client: usize, life: u32, round: Round },
