@@ -115,7 +115,7 @@ pub static FINDINGS: &[Finding] = &[
     Finding {
         name: "F15",
         threat: "cheat in all rounds in flight before the first is over",
-        elsewhere: "every cheat goes on for two rounds, which overlap",
+        elsewhere: "every cheat goes on for two rounds, which overlap, and what a holder of evidence still does is looked at after each step",
         tests: &["a_contradiction_after_the_round_is_closed_holds_back_only_the_chains_of_the_liar"],
     },
     Finding { name: "F16", threat: "stop the network by silence, lies or floods", elsewhere: "", tests: &[] },

@@ -78,6 +78,7 @@ impl Network {
         match node {
             Node::Server(id) => {
                 self.mixers[usize::from(id.0)] = self.new_mixer(id);
+                self.watcher.restarted(id);
                 self.greet(id);
             }
             Node::Coordinator => {

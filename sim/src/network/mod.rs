@@ -108,6 +108,11 @@ pub trait Watcher {
         let _ = (round, roster);
     }
 
+    /// A server was restarted, and has forgotten all but its marks.
+    fn restarted(&mut self, server: ServerId) {
+        let _ = server;
+    }
+
     /// A server told its operator something.
     fn noticed(&mut self, server: ServerId, notice: &Notice) {
         let _ = (server, notice);

@@ -3,6 +3,8 @@
 //! * No honest server names an honest server.
 //! * A server says one thing only for each act of a round, across restarts.
 //! * Nothing mixed leaves an honest server before it has heard the confirmations of all others who are active.
+//! * A server that holds evidence against another releases nothing more, in any round in flight, in chains that contain
+//!   it, and opens nothing more in rounds in which it takes part.
 //! * No number is announced twice, and every round has as many active servers as the network wants at least.
 
 use std::{
@@ -53,8 +55,10 @@ pub(super) struct Cast {
 /// Watches a run.
 pub(super) struct Invariants {
     cast: Cast,
-    /// Servers that are active, by round.
-    active: BTreeMap<Round, usize>,
+    /// Who takes part, by round.
+    rosters: BTreeMap<Round, Roster>,
+    /// Servers against which a server, since its start, holds evidence about an epoch, by its number.
+    evidence: BTreeMap<(ServerId, u64), BTreeSet<ServerId>>,
     mounted: Rc<RefCell<Mounted>>,
     findings: Rc<RefCell<Findings>>,
     acts: BTreeMap<(Round, ServerId, Act), Digest>,
@@ -75,7 +79,8 @@ impl Invariants {
         let findings = Rc::<RefCell<Findings>>::default();
         let invariants = Self {
             cast,
-            active: BTreeMap::new(),
+            rosters: BTreeMap::new(),
+            evidence: BTreeMap::new(),
             mounted,
             findings: Rc::clone(&findings),
             acts: BTreeMap::new(),
@@ -131,9 +136,30 @@ impl Invariants {
         };
         let Some(stage) = stage else { return };
         let heard = self.confirmations.get(&(stage.round, stage.layer, from)).map_or(0, BTreeSet::len);
-        let others = self.active.get(&stage.round).map_or(usize::MAX, |active| active - 1);
+        let others = self.rosters.get(&stage.round).map_or(usize::MAX, |roster| roster.active().len() - 1);
         if heard < others {
             self.violated(format!("{from} let something out in {stage} after {heard} confirmations of others"));
+        }
+    }
+
+    /// A caught server does not cheat in all rounds in flight: who holds the evidence does nothing more with it.
+    fn check_evidence(&self, from: ServerId, message: &Message) {
+        let Some(round) = message.round() else { return };
+        let Some(roster) = self.rosters.get(&round) else { return };
+        let Some(guilty) = self.evidence.get(&(from, roster.id().epoch)) else { return };
+        let members = |stage: Stage| roster.members(stage.layer, stage.chain);
+        let with = match message {
+            Message::Batch(message) => members(message.batch.place.stage),
+            Message::Proof(message) => members(message.batch.place.stage),
+            Message::Parcel(message) => members(message.source),
+            Message::ReturnBatch(message) => members(message.place.stage),
+            Message::ReturnParcel(message) => members(message.source),
+            Message::Replies(message) => members(message.stage),
+            Message::Accusation(_) | Message::TraceStep(_) => roster.active(),
+            _ => return,
+        };
+        if let Some(guilty) = with.iter().find(|server| guilty.contains(server)) {
+            self.violated(format!("{from} goes on with {guilty} in {round}, and holds evidence against it"));
         }
     }
 
@@ -143,7 +169,7 @@ impl Invariants {
             let oldest = Round(round.0.saturating_sub(ROUNDS_KEPT));
             self.acts.retain(|(round, ..), _| *round >= oldest);
             self.confirmations.retain(|(round, ..), _| *round >= oldest);
-            self.active.retain(|round, _| *round >= oldest);
+            self.rosters.retain(|round, _| *round >= oldest);
         }
     }
 
@@ -165,6 +191,7 @@ impl Watcher for Invariants {
         {
             self.check_once(server, message);
             self.check_gate(server, message);
+            self.check_evidence(server, message);
             message.round().into_iter().for_each(|round| self.forget_old(round));
         }
     }
@@ -183,9 +210,13 @@ impl Watcher for Invariants {
         if active < self.cast.min_live {
             self.violated(format!("{round} was announced with {active} active servers"));
         }
-        self.active.insert(round, active);
+        self.rosters.insert(round, roster.clone());
         let inactive = (0..self.cast.servers).map(ServerId).filter(|server| !roster.is_active(*server));
         self.findings.borrow_mut().inactive.extend(inactive);
+    }
+
+    fn restarted(&mut self, server: ServerId) {
+        self.evidence.retain(|(holder, _), _| *holder != server);
     }
 
     fn noticed(&mut self, server: ServerId, notice: &Notice) {
@@ -197,6 +228,9 @@ impl Watcher for Invariants {
             Notice::RepliesReplaced { place } => (place.stage.round, None),
             Notice::Convicted { round, verdict } => {
                 verdict.guilty().iter().for_each(|guilty| self.convicted(*round, *guilty));
+                if let Some(roster) = self.rosters.get(round) {
+                    self.evidence.entry((server, roster.id().epoch)).or_default().extend(verdict.servers());
+                }
                 return;
             }
             _ => return,
