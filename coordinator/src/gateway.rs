@@ -96,6 +96,8 @@ impl Gateway for Desk {
             rounds_unopened: status.rounds_unopened,
             idle: status.idle.unwrap_or_default(),
             struck: struck(&status.servers).collect(),
+            strikes: status.strikes,
+            evidence_held: self.shell.evidence_held(),
         })
     }
 }

@@ -91,7 +91,7 @@ pub async fn run(config: CoordinatorConfig, shutdown: impl Future<Output = ()> +
 
     let serving = listener.serve(until(stopping.clone()));
     let turning = async {
-        shell.turn(inbox, stopping).await;
+        shell.turn(inbox, found, stopping).await;
         pending().await
     };
     let stopping = async {
@@ -200,6 +200,7 @@ impl Shell {
         let events = (0..directory.params().chains).map(|_| broadcast::Sender::new(EVENTS)).collect();
         // A machine that is not fed yet knows what was on the disk.
         let kept = machine.roster().map_or(RosterId { epoch: 0, amendment: 0 }, |roster| roster.id());
+        metrics.hold_evidence(EvidenceDir::of(&state_dir).against_servers());
         let (machine, metrics) = (Mutex::new(machine), Mutex::new(metrics));
         let (unkept, kept) = (Mutex::new(None), Mutex::new(kept));
         Self { directory, machine, metrics, peers, findings, state_dir, unkept, kept, events }
@@ -254,7 +255,7 @@ impl Shell {
     fn handle(&self, input: Input) {
         let mut machine = self.machine();
         let outputs = machine.handle(now_ms(), input);
-        self.metrics.lock().unwrap_or_else(PoisonError::into_inner).observe(&outputs, &machine);
+        self.metrics().observe(&outputs, &machine);
         // Clients that subscribe see either the machine before these events, and then them, or after.
         outputs.iter().for_each(|output| self.tell_clients(&machine, output));
         drop(machine);
@@ -327,11 +328,21 @@ impl Shell {
     }
 
     fn keep_evidence(&self, case: &Case, verdict: &Verdict) {
-        let round = case.round.0;
-        match EvidenceDir::of(&self.state_dir).keep(case, verdict.guilty()) {
+        let (round, evidence) = (case.round.0, EvidenceDir::of(&self.state_dir));
+        match evidence.keep(case, verdict.guilty()) {
             Ok(file) => tracing::info!(round, file = %file.display(), "evidence is kept"),
             Err(error) => tracing::error!(round, %verdict, %error, "evidence cannot be kept"),
         }
+        self.metrics().hold_evidence(evidence.against_servers());
+    }
+
+    fn metrics(&self) -> MutexGuard<'_, Metrics> {
+        self.metrics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Files of evidence against servers.
+    pub(crate) fn evidence_held(&self) -> u64 {
+        self.metrics().evidence_held()
     }
 
     fn send(&self, to: ServerId, message: &Arc<Message>, until_ms: u64) {

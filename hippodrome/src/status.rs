@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use hippodrome_client::uplink::{Uplink, UplinkError};
-use hippodrome_core::roster::Roster;
+use hippodrome_core::{coordinator::Strikes, roster::Roster};
 use hippodrome_proto::{
     gateway::{GatewayError, NetworkStatus},
     transport::ConnectError,
@@ -76,13 +76,25 @@ pub(crate) struct Rounds {
     rounds_unopened: u64,
     hops_verified: u64,
     hops_verified_per_round: u64,
+    strikes: StrikeCounts,
+    /// Files of evidence against servers that the coordinator keeps.
+    evidence_held: u64,
     last_failure: Option<String>,
     /// Why no rounds are opened.
     idle: Option<String>,
 }
 
+/// How often servers were struck since the coordinator's start, by the ground.
+#[derive(Debug, Serialize)]
+struct StrikeCounts {
+    silent: u64,
+    aborted: u64,
+    convicted: u64,
+}
+
 impl Rounds {
     pub(crate) fn new(network: &Network, status: &NetworkStatus) -> Self {
+        let Strikes { silent, aborted, convicted } = status.strikes;
         let said = |words: &String| Some(words.clone()).filter(|words| !words.is_empty());
         Self {
             round: status.round,
@@ -91,6 +103,8 @@ impl Rounds {
             rounds_unopened: status.rounds_unopened,
             hops_verified: status.hops_verified,
             hops_verified_per_round: network.directory.params().hops_verified_per_round(),
+            strikes: StrikeCounts { silent, aborted, convicted },
+            evidence_held: status.evidence_held,
             last_failure: said(&status.last_failure),
             idle: said(&status.idle),
         }
@@ -109,6 +123,9 @@ impl Rounds {
             println!("last failure {failure}");
         }
         println!("proofs       {hops_verified} verified, {} a round", self.hops_verified_per_round);
+        let StrikeCounts { silent, aborted, convicted } = self.strikes;
+        println!("strikes      {silent} for silence, {aborted} for aborts without evidence, {convicted} by evidence");
+        println!("evidence     {} files against servers, at the coordinator", self.evidence_held);
     }
 }
 

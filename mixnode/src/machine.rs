@@ -76,6 +76,7 @@ impl Machine {
     pub(crate) fn run(self, waiting: &Runtime) {
         let Self { mixer, peers, pool, mut inbox, greeting, metrics, evidence, advertised, coordinator } = self;
         let pool = Some(pool);
+        metrics.hold_evidence(evidence.against_servers());
         let jobs_running = 0;
         let mut driver =
             Driver { mixer, peers, pool, greeting, metrics, evidence, advertised, coordinator, jobs_running };
@@ -158,6 +159,7 @@ impl Driver {
             Ok(file) => tracing::info!(round, file = %file.display(), "evidence is kept"),
             Err(error) => tracing::error!(round, %verdict, %error, "evidence cannot be kept"),
         }
+        self.metrics.hold_evidence(self.evidence.against_servers());
     }
 
     fn set_peers(&mut self, addresses: Vec<String>) {

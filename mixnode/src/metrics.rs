@@ -32,6 +32,7 @@ pub(crate) struct Metrics {
     epoch: Gauge,
     amendment: Gauge,
     mixing: Stage,
+    evidence_held: Gauge,
     /// What was first wrong in each round that is under way.
     troubles: BTreeMap<Round, &'static str>,
 }
@@ -58,6 +59,13 @@ impl Metrics {
         registry.register("amendment_number", help, self.amendment.clone());
         let help = "From the end of collection to this server's last message of the round";
         registry.register_with_unit("round_mixing", help, Unit::Seconds, self.mixing.0.clone());
+        let help = "Files of evidence against servers in the state directory";
+        registry.register("evidence_held", help, self.evidence_held.clone());
+    }
+
+    /// Notes how much evidence against servers is held.
+    pub(crate) fn hold_evidence(&self, files: usize) {
+        self.evidence_held.set(files as i64);
     }
 
     /// Takes notice of something that the machine wants done.

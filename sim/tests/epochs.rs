@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hippodrome_core::{
+    coordinator::Strikes,
     ids::{Party, Round, ServerId},
     message::{Ground, Message},
     noise::NoiseParams,
@@ -93,7 +94,9 @@ fn a_killed_server_is_struck_rounds_go_on_without_it_and_it_returns() {
     run_rounds(&mut network, 5);
     assert_eq!(struck(&network), []);
     assert!(lost(&network) <= 6, "{} rounds lost: {:?}", lost(&network), network.completed());
-    assert_eq!(network.coordinator().status().servers[2].strikes, 1, "not forgotten");
+    let status = network.coordinator().status();
+    assert_eq!(status.servers[2].strikes, 1, "not forgotten");
+    assert_eq!(status.strikes, Strikes { silent: 1, ..Strikes::default() }, "counted once");
 }
 
 #[test]
@@ -188,7 +191,8 @@ fn a_server_that_dies_while_an_epoch_is_founded_is_struck_in_the_next_attempt() 
     }
     network.apply(Fault::Crash(Node::Server(ServerId(1))));
     run_until(&mut network, 15, "an epoch of five", |network| active(network) == [0, 2, 3, 4, 5]);
-    assert_eq!(network.coordinator().status().servers[1].strikes, 1);
+    let status = network.coordinator().status();
+    assert_eq!((status.servers[1].strikes, status.strikes), (1, Strikes { silent: 1, ..Strikes::default() }));
     assert_eq!(network.coordinator().status().draws, 1, "not all had committed in the attempt that failed");
     run_rounds(&mut network, 3);
 }
@@ -244,6 +248,7 @@ fn a_convicted_server_is_struck() {
     network.convict(ServerId(5));
     run_until(&mut network, 5, "it is struck", |network| active(network) == [0, 1, 2, 3, 4]);
     assert_eq!(struck(&network), [(ServerId(5), Ground::Convicted)]);
+    assert_eq!(network.coordinator().status().strikes, Strikes { convicted: 1, ..Strikes::default() });
     run_rounds(&mut network, 3);
 }
 

@@ -87,6 +87,18 @@ impl EvidenceDir {
             Err(error) => Err(error.into()),
         }
     }
+
+    /// How many files there are against servers, less those moved elsewhere; none if the directory cannot be read.
+    pub fn against_servers(&self) -> usize {
+        let names = fs::read_dir(&self.0).into_iter().flatten().flatten().map(|entry| entry.file_name());
+        names.filter(|name| name.to_str().is_some_and(is_against_server)).count()
+    }
+}
+
+/// Whether a name is one that [`file_name`] gives evidence against a server.
+fn is_against_server(name: &str) -> bool {
+    let numbers = name.strip_prefix("round-").and_then(|rest| rest.strip_suffix(".evidence"));
+    numbers.and_then(|rest| rest.split_once("-server-")).is_some()
 }
 
 /// For example `round-17-server-3.evidence`.

@@ -56,6 +56,20 @@ fn evidence_is_kept_once_by_round_and_name_and_comes_back_as_it_was() {
 }
 
 #[test]
+fn only_evidence_against_servers_is_counted() {
+    let state = tempfile::tempdir().expect("a temporary directory");
+    let evidence = EvidenceDir::of(state.path());
+    assert_eq!(evidence.against_servers(), 0, "there is no directory yet");
+    for (round, author) in
+        [(1, Author::Server(ServerId(3))), (1, Author::Client(ClientId(3))), (2, Author::Server(ServerId(0)))]
+    {
+        evidence.keep(&case(round), &guilty(author)).expect("kept");
+    }
+    fs::write(state.path().join("evidence/notes-server-1.txt"), "mine").expect("written");
+    assert_eq!(evidence.against_servers(), 2);
+}
+
+#[test]
 fn a_directory_full_of_evidence_takes_no_more() {
     let state = tempfile::tempdir().expect("a temporary directory");
     let evidence = EvidenceDir::of(state.path());

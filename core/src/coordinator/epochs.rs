@@ -11,7 +11,7 @@ use crate::{
     epoch::Epoch,
     ids::{Round, ServerId},
     marks::{Act, StoreError},
-    message::{EpochStart, Ground, Message},
+    message::{EpochPlan, EpochStart, Ground, Message},
     roster::Roster,
 };
 
@@ -144,11 +144,27 @@ impl Coordinator {
 
     fn begin_epoch(&mut self, now_ms: u64, epoch: Arc<Epoch>, start: EpochStart, out: &mut Vec<Output>) {
         let number = epoch.plan().number;
+        self.count_strikes(epoch.plan());
         let roster = Arc::new(Roster::new(&self.directory, epoch));
         self.enter(Current { roster, start, amendment: None });
         self.keep(out);
         out.push(Output::Notice(format!("epoch {number} is signed")));
         self.directory.clone().server_ids().for_each(|to| self.send_epoch(now_ms, to, out));
+    }
+
+    /// Counts those who are struck from an epoch before it begins, and by no amendment.
+    fn count_strikes(&mut self, plan: &EpochPlan) {
+        let current = self.epoch.as_ref().map(|current| (&current.start.plan.standings, current.roster.amendment()));
+        for (index, (server, standing)) in (0..).map(ServerId).zip(&plan.standings).enumerate() {
+            let known = current.map_or(0, |(standings, amendment)| {
+                let before = standings.get(index).map_or(0, |standing| standing.strikes);
+                before.saturating_add(amendment.strikes(server).into())
+            });
+            if standing.strikes > known {
+                let ground = self.faulty.get(&server).map_or(Ground::Silent, |fault| fault.ground);
+                self.status.strikes.count(ground);
+            }
+        }
     }
 
     /// Goes on in an epoch; rounds before its first are still held in the one before.

@@ -40,7 +40,7 @@ pub use self::{
     charges::{Finding, Inquiry},
     collecting::{AdmittedSubmission, Gatekeeper, SubmitRefusal},
     state::{CoordinatorState, RestoreError},
-    status::{ServerStatus, Status},
+    status::{ServerStatus, Status, Strikes},
 };
 use crate::{
     descriptor::ClientDescriptor,

@@ -36,12 +36,45 @@ pub struct Status {
     pub rounds_failed: u64,
     /// Rounds that were called for and not announced.
     pub rounds_unopened: u64,
+    /// Strikes since the coordinator's start.
+    pub strikes: Strikes,
     /// Hop proofs that servers have checked in the completed rounds.
     pub hops_verified: u64,
     /// Milliseconds from the end of collection to the last report, of the last completed round.
     pub mixing_ms: u64,
     /// Why the last failed round failed.
     pub last_failure: Option<String>,
+}
+
+/// How many strikes there were, by their ground.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Strikes {
+    /// For silence.
+    pub silent: u64,
+    /// For ending a round without evidence.
+    pub aborted: u64,
+    /// For what there is evidence of.
+    pub convicted: u64,
+}
+
+impl Strikes {
+    /// Those on a ground.
+    pub fn on(&self, ground: Ground) -> u64 {
+        match ground {
+            Ground::Silent => self.silent,
+            Ground::Aborted => self.aborted,
+            Ground::Convicted => self.convicted,
+        }
+    }
+
+    pub(super) fn count(&mut self, ground: Ground) {
+        let strikes = match ground {
+            Ground::Silent => &mut self.silent,
+            Ground::Aborted => &mut self.aborted,
+            Ground::Convicted => &mut self.convicted,
+        };
+        *strikes = strikes.saturating_add(1);
+    }
 }
 
 /// A server's part in the epoch.

@@ -199,9 +199,12 @@ impl Coordinator {
     fn begin_amended(&mut self, now_ms: u64, out: &mut Vec<Output>) {
         let Some(current) = &self.epoch else { return };
         let (roster, start) = (Arc::clone(&current.roster), current.amendment.clone());
-        let faulty = &mut self.faulty;
-        let struck = roster.amendment().struck.iter().filter_map(|strike| faulty.remove_entry(&strike.server));
-        self.struck_ms.extend(struck.map(|(server, fault)| (server, fault.since_ms)));
+        for strike in &roster.amendment().struck {
+            if let Some(fault) = self.faulty.remove(&strike.server) {
+                self.struck_ms.insert(strike.server, fault.since_ms);
+                self.status.strikes.count(strike.ground);
+            }
+        }
         let dropped: Vec<Round> = self.opening.keys().copied().collect();
         self.status.rounds_unopened += dropped.len() as u64;
         self.opening.clear();

@@ -21,6 +21,7 @@ const SERVER_METRICS: &[&str] = &[
     "hippodrome_epoch_number",
     "hippodrome_amendment_number",
     "hippodrome_round_mixing_seconds",
+    "hippodrome_evidence_held",
     "hippodrome_peers_connected",
     "hippodrome_link_bytes",
     "hippodrome_process_cpu_seconds",
@@ -28,7 +29,7 @@ const SERVER_METRICS: &[&str] = &[
 ];
 
 /// Those that the coordinator has besides.
-const COORDINATOR_METRICS: &[&str] = &["hippodrome_servers_up"];
+const COORDINATOR_METRICS: &[&str] = &["hippodrome_servers_up", "hippodrome_strikes"];
 
 /// Every label that a metric may have.
 const LABELS: &[&str] = &["reason", "class", "direction", "le"];

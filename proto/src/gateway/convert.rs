@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hippodrome_core::{
+    coordinator::Strikes,
     descriptor::ClientDescriptor,
     ids::{ChainId, Round},
     message::{AmendmentStart, EpochStart},
@@ -176,6 +177,8 @@ pub(super) fn rounds_request(request: &pb::RoundsRequest) -> Result<ChainId, Wir
 
 impl From<NetworkStatus> for pb::StatusReply {
     fn from(status: NetworkStatus) -> Self {
+        let Strikes { silent, aborted, convicted } = status.strikes;
+        let strikes = pb::Strikes { silent, aborted, convicted };
         Self {
             epoch: status.epoch,
             round: status.round,
@@ -187,6 +190,8 @@ impl From<NetworkStatus> for pb::StatusReply {
             rounds_unopened: status.rounds_unopened,
             idle: status.idle,
             struck: status.struck.into_iter().map(Into::into).collect(),
+            strikes: Some(strikes),
+            evidence_held: status.evidence_held,
         }
     }
 }
@@ -199,6 +204,7 @@ impl TryFrom<pb::StatusReply> for NetworkStatus {
         if got > SERVER_LIMIT {
             return Err(WireError::TooMany { field: "servers_up", limit: SERVER_LIMIT, got });
         }
+        let pb::Strikes { silent, aborted, convicted } = status.strikes.unwrap_or_default();
         Ok(Self {
             epoch: status.epoch,
             round: status.round,
@@ -210,6 +216,8 @@ impl TryFrom<pb::StatusReply> for NetworkStatus {
             rounds_unopened: status.rounds_unopened,
             idle: printable(status.idle),
             struck: status.struck.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            strikes: Strikes { silent, aborted, convicted },
+            evidence_held: status.evidence_held,
         })
     }
 }

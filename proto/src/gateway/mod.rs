@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use hippodrome_core::{
+    coordinator::Strikes,
     descriptor::ClientDescriptor,
     ids::{ChainId, ClientId, RosterId, Round, ServerId},
     message::{AmendmentStart, EpochStart, Ground},
@@ -103,6 +104,10 @@ pub struct NetworkStatus {
     pub idle: String,
     /// Servers that are struck from the epoch, or are about to be.
     pub struck: Vec<StruckServer>,
+    /// Strikes since the coordinator's start.
+    pub strikes: Strikes,
+    /// Files of evidence against servers that the coordinator keeps.
+    pub evidence_held: u64,
 }
 
 /// A server that is out of rounds, by the coordinator's word; what a quorum has signed is in the amendment.

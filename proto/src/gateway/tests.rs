@@ -4,6 +4,7 @@ use std::{
 };
 
 use hippodrome_core::{
+    coordinator::Strikes,
     descriptor::ClientDescriptor,
     ids::{ChainId, ClientId, Party, RosterId, Round, ServerId},
     message::Ground,
@@ -95,6 +96,8 @@ fn status() -> NetworkStatus {
             StruckServer { server: ServerId(1), ground: Ground::Silent, since_ms: None },
             StruckServer { server: ServerId(2), ground: Ground::Convicted, since_ms: Some(7) },
         ],
+        strikes: Strikes { silent: 8, aborted: 9, convicted: 10 },
+        evidence_held: 11,
     }
 }
 
