@@ -6,16 +6,22 @@ use clap::Args;
 use hippodrome_core::{
     directory::DirectoryDraft,
     ids::ServerId,
-    noise::NoiseParams,
+    noise::{self, Guarantee, NoiseParams},
     params::{BadParameter, NetworkParams, Verification},
 };
+use hippodrome_privacy::{
+    plan,
+    quantity::{Delta, Epsilon, Rounds},
+};
 use hippodrome_store::{
+    guarantee::{self, Overstated},
     key_file::{ClientKeys, CoordinatorKeys, KeyFileError, ServerKeys},
     network_file::{Network, NetworkFile, NetworkFileError, SignError},
     registry_file::{self, Registrant, RegistryError},
 };
 
 use crate::{
+    account::{delta, epsilon, rounds},
     network_dir::{NetworkDir, Node},
     values,
 };
@@ -57,8 +63,17 @@ pub(crate) struct Shape {
     pub(crate) period: Option<Duration>,
     /// Noise records that each server sends into each chain in each round [default: so many that who loses one record in a
     /// hundred is caught; demo: 8]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with = "epsilon")]
     pub(crate) noise: Option<u32>,
+    /// Noise that hides whom somebody talks with: the odds change by e to this at most, but for --delta, over --budget rounds
+    #[arg(long, value_parser = epsilon, requires_all = ["delta", "budget"])]
+    pub(crate) epsilon: Option<Epsilon>,
+    /// With --epsilon: the chance that it does not hold
+    #[arg(long, value_parser = delta, requires = "epsilon")]
+    pub(crate) delta: Option<Delta>,
+    /// With --epsilon: rounds for which it holds
+    #[arg(long, value_name = "ROUNDS", value_parser = rounds, requires = "epsilon")]
+    pub(crate) budget: Option<Rounds>,
     /// Messages that each client sends in each round [default: 1]
     #[arg(long)]
     pub(crate) slots: Option<u16>,
@@ -79,12 +94,12 @@ impl Shape {
     }
 
     /// Parameters of this shape, with what is usual where nothing was asked for.
-    pub(crate) fn params(&self, name: &str, usual: Usual) -> Result<NetworkParams, BadParameter> {
+    pub(crate) fn params(&self, name: &str, usual: Usual) -> Result<NetworkParams, ShapeError> {
         let period = self.period.unwrap_or(usual.period);
         let chains = self.chains.unwrap_or(3);
         let bad_servers = self.servers() / 4;
         let noise = match self.noise.or(usual.noise) {
-            Some(per_chain) => noise(per_chain, chains)?,
+            Some(per_chain) => noise_of(per_chain, chains)?,
             None => watchful_noise(self.servers() - bad_servers, chains),
         };
         let deadline = (period * DEADLINE_PERIODS).max(LEAST_DEADLINE);
@@ -99,7 +114,7 @@ impl Shape {
             period_ms: millis(period),
             collect_ms: millis(period / 2),
             deadline_ms: millis(deadline),
-            max_batch: noise.most_per_chain().saturating_mul(self.servers().into()).saturating_add(ROOM_FOR_CLIENTS),
+            max_batch: room(noise, self.servers()),
             bad_servers,
             min_live: 0,
             failure_bits: 0,
@@ -107,9 +122,33 @@ impl Shape {
         };
         // As few as can still sign an epoch, and fill a chain.
         let min_live = params.quorum(self.servers().into()).max(params.chain_len.into());
-        let params = NetworkParams { min_live: min_live as u16, ..params };
+        let params = self.with_planned_noise(NetworkParams { min_live: min_live as u16, ..params })?;
         params.check(self.servers().into())?;
         Ok(params)
+    }
+
+    /// Takes the least noise that reaches the guarantee that was asked for, if one was.
+    fn with_planned_noise(&self, params: NetworkParams) -> Result<NetworkParams, ShapeError> {
+        let (Some(epsilon), Some(delta), Some(budget)) = (self.epsilon, self.delta, self.budget) else {
+            return Ok(params);
+        };
+        // Down, but for what the last bit of a fraction is off.
+        let parts = |value: f64, of_one: f64| (value * of_one + 1e-6).floor().min(f64::from(u32::MAX)) as u32;
+        let stated = Guarantee {
+            rounds: budget.count(),
+            epsilon_millionths: parts(epsilon.value(), 1e6),
+            delta_billionths: parts(delta.value(), 1e9),
+        };
+        let (deployment, goal) = (guarantee::deployment(&params)?, guarantee::goal(&stated)?);
+        let plan = plan::plan(&deployment, &goal).map_err(Overstated::Impossible)?;
+        let part = |number: u32| u16::try_from(number).expect("shapes that are tried have small parts");
+        let shape = noise::Shape::new(part(plan.shape().numerator), part(plan.shape().denominator));
+        let noise = NoiseParams {
+            slots: plan.slots().try_into().unwrap_or(u32::MAX),
+            shape: shape.expect("shapes that are tried have no part 0"),
+            guarantee: Some(stated),
+        };
+        Ok(NetworkParams { noise, max_batch: room(noise, self.servers()), ..params })
     }
 
     /// The first thing asked for that a network which exists already does not have: flag, asked for, has.
@@ -117,6 +156,8 @@ impl Shape {
         let differs = |flag, asked: Option<String>, has: String| {
             asked.filter(|asked| *asked != has).map(|asked| (flag, asked, has))
         };
+        let stated = params.noise.guarantee;
+        let of = |field: &dyn Fn(&Guarantee) -> f64| stated.as_ref().map_or("none".into(), |it| field(it).to_string());
         let text = |number: Option<u64>| number.map(|number| number.to_string());
         let Self { chains, chain_len, layers, verification, period, noise, slots, .. } = self;
         [
@@ -127,6 +168,9 @@ impl Shape {
             differs("--verification", verification.map(|mode| mode.name().into()), params.verification.name().into()),
             differs("--period", period.map(|p| format!("{}ms", millis(p))), format!("{}ms", params.period_ms)),
             differs("--noise", text(noise.map(Into::into)), params.noise.per_chain(params.chains.into()).to_string()),
+            differs("--epsilon", self.epsilon.map(|it| it.value().to_string()), of(&|stated| stated.epsilon())),
+            differs("--delta", self.delta.map(|it| it.value().to_string()), of(&|stated| stated.delta())),
+            differs("--budget", text(self.budget.map(Rounds::count)), of(&|stated| stated.rounds as f64)),
             differs("--slots", text(slots.map(Into::into)), params.slots.to_string()),
         ]
         .into_iter()
@@ -136,7 +180,7 @@ impl Shape {
 }
 
 /// Noise of which `per_chain` records go into each chain while all are open.
-fn noise(per_chain: u32, chains: u16) -> Result<NoiseParams, BadParameter> {
+fn noise_of(per_chain: u32, chains: u16) -> Result<NoiseParams, BadParameter> {
     let records = per_chain.saturating_mul(chains.into());
     let expected = "a number that fills slots of two records in the chains together: it must be even, or the chains";
     let odd = BadParameter { field: "noise", value: per_chain.to_string(), expected };
@@ -149,8 +193,22 @@ fn watchful_noise(honest_servers: u16, chains: u16) -> NoiseParams {
     NoiseParams::uniform(records.div_ceil(2))
 }
 
+/// Records that a chain has to take.
+fn room(noise: NoiseParams, servers: u16) -> u32 {
+    noise.most_per_chain().saturating_mul(servers.into()).saturating_add(ROOM_FOR_CLIENTS)
+}
+
 fn millis(duration: Duration) -> u64 {
     duration.as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+/// Why no network has the shape that was asked for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ShapeError {
+    #[error(transparent)]
+    Parameter(#[from] BadParameter),
+    #[error("noise for --epsilon, --delta and --budget: {0}")]
+    Noise(#[from] Overstated),
 }
 
 /// Why a network cannot be founded.
@@ -257,7 +315,7 @@ mod tests {
     fn a_shape_that_no_network_can_have_is_refused() {
         let shape = Shape { layers: Some(1), ..Shape::default() };
         let refused = shape.params("test", USUAL).expect_err("three chains of one layer");
-        assert_eq!(refused.field, "chains");
+        assert!(matches!(refused, ShapeError::Parameter(BadParameter { field: "chains", .. })));
     }
 
     #[test]

@@ -15,7 +15,10 @@ use hippodrome_store::{
     network_file::{self, Incomplete, NetworkFile, NetworkFileError, SignError},
 };
 
-use crate::{founding::Shape, testnet};
+use crate::{
+    founding::{Shape, ShapeError},
+    testnet,
+};
 
 const FOUNDING: &str = "\
 Founding a network, step by step:
@@ -156,6 +159,8 @@ pub(crate) enum KeysError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Parameter(#[from] BadParameter),
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
     #[error("{}: {source}", path.display())]
     Sign { path: PathBuf, source: SignError },
     #[error("signature {number} is not what `keys sign` prints: expected 128 hexadecimal digits")]

@@ -118,8 +118,14 @@ pub(crate) fn network_in_words(network: &Network) -> String {
         (layers, 1) => format!("{layers} layers of one chain"),
         (layers, chains) => format!("{layers} layers of {chains} chains"),
     };
+    let noise = match params.noise.guarantee {
+        Some(stated) => {
+            format!("epsilon {} and delta {} over {} rounds", stated.epsilon(), stated.delta(), stated.rounds)
+        }
+        None => "noise without a guarantee".to_owned(),
+    };
     format!(
-        "a network of {servers} servers: {chains} of {}, verification {}, a round every {} s",
+        "a network of {servers} servers: {chains} of {}, verification {}, a round every {} s, {noise}",
         params.chain_len,
         params.verification.name(),
         params.period_ms as f64 / 1000.0,

@@ -175,19 +175,19 @@ impl Views {
     fn new(deployment: &Deployment, shape: Shape, per_chain: u32, honest: u32) -> Result<Self, PrivacyError> {
         let slots = slots(deployment, per_chain);
         let counted = u64::from(honest).min(SEARCH_VALUES / slots).max(1) as u32;
-        Self::with_mailboxes_of(deployment, shape, slots, honest, counted)
+        Self::with_mailboxes_of(deployment, shape.value(), slots, honest, counted)
     }
 
     /// Mailbox counts are hidden by the noise of `counted` servers only: an upper bound if that is not all of them.
     fn with_mailboxes_of(
         deployment: &Deployment,
-        shape: Shape,
+        shape: f64,
         slots: u64,
         honest: u32,
         counted: u32,
     ) -> Result<Self, PrivacyError> {
         let Deployment { layers, chains, shift, .. } = *deployment;
-        let noise = Noise::beta_binomial(slots, shape.value())?;
+        let noise = Noise::beta_binomial(slots, shape)?;
         let mailboxes = Account::new().with_count(&noise, Servers::new(counted)?, shift, Rounds::ONE)?;
         let links = Links { layers, chains, records: 2.0 * slots as f64 * f64::from(honest) };
         let normal = |account: &Account, mu: f64| account.clone().with_gaussian(mu, Rounds::ONE);
@@ -284,7 +284,7 @@ impl NoisePlan {
     /// The guarantees after each of several numbers of rounds.
     pub fn guarantees(&self, honest: Servers, rounds: &[Rounds]) -> Result<Vec<Guarantee>, PrivacyError> {
         let honest = honest.count();
-        let views = Views::with_mailboxes_of(&self.deployment, self.shape, self.slots(), honest, honest)?;
+        let views = Views::with_mailboxes_of(&self.deployment, self.shape.value(), self.slots(), honest, honest)?;
         rounds.iter().map(|&rounds| views.guarantee(rounds, self.goal.delta)).collect()
     }
 }
@@ -317,6 +317,13 @@ pub fn plan(deployment: &Deployment, goal: &Goal) -> Result<NoisePlan, PrivacyEr
         (search.shape, enough) = (shape, enough - step);
     }
     Ok(NoisePlan { deployment: *deployment, goal: *goal, shape: shape_at(search.shape), per_chain: enough })
+}
+
+/// δ that noise has with the goal's ε over its rounds, every error added: noise that is given, as slots of each server and
+/// their α, not searched for.
+pub fn delta_of(deployment: &Deployment, shape: f64, slots: u64, goal: &Goal) -> Result<f64, PrivacyError> {
+    let honest = deployment.honest.count();
+    Views::with_mailboxes_of(deployment, shape, slots, honest, honest)?.delta(goal)
 }
 
 /// A search over volumes and shapes.

@@ -13,6 +13,7 @@ pub mod config;
 pub mod epoch_file;
 pub mod evidence_file;
 pub mod file;
+pub mod guarantee;
 mod hex;
 pub mod key_file;
 pub mod marks;

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     config::{self, TextError},
     file::{self, ReadError, Source, WriteError},
+    guarantee::{self, Overstated},
     hex::{Hex, KeyHex, decode},
     key_file::ServerKeys,
 };
@@ -54,7 +55,7 @@ pub enum NetworkFileError {
 }
 
 /// What is missing before a draft is a network.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Incomplete {
     /// Servers have not signed.
     #[error("not signed by {}; each server's operator signs with `hippodrome keys sign`", .0.join(", "))]
@@ -62,10 +63,13 @@ pub enum Incomplete {
     /// A parameter, a party or a signature is wrong.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
+    /// The noise does not hide what it is said to hide.
+    #[error(transparent)]
+    Overstated(#[from] Overstated),
 }
 
 /// Why a signature is not added.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum SignError {
     /// The key is in no entry.
     #[error("no server of the network file has this key: is this the right key file?")]
@@ -76,6 +80,9 @@ pub enum SignError {
     /// No server has made this signature of this network.
     #[error("this is no server's signature of this network: it was made of another version of the file")]
     NobodysSignature,
+    /// What would be signed is not so.
+    #[error(transparent)]
+    Overstated(#[from] Overstated),
 }
 
 /// A network file in memory; its servers may not have signed it yet.
@@ -148,13 +155,14 @@ impl NetworkFile {
         servers.filter(|(_, signature)| signature.is_none()).map(|(server, _)| server.name.as_str()).collect()
     }
 
-    /// Signs for a server that is listed exactly as its key file says.
+    /// Signs for a server that is listed exactly as its key file says, if the noise reaches the stated guarantee.
     pub fn sign(&mut self, keys: &ServerKeys) -> Result<Signature, SignError> {
         let own = keys.public_entry();
         let listed = self.draft.servers.iter().position(|server| server.key == own.key).ok_or(SignError::NotListed)?;
         if self.draft.servers[listed] != own {
             return Err(SignError::EntryDiffers);
         }
+        guarantee::check(&self.draft.params)?;
         let signature = self.draft.sign(&keys.signing_key());
         self.signatures[listed] = Some(signature);
         Ok(signature)
@@ -168,11 +176,13 @@ impl NetworkFile {
         Ok(ServerId(server as u16))
     }
 
-    /// The directory, if parameters, parties and all signatures are right.
+    /// The directory, if parameters, parties and all signatures are right, and the noise reaches the stated guarantee.
     pub fn verify(&self) -> Result<Directory, Incomplete> {
         let signatures: Option<Vec<Signature>> = self.signatures.iter().copied().collect();
         let unsigned = || Incomplete::Unsigned(self.unsigned().into_iter().map(str::to_owned).collect());
-        Ok(self.draft.clone().verify(&signatures.ok_or_else(unsigned)?)?)
+        let directory = self.draft.clone().verify(&signatures.ok_or_else(unsigned)?)?;
+        guarantee::check(directory.params())?;
+        Ok(directory)
     }
 }
 

@@ -8,11 +8,12 @@ use std::{
 use hippodrome_core::{
     directory::{DirectoryDraft, DirectoryError},
     ids::ServerId,
-    noise::NoiseParams,
+    noise::{Guarantee, NoiseParams},
     params::{NetworkParams, Verification},
 };
 use hippodrome_store::{
     file::ReadError,
+    guarantee::{self, Overstated},
     key_file::{ClientKeys, CoordinatorKeys, ServerKeys},
     network_file::{
         Incomplete, Network, NetworkFile, NetworkFileError, SignError, coordinator_text, parse_signature,
@@ -277,4 +278,60 @@ fn refuses_lines_that_are_no_keys() {
         let refused = load_registry(&format!("# clients\n{line}\n")).expect_err("no key");
         assert!(matches!(refused, RegistryError::Malformed { line: 2, .. }), "{line}: {refused}");
     }
+}
+
+/// Noise of slots of shape 7/2 at three servers, one of them bad, that is said to hide a thousand rounds.
+fn stating(slots: u32) -> NetworkParams {
+    let guarantee = Guarantee { rounds: 1000, epsilon_millionths: 693_147, delta_billionths: 100_000 };
+    let noise = NoiseParams { slots, shape: "7/2".parse().expect("a shape"), guarantee: Some(guarantee) };
+    NetworkParams { noise, max_batch: 1 << 20, ..params() }
+}
+
+#[test]
+fn a_network_whose_noise_does_not_reach_what_it_states_is_neither_signed_nor_loaded() {
+    let founders = Founders::new();
+    let file = |params| {
+        let servers = founders.servers.iter().map(ServerKeys::public_entry).collect();
+        let draft = DirectoryDraft { params, servers, coordinator: founders.coordinator.fingerprint().0 };
+        NetworkFile::new(draft, None)
+    };
+    let signed_by_all = |params| {
+        // Servers that don't look at what they sign.
+        let mut file = file(params);
+        let signatures = founders.servers.iter().map(|keys| file.draft().sign(&keys.signing_key()));
+        let signatures: Vec<_> = signatures.collect();
+        for signature in signatures {
+            file.add_signature(signature).expect("a server's");
+        }
+        file
+    };
+    // One honest server would need 935, two need fewer each.
+    assert!(signed_by_all(stating(800)).verify().is_ok());
+    assert!(file(stating(800)).sign(&founders.servers[0]).is_ok());
+    for slots in [0, 50, 400] {
+        let refused = signed_by_all(stating(slots)).verify().expect_err("too little noise");
+        assert!(matches!(refused, Incomplete::Overstated(Overstated::TooLittle { honest: 2, .. })), "{refused}");
+        assert!(matches!(file(stating(slots)).sign(&founders.servers[0]), Err(SignError::Overstated(_))));
+    }
+    let nobody = NetworkParams { bad_servers: 2, min_live: 3, ..stating(800) };
+    assert!(signed_by_all(nobody).verify().is_err());
+    let all_bad = NetworkParams { bad_servers: 3, ..stating(800) };
+    assert!(matches!(guarantee::check(&all_bad), Err(Overstated::NobodyHonest { min_live: 3 })));
+}
+
+#[test]
+fn what_a_network_states_is_in_its_file_and_its_identity() {
+    let file = |params| {
+        let founders = Founders::new();
+        let servers = founders.servers.iter().map(ServerKeys::public_entry).collect();
+        NetworkFile::new(DirectoryDraft { params, servers, coordinator: founders.coordinator.fingerprint().0 }, None)
+    };
+    let stated = file(stating(800));
+    let text = stated.to_text();
+    assert!(text.contains("[params.noise.guarantee]\nrounds = 1000\n"), "{text}");
+    let read = NetworkFile::parse(Path::new("network.toml"), &text).expect("it is well formed");
+    assert_eq!(read.draft(), stated.draft());
+    let mut unstated = stating(800);
+    unstated.noise.guarantee = None;
+    assert_ne!(stating(800).digest(), unstated.digest());
 }

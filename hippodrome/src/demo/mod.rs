@@ -20,7 +20,6 @@ use hippodrome_client::{
     swarm::Swarm,
     uplink::{Uplink, UplinkError},
 };
-use hippodrome_core::params::BadParameter;
 use hippodrome_crypto::signing::{PublicKey, SigningKey};
 use hippodrome_proto::{gateway::GatewayError, transport::ConnectError};
 use hippodrome_store::{network_file::Network, registry_file::Registrant};
@@ -34,7 +33,7 @@ use self::{
     rounds::Rounds,
 };
 use crate::{
-    founding::{self, FoundingError, Shape, Usual},
+    founding::{self, FoundingError, Shape, ShapeError, Usual},
     local_network::{self, LocalNetworkError, network_in_words},
     network_dir::NetworkDir,
     node::stop_signal,
@@ -78,7 +77,7 @@ pub(crate) struct DemoArgs {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DemoError {
     #[error(transparent)]
-    Parameter(#[from] BadParameter),
+    Shape(#[from] ShapeError),
     #[error(transparent)]
     Founding(#[from] FoundingError),
     #[error(transparent)]

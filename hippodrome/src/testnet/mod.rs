@@ -11,7 +11,6 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use hippodrome_core::params::BadParameter;
 use hippodrome_proto::gateway::NetworkStatus;
 use hippodrome_store::{
     network_file::Network,
@@ -21,7 +20,7 @@ use tokio::time::sleep;
 
 use self::nodes::{Deed, NodeArgs, NodeRefused};
 use crate::{
-    founding::{self, FoundingError, Shape, Usual},
+    founding::{self, FoundingError, Shape, ShapeError, Usual},
     local_network::{self, LocalNetworkError, network_in_words},
     network_dir::{NetworkDir, NetworkDirError, Node},
     node::stop_signal,
@@ -116,7 +115,7 @@ pub(crate) enum TestnetError {
     #[error(transparent)]
     Founding(#[from] FoundingError),
     #[error(transparent)]
-    Parameter(#[from] BadParameter),
+    Shape(#[from] ShapeError),
     #[error(transparent)]
     Dir(#[from] NetworkDirError),
     #[error(transparent)]

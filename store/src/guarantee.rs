@@ -1,0 +1,82 @@
+//! Whether a network's noise hides what the network says that it hides.
+//!
+//! Those relied on are the fewest servers that an epoch may have, less those that may be bad; all chains are open. With
+//! fewer of them open there are more records on each link, and no fewer slots.
+
+use hippodrome_core::{
+    noise::{Guarantee, NoiseParams},
+    params::NetworkParams,
+};
+use hippodrome_privacy::{
+    PrivacyError,
+    links::Layers,
+    plan::{self, Deployment, Goal},
+    quantity::{Delta, Epsilon, Rounds, Servers, Shift},
+};
+
+/// Why what a network says of its noise is not so.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Overstated {
+    /// The noise is too little, or of the wrong shape.
+    #[error(
+        "the network states epsilon {} and delta {} over {} rounds, but with that epsilon its noise of {} slots of shape {} \
+         at each of {honest} honest servers has delta {reached}: `hippodrome plan` says how many slots it takes",
+        stated.epsilon(), stated.delta(), stated.rounds, noise.slots, noise.shape
+    )]
+    TooLittle {
+        /// What the network states.
+        stated: Guarantee,
+        /// Its noise.
+        noise: NoiseParams,
+        /// Servers that are relied on.
+        honest: u32,
+        /// δ at the ε that is stated.
+        reached: f64,
+    },
+    /// Nobody is left to rely on.
+    #[error(
+        "the network states a guarantee, but all of the {min_live} servers that an epoch may be made of may be bad: noise \
+         hides something only if it is an honest server's"
+    )]
+    NobodyHonest {
+        /// The network's `min_live`.
+        min_live: u16,
+    },
+    /// No network has such a guarantee.
+    #[error("the guarantee that the network states: {0}")]
+    Impossible(#[from] PrivacyError),
+}
+
+/// Who makes noise in a network, and where it goes.
+pub fn deployment(params: &NetworkParams) -> Result<Deployment, Overstated> {
+    let min_live = params.min_live;
+    let honest = min_live.checked_sub(params.bad_servers).filter(|honest| *honest > 0);
+    let honest = honest.ok_or(Overstated::NobodyHonest { min_live })?;
+    let layers = match params.layers {
+        1 => Layers::One,
+        2 => Layers::Two,
+        _ => Layers::Three,
+    };
+    let (servers, honest) = (Servers::new(min_live.into())?, Servers::new(honest.into())?);
+    Ok(Deployment::new(servers, honest, layers, params.chains.into(), Shift::new(params.slots.into())?)?)
+}
+
+/// What is stated, as the accountant takes it.
+pub fn goal(stated: &Guarantee) -> Result<Goal, Overstated> {
+    let (epsilon, delta) = (Epsilon::new(stated.epsilon())?, Delta::new(stated.delta())?);
+    Ok(Goal::new(epsilon, delta, Rounds::new(stated.rounds)?)?)
+}
+
+/// Checks that a network's noise reaches the guarantee that the network states, if it states one.
+pub fn check(params: &NetworkParams) -> Result<(), Overstated> {
+    let noise = params.noise;
+    let Some(stated) = noise.guarantee else { return Ok(()) };
+    let (deployment, goal) = (deployment(params)?, goal(&stated)?);
+    let reached = match noise.slots {
+        0 => 1.0,
+        slots => plan::delta_of(&deployment, noise.shape.value(), slots.into(), &goal)?,
+    };
+    let honest = deployment.honest().count();
+    let too_little = Overstated::TooLittle { stated, noise, honest, reached };
+    if reached <= stated.delta() { Ok(()) } else { Err(too_little) }
+}
