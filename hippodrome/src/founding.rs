@@ -10,7 +10,7 @@ use hippodrome_core::{
     params::{BadParameter, NetworkParams, Verification},
 };
 use hippodrome_privacy::{
-    plan,
+    PrivacyError, plan,
     quantity::{Delta, Epsilon, Rounds},
 };
 use hippodrome_store::{
@@ -140,7 +140,7 @@ impl Shape {
             delta_billionths: parts(delta.value(), 1e9),
         };
         let (deployment, goal) = (guarantee::deployment(&params)?, guarantee::goal(&stated)?);
-        let plan = plan::plan(&deployment, &goal).map_err(Overstated::Impossible)?;
+        let plan = plan::plan(&deployment, &goal)?;
         let part = |number: u32| u16::try_from(number).expect("shapes that are tried have small parts");
         let shape = noise::Shape::new(part(plan.shape().numerator), part(plan.shape().denominator));
         let noise = NoiseParams {
@@ -207,8 +207,10 @@ fn millis(duration: Duration) -> u64 {
 pub(crate) enum ShapeError {
     #[error(transparent)]
     Parameter(#[from] BadParameter),
+    #[error(transparent)]
+    Guarantee(#[from] Overstated),
     #[error("noise for --epsilon, --delta and --budget: {0}")]
-    Noise(#[from] Overstated),
+    Noise(#[from] PrivacyError),
 }
 
 /// Why a network cannot be founded.

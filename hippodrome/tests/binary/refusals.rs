@@ -118,6 +118,35 @@ fn a_network_file_that_is_unsigned_changed_or_none() {
 }
 
 #[test]
+fn noise_that_does_not_reach_what_the_network_states() {
+    let net = Founded::new();
+    let (network, key) = (net.path("network.toml"), net.path("server.key"));
+    let stated = "[params.noise.guarantee]\nrounds = 1000\nepsilon_millionths = 693147\ndelta_billionths = 100000\n";
+    net.edit("network.toml", "shape = \"1\"\n", &format!("shape = \"1\"\n\n{stated}"));
+    let sign = ["keys", "sign", "--network", &network, "--key", &key];
+    fails(&sign, &["epsilon 0.693147", "delta 0.0001", "over 1000 rounds", "4 slots of shape 1", "`hippodrome plan`"]);
+    net.edit("network.toml", "shape = \"1\"", "shape = \"3.5\"");
+    fails(&sign, &["network.toml, line", "`3.5` is not the shape of noise", "7/2"]);
+    fails(&["keys", "params", "--epsilon", "0.7"], &["--delta", "--budget"]);
+    let goal = ["--delta", "1e-9", "--budget", "1000000000"];
+    fails(
+        &[&["keys", "params", "--epsilon", "0.001"][..], &goal].concat(),
+        &["--epsilon", "no noise of at most 32768 slots"],
+    );
+    fails(&["keys", "params", "--noise", "8", "--epsilon", "0.7"], &["cannot be used with"]);
+}
+
+#[test]
+fn a_network_is_founded_with_the_noise_that_a_guarantee_takes() {
+    let shape = ["keys", "params", "--servers", "3", "--chains", "1", "--layers", "1"];
+    let params = succeeds(&[&shape[..], &["--epsilon", "0.693147", "--delta", "1e-4", "--budget", "100"]].concat());
+    assert!(params.contains("[noise.guarantee]\nrounds = 100\nepsilon_millionths = 693147\n"), "{params}");
+    let slots = params.split("[noise]\nslots = ").nth(1).and_then(|rest| rest.lines().next());
+    let slots: u32 = slots.expect("it states slots").parse().expect("a number");
+    assert!((100..400).contains(&slots), "three honest servers together, where one alone needs 367: {slots}");
+}
+
+#[test]
 fn signatures_and_entries_that_are_none() {
     let net = Founded::new();
     let network = net.path("network.toml");
