@@ -64,6 +64,12 @@ struct Parameters {
     /// Alpha of beta-binomial(slots, alpha, alpha); the shape of negative-binomial
     #[arg(long)]
     shape: Option<f64>,
+    /// Slots of each server whose owner has shown, in each round, that they are shared: beta-binomial
+    #[arg(long)]
+    shown_shared: Option<u64>,
+    /// Slots of which it has shown that they are not
+    #[arg(long)]
+    shown_lone: Option<u64>,
     /// Mean of one server's noise: poisson, negative-binomial, discrete-laplace, discrete-gaussian
     #[arg(long)]
     mean: Option<f64>,
@@ -158,7 +164,11 @@ impl AccountArgs {
         let need = |flag, value: Option<f64>| value.ok_or(AccountError::Missing { mechanism: *mechanism, flag });
         let slots = || given.slots.ok_or(AccountError::Missing { mechanism: *mechanism, flag: "slots" });
         let noise = match mechanism {
-            Mechanism::BetaBinomial => Noise::beta_binomial(slots()?, need("shape", given.shape)?),
+            Mechanism::BetaBinomial => {
+                let shown = |slots: Option<u64>| slots.unwrap_or(0);
+                let (shared, lone) = (shown(given.shown_shared), shown(given.shown_lone));
+                Noise::beta_binomial_but(slots()?, need("shape", given.shape)?, shared, lone)
+            }
             Mechanism::Binomial => Noise::binomial(slots()?),
             Mechanism::Poisson => Noise::poisson(need("mean", given.mean)?),
             Mechanism::NegativeBinomial => {
@@ -218,10 +228,12 @@ impl AccountArgs {
 }
 
 impl Parameters {
-    fn given(&self) -> [(&'static str, bool); 8] {
+    fn given(&self) -> [(&'static str, bool); 10] {
         [
             ("slots", self.slots.is_some()),
             ("shape", self.shape.is_some()),
+            ("shown-shared", self.shown_shared.is_some()),
+            ("shown-lone", self.shown_lone.is_some()),
             ("mean", self.mean.is_some()),
             ("scale", self.scale.is_some()),
             ("below-zero", self.below_zero.is_some()),
@@ -242,7 +254,7 @@ impl Parameters {
 impl Mechanism {
     fn takes(self) -> &'static [&'static str] {
         match self {
-            Self::BetaBinomial => &["slots", "shape"],
+            Self::BetaBinomial => &["slots", "shape", "shown-shared", "shown-lone"],
             Self::Binomial => &["slots"],
             Self::Poisson => &["mean"],
             Self::NegativeBinomial => &["shape", "mean"],

@@ -12,6 +12,15 @@ use crate::{
 /// Longest sequence that is transformed: some 800 MB of memory.
 const MOST_POINTS: u64 = 1 << 25;
 
+/// Points for the losses of a round beyond which a grid gets coarser.
+const MOST_OF_ROUND: f64 = (1 << 22) as f64;
+
+/// Points for the losses of all rounds beyond which it does.
+const MOST_OF_ALL: f64 = (1 << 23) as f64;
+
+/// Spreads that the losses of all rounds take, about.
+const WINDOW: f64 = 18.0;
+
 /// Chance that is left out on each side of the composition, as a power of e: 2·10^-16.
 const TAIL: f64 = -36.0;
 
@@ -120,23 +129,34 @@ impl Account {
     }
 
     /// Composes all rounds of all parts.
+    ///
+    /// # Errors
+    /// [`PrivacyError::TooLarge`] beyond some 10^11 rounds, or where single losses are far larger than usual ones.
     pub fn compose(&self, resolution: Resolution) -> Result<Composed, PrivacyError> {
         if self.parts.is_empty() {
             return Err(invalid("account", "empty", "at least one part"));
         }
-        let step = self.step(resolution);
+        let step = self.step(resolution)?;
         let parts = self.parts.iter().map(|part| part.on_grid(step)).collect::<Result<Vec<_>, _>>()?;
         Composed::new(step, &parts)
     }
 
-    /// The step of the grid.
-    fn step(&self, resolution: Resolution) -> f64 {
+    /// The step of the grid: as fine as is asked for, or as memory allows, but never coarser than what one round's losses
+    /// are like.
+    fn step(&self, resolution: Resolution) -> Result<f64, PrivacyError> {
         let times: f64 = self.parts.iter().map(|part| part.times() as f64).sum();
         let squares = self.parts.iter().map(|part| part.times() as f64 * part.mean_square());
         // Distributions whose losses are all 0, or that show the truth at once, get any grid.
-        let spread = sum(squares).sqrt().max(1e-9);
-        let (of_round, of_all) = resolution.steps();
-        (spread / times.sqrt() / of_round).min(spread / of_all)
+        let of_all = sum(squares).sqrt().max(1e-9);
+        let of_round = of_all / times.sqrt();
+        let range = self.parts.iter().map(Part::range).fold(0.0, f64::max);
+        let (per_round, per_all) = resolution.steps();
+        let wanted = (of_round / per_round).min(of_all / per_all);
+        let held = (range / MOST_OF_ROUND).max(WINDOW * of_all / MOST_OF_ALL);
+        match held <= of_round {
+            true => Ok(wanted.max(held)),
+            false => Err(too_large("a grid as fine as the losses of a round", held / of_round * MOST_OF_ALL)),
+        }
     }
 }
 
@@ -231,10 +251,11 @@ fn dominating(mut grids: impl Iterator<Item = Grid>) -> (Grid, f64) {
 }
 
 fn check_points(what: &'static str, points: f64) -> Result<(), PrivacyError> {
-    match points <= MOST_POINTS as f64 {
-        true => Ok(()),
-        false => Err(PrivacyError::TooLarge { what, needed: points as u64, most: MOST_POINTS }),
-    }
+    if points <= MOST_POINTS as f64 { Ok(()) } else { Err(too_large(what, points)) }
+}
+
+fn too_large(what: &'static str, points: f64) -> PrivacyError {
+    PrivacyError::TooLarge { what, needed: points as u64, most: MOST_POINTS }
 }
 
 /// The loss of all rounds: answers δ for ε and ε for δ, each an upper bound with every error added.

@@ -26,12 +26,31 @@ pub struct Noise(Kind);
 
 #[derive(Clone, Debug, PartialEq)]
 enum Kind {
-    Poisson { mean: f64 },
-    Binomial { slots: f64 },
-    BetaBinomial { slots: f64, shape: f64 },
-    NegativeBinomial { shape: f64, mean: f64 },
-    DiscreteLaplace { mean: f64, scale: f64, below: BelowZero },
-    DiscreteGaussian { mean: f64, sigma: f64 },
+    Poisson {
+        mean: f64,
+    },
+    Binomial {
+        slots: f64,
+    },
+    /// With urn weights of shared and lone slots.
+    BetaBinomial {
+        slots: f64,
+        shared: f64,
+        lone: f64,
+    },
+    NegativeBinomial {
+        shape: f64,
+        mean: f64,
+    },
+    DiscreteLaplace {
+        mean: f64,
+        scale: f64,
+        below: BelowZero,
+    },
+    DiscreteGaussian {
+        mean: f64,
+        sigma: f64,
+    },
 }
 
 impl Noise {
@@ -48,7 +67,15 @@ impl Noise {
     /// Beta-binomial(n, α, α), what Hippodrome draws: a coin for each of `slots` slots, of a bias that is drawn for all of
     /// them from Beta(α, α). `shape` is α.
     pub fn beta_binomial(slots: u64, shape: f64) -> Result<Self, PrivacyError> {
-        Ok(Self(Kind::BetaBinomial { slots: some_slots(slots)?, shape: positive("shape", shape)? }))
+        Self::beta_binomial_but(slots, shape, 0, 0)
+    }
+
+    /// What is left of it when an owner has shown that of its slots `shared` are shared and `lone` are not: the urn goes on
+    /// from there.
+    pub fn beta_binomial_but(slots: u64, shape: f64, shared: u64, lone: u64) -> Result<Self, PrivacyError> {
+        let shape = positive("shape", shape)?;
+        let slots = some_slots(slots.saturating_sub(shared.saturating_add(lone)))?;
+        Ok(Self(Kind::BetaBinomial { slots, shared: shape + shared as f64, lone: shape + lone as f64 }))
     }
 
     /// Negative binomial of a shape (real, the number of failures) and a mean.
@@ -97,13 +124,13 @@ impl Noise {
                 symmetric: true,
                 ..Ratios::new(slots / 2.0, &|x| ln_quotient(slots + 1.0 - 2.0 * x, x))
             }),
-            Kind::BetaBinomial { slots, shape } => {
-                // (x − 1 + α)/x · (n − x + 1)/(n − x + α), without cancellation.
-                let excess = |x: f64| (shape - 1.0) * (slots + 1.0 - 2.0 * x);
+            Kind::BetaBinomial { slots, shared, lone } => {
+                // (x − 1 + a)/x · (n − x + 1)/(n − x + b), without cancellation.
+                let excess = |x: f64| (shared - 1.0) * (slots + 1.0 - 2.0 * x) + (shared - lone) * x;
                 Counts::from_ratios(&Ratios {
                     last: Some(slots),
-                    symmetric: true,
-                    ..Ratios::new(slots / 2.0, &|x| ln_quotient(excess(x), x * (slots - x + shape)))
+                    symmetric: shared == lone,
+                    ..Ratios::new(slots * shared / (shared + lone), &|x| ln_quotient(excess(x), x * (slots - x + lone)))
                 })
             }
             Kind::NegativeBinomial { shape, mean } => {
@@ -153,7 +180,7 @@ impl fmt::Display for Noise {
         match &self.0 {
             Kind::Poisson { mean } => write!(f, "poisson({mean})"),
             Kind::Binomial { slots } => write!(f, "binomial({slots}, 1/2)"),
-            Kind::BetaBinomial { slots, shape } => write!(f, "beta-binomial({slots}, {shape}, {shape})"),
+            Kind::BetaBinomial { slots, shared, lone } => write!(f, "beta-binomial({slots}, {shared}, {lone})"),
             Kind::NegativeBinomial { shape, mean } => write!(f, "negative-binomial(shape {shape}, mean {mean})"),
             Kind::DiscreteLaplace { mean, scale, below } => {
                 write!(f, "discrete-laplace(mean {mean}, scale {scale}, {below})")

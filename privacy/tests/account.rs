@@ -176,6 +176,22 @@ fn noise_that_leans_is_bounded_in_both_directions() {
 }
 
 #[test]
+fn what_an_owner_has_shown_hides_nothing() {
+    // Of beta-binomial(4, 2, 2), with a shared slot shown: beta-binomial(3, 3, 2).
+    let left = [4.0, 9.0, 12.0, 10.0].map(|ways| ways / 35.0);
+    let found = composed(Noise::beta_binomial_but(4, 2.0, 1, 0), 1, 1, 1);
+    let mirrored = composed(Noise::beta_binomial_but(4, 2.0, 0, 1), 1, 1, 1);
+    for at in [0.0, 0.3, 1.0] {
+        let worst = enumerated(&left, 1, 1, at, true).max(enumerated(&left, 1, 1, at, false));
+        assert_bounds(found.delta(epsilon(at)).value(), worst, 1e-3);
+        assert!((mirrored.delta(epsilon(at)).value() - found.delta(epsilon(at)).value()).abs() < 1e-9);
+    }
+    let all = composed(Noise::beta_binomial(935, 3.5), 1, 1, 1000).delta(epsilon(LN_2));
+    assert!(composed(Noise::beta_binomial_but(935, 3.5, 1, 0), 1, 1, 1000).delta(epsilon(LN_2)) > all);
+    assert!(Noise::beta_binomial_but(4, 2.0, 3, 1).is_err(), "nothing is left");
+}
+
+#[test]
 fn a_shape_with_two_peaks_is_bounded_at_every_smaller_shift() {
     // Beta-binomial(6, 0.1, 0.1) is worse at a shift of 1 than at 6 for some ε.
     let noise = || Noise::beta_binomial(6, 0.1);
@@ -258,6 +274,16 @@ fn delta_below_the_slack_of_transforms_is_bounded_by_moments() {
     let composed = account.compose(Resolution::Fine).expect("it fits");
     let tiny = composed.delta(epsilon(4.0)).value();
     assert!(tiny < composed.slack() / 10.0, "{tiny:e} {:e}", composed.slack());
+}
+
+#[test]
+fn a_grid_that_memory_makes_coarser_still_bounds() {
+    // μ = 0.2 over a thousand million rounds, and a loss of many sizes in a few.
+    let account = Account::new().with_randomized_response(0.2 / 1e9_f64.sqrt(), rounds(1_000_000_000)).expect("a part");
+    let found = account.compose(Resolution::Coarse).expect("it fits");
+    assert_bounds(found.delta(epsilon(LN_2)).value() - found.slack(), 1.886218e-5, 1e-2);
+    let leaning = composed(Noise::negative_binomial(4.5, 9000.0), 1, 1, 3);
+    assert!(leaning.delta(epsilon(0.1)) < leaning.delta(epsilon(0.0)));
 }
 
 #[test]
