@@ -187,7 +187,7 @@ pub(crate) fn own_places(basis: &RoundBasis, count: u32, owner: ServerId) -> Opt
     Some(end.checked_sub(each)?..end)
 }
 
-fn onion(basis: &RoundBasis, stage: Stage, exponent: &ShownScalar) -> ShownOnion {
+pub(crate) fn onion(basis: &RoundBasis, stage: Stage, exponent: &ShownScalar) -> ShownOnion {
     let hops = basis.descriptor.chain(stage.layer, stage.chain);
     ShownOnion::new(basis.digest(), stage.layer.0, stage.chain.0, hops, exponent)
 }

@@ -17,10 +17,11 @@ use hippodrome_crypto::{
 pub use crate::{
     claim::{NoiseClaim, ShownSubmission},
     evidence::{Accusation, TraceStep},
+    reply::{ReplyClaim, ShownReturn},
 };
 use crate::{
     evidence::Evidence,
-    ids::{Layer, Place, Position, RosterId, Round, ServerId, Stage},
+    ids::{ChainId, Layer, Place, Position, RosterId, Round, ServerId, Stage},
 };
 
 /// Any message between servers and the coordinator.
@@ -57,8 +58,11 @@ pub enum Message {
     Batch(Batch),
     Proof(Proof),
     Parcel(Parcel),
-    ReturnBatch(ReturnBatch),
-    ReturnParcel(ReturnParcel),
+    Return(Return),
+    Replaced(Replaced),
+    NoiseReplies(NoiseReplies),
+    ReplyClaim(ReplyClaim),
+    ReplyAnswer(ReplyAnswer),
     Replies(Replies),
     Report(Report),
     Abort(Abort),
@@ -248,7 +252,7 @@ pub struct ProvenHopKeys {
     /// Layer of the chain.
     pub layer: Layer,
     /// Chain of the layer.
-    pub chain: crate::ids::ChainId,
+    pub chain: ChainId,
     /// Position in the chain.
     pub position: Position,
     /// `A_i` and `P_i`.
@@ -496,7 +500,7 @@ pub struct ParcelCommitment {
     /// The chain that the records come from.
     pub source: Stage,
     /// The chain of the next layer that they go to.
-    pub destination: crate::ids::ChainId,
+    pub destination: ChainId,
     /// Number of records.
     pub count: u32,
     /// Merkle root over the records.
@@ -548,7 +552,7 @@ pub struct Parcel {
     /// The chain that the records come from.
     pub source: Stage,
     /// The chain of the next layer that they go to.
-    pub destination: crate::ids::ChainId,
+    pub destination: ChainId,
     /// Merkle root over the records; empty parcels have the root of no leaves.
     pub root: Digest,
     /// What they were made from: [`crate::statement::parcel_origin`].
@@ -561,32 +565,91 @@ pub struct Parcel {
     pub records: Vec<u8>,
 }
 
-/// Hop → hop before it: replies, in the order of the batch that it had received.
-#[derive(Clone, Debug)]
-pub struct ReturnBatch {
-    /// The hop that sends the replies.
+/// What the sender of replies signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReturnCommitment {
+    /// The hop that sends them.
     pub place: Place,
-    /// Merkle root over the replies.
+    /// The chain of the layer before that they go to; none within a chain, and at the end of the way.
+    pub to: Option<ChainId>,
+    /// Number of replies.
+    pub count: u32,
+    /// Merkle root over them.
     pub root: Digest,
-    /// The sender's signature over place, count and root.
+    /// Merkle root over the records that they answer, in the same order: a batch, a parcel, or the input of layer 0.
+    pub answers: Digest,
+    /// What they were sealed from: [`crate::statement::sealed`].
+    pub sealed: Digest,
+}
+
+/// Replies that their hop has signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignedReturn {
+    /// What was signed.
+    pub replies: ReturnCommitment,
+    /// The hop's signature.
     pub signature: Signature,
+}
+
+/// Hop → hop before it, in the same chain or, from a first server, at the end of a chain of the layer before: replies, in
+/// the order of the batch or parcel that had come from there.
+#[derive(Clone, Debug)]
+pub struct Return {
+    /// What the sender signed.
+    pub signed: SignedReturn,
+    /// What was sealed, as the hops after the sender have signed it; none where it was replaced by random bytes.
+    pub sources: Vec<Option<SignedReturn>>,
     /// Sealed replies.
     pub replies: Vec<u8>,
 }
 
-/// First server of a chain → last server of a chain of the layer before: the replies to its parcel, in its order.
+impl Return {
+    /// The hop that sends the replies.
+    pub fn place(&self) -> Place {
+        self.signed.replies.place
+    }
+
+    /// The chain that they are for: the sender's own, or one of the layer before.
+    pub fn stage(&self) -> Option<Stage> {
+        let Place { stage, .. } = self.place();
+        match self.signed.replies.to {
+            None => Some(stage),
+            Some(chain) => Some(Stage { layer: Layer(stage.layer.0.checked_sub(1)?), chain, ..stage }),
+        }
+    }
+}
+
+/// Hop → everyone: what came from another hop on the way back was wrong or late, and is replaced by random bytes.
 #[derive(Clone, Debug)]
-pub struct ReturnParcel {
-    /// The chain that the replies come from.
-    pub source: Stage,
-    /// The chain of the layer before that they go to.
-    pub destination: crate::ids::ChainId,
-    /// Merkle root over the replies.
-    pub root: Digest,
-    /// The sender's signature over source, destination, count and root.
+pub struct Replaced {
+    /// The hop that replaces.
+    pub place: Place,
+    /// The hop after it, of its own chain or the next layer, whose replies are replaced.
+    pub from: Place,
+    /// Its signature over both.
     pub signature: Signature,
-    /// Sealed replies.
+}
+
+/// First server of an input chain → a server: the replies to its noise.
+#[derive(Clone, Debug)]
+pub struct NoiseReplies {
+    /// What the first server signed of all replies of the chain, in the order of its input.
+    pub signed: SignedReturn,
+    /// What was sealed, as the hops after it have signed it; none where it was replaced by random bytes.
+    pub sources: Vec<Option<SignedReturn>>,
+    /// From the server's own replies to the root.
+    pub branch: RangeProof,
+    /// The server's own replies, slot by slot.
     pub replies: Vec<u8>,
+}
+
+/// Server → all active servers, to a claim that a reply was spoiled: what there is of it.
+#[derive(Clone, Debug)]
+pub struct ReplyAnswer {
+    /// The claim, which may not have come to everybody.
+    pub claim: ReplyClaim,
+    /// The answer.
+    pub shown: ShownReturn,
 }
 
 /// First server of an input chain → coordinator: all replies, each behind its author and slot.
@@ -737,6 +800,12 @@ impl ShownPart {
     }
 }
 
+impl NoiseReplies {
+    fn body_len(&self) -> usize {
+        self.replies.len() + std::mem::size_of_val(&*self.sources) + std::mem::size_of_val(&*self.branch.0)
+    }
+}
+
 impl InputRoot {
     fn body_len(&self) -> usize {
         self.fingerprints.len() + std::mem::size_of_val(&*self.left_out)
@@ -764,8 +833,10 @@ impl Message {
             Self::Batch(message) => message.records.len(),
             Self::Proof(message) => message.proof.len() + std::mem::size_of_val(&*message.keys),
             Self::Parcel(message) => message.records.len(),
-            Self::ReturnBatch(message) => message.replies.len(),
-            Self::ReturnParcel(message) => message.replies.len(),
+            Self::Return(message) => message.replies.len() + std::mem::size_of_val(&*message.sources),
+            Self::NoiseReplies(message) => message.body_len(),
+            Self::ReplyClaim(message) => message.body_len(),
+            Self::ReplyAnswer(message) => message.claim.body_len() + message.shown.body_len(),
             Self::Replies(message) => message.replies.len(),
             Self::Accusation(message) => message.len_bytes(),
             Self::TraceStep(message) => message.len_bytes(),
@@ -807,8 +878,11 @@ impl Message {
             Self::Batch(message) => Some(message.batch.place.stage.round),
             Self::Proof(message) => Some(message.batch.place.stage.round),
             Self::Parcel(message) => Some(message.source.round),
-            Self::ReturnBatch(message) => Some(message.place.stage.round),
-            Self::ReturnParcel(message) => Some(message.source.round),
+            Self::Return(message) => Some(message.place().stage.round),
+            Self::Replaced(message) => Some(message.place.stage.round),
+            Self::NoiseReplies(message) => Some(message.signed.replies.place.stage.round),
+            Self::ReplyClaim(message) => Some(message.record.stage.round),
+            Self::ReplyAnswer(message) => Some(message.claim.record.stage.round),
             Self::Replies(message) => Some(message.stage.round),
             Self::Report(message) => Some(message.round),
             Self::Abort(message) => Some(message.stage.round),

@@ -5,8 +5,11 @@
 use hippodrome_crypto::hash::{Digest, Hasher};
 
 use crate::{
-    ids::{ChainId, Layer, Place, Stage},
-    message::{AbortReason, Awaited, BatchCommitment, InputCommitment, Missing, ParcelCommitment, SignedBatch},
+    ids::{Layer, Place, Stage},
+    message::{
+        AbortReason, Awaited, BatchCommitment, InputCommitment, Missing, ParcelCommitment, ReturnCommitment,
+        SignedBatch,
+    },
 };
 
 fn staged(label: &str, descriptor: &Digest, stage: Stage) -> Hasher {
@@ -73,9 +76,18 @@ pub fn accusation(descriptor: &Digest, place: Place, content: &Digest) -> Digest
     placed("hippodrome v1 accusation", descriptor, place).digest(content).finish()
 }
 
-/// A claim of missing noise, by the digest of its content.
+/// A claim of missing noise, or of a spoiled reply to it, by the digest of its content.
 pub fn claim(descriptor: &Digest, content: &Digest) -> Digest {
     Hasher::new("hippodrome v1 noise claim").digest(descriptor).digest(content).finish()
+}
+
+/// A hop's word that it has replaced the replies of another one, or what did not come from it.
+pub fn replaced(descriptor: &Digest, place: Place, from: Place) -> Digest {
+    placed("hippodrome v1 replaced replies", descriptor, place)
+        .number(from.stage.layer.0.into())
+        .number(from.stage.chain.0.into())
+        .number(from.position.0.into())
+        .finish()
 }
 
 /// That no records were removed from a hop's input before it was mixed.
@@ -99,18 +111,27 @@ pub fn parcel_origin(received: &Digest, removed: &Digest) -> Digest {
     Hasher::new("hippodrome v1 origin of a parcel").digest(received).digest(removed).finish()
 }
 
-/// Replies on their way back along a chain.
-pub fn return_batch(descriptor: &Digest, place: Place, count: usize, root: &Digest) -> Digest {
-    placed("hippodrome v1 return batch", descriptor, place).number(count as u64).digest(root).finish()
+/// Replies on their way back, with what they answer and what they were sealed from.
+pub fn returned(descriptor: &Digest, replies: &ReturnCommitment) -> Digest {
+    let to = replies.to.map_or(0, |chain| 1 + u64::from(chain.0));
+    placed("hippodrome v1 return", descriptor, replies.place)
+        .number(to)
+        .number(replies.count.into())
+        .digest(&replies.root)
+        .digest(&replies.answers)
+        .digest(&replies.sealed)
+        .finish()
 }
 
-/// Replies on their way back between layers.
-pub fn return_parcel(descriptor: &Digest, source: Stage, destination: ChainId, count: usize, root: &Digest) -> Digest {
-    staged("hippodrome v1 return parcel", descriptor, source)
-        .number(destination.0.into())
-        .number(count as u64)
-        .digest(root)
-        .finish()
+/// What replies were sealed from: [`returned`] of each hop from which some came, none where they were replaced by random
+/// bytes. At the mailboxes the list is empty.
+pub fn sealed(sources: &[Option<Digest>]) -> Digest {
+    let hasher = Hasher::new("hippodrome v1 sealed replies").number(sources.len() as u64);
+    let add = |hasher: Hasher, source: &Option<Digest>| {
+        let hasher = hasher.number(source.is_some().into());
+        source.iter().fold(hasher, Hasher::digest)
+    };
+    sources.iter().fold(hasher, add).finish()
 }
 
 /// A server's word that it releases nothing more in a round.
@@ -159,7 +180,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::ids::{Position, Round, ServerId};
+    use crate::ids::{ChainId, Position, Round, ServerId};
 
     fn digest(number: u64) -> Digest {
         Hasher::new("test").number(number).finish()
@@ -181,7 +202,6 @@ mod tests {
             assert!(seen.insert(parcel(&d, &there)));
             assert!(seen.insert(parcel(&d, &ParcelCommitment { destination: ChainId(1), ..there })));
             assert!(seen.insert(parcel(&d, &ParcelCommitment { origin: r, ..there })));
-            assert!(seen.insert(return_parcel(&d, here, ChainId(0), 2, &r)));
             for reason in
                 [AbortReason::LayerDidNotOpen, AbortReason::BadProof(ServerId(0)), AbortReason::BadProof(ServerId(1))]
             {
@@ -213,7 +233,11 @@ mod tests {
                         removed: r
                     }
                 )));
-                assert!(seen.insert(return_batch(&d, there, 2, &r)));
+                let replies = ReturnCommitment { place: there, to: None, count: 2, root: r, answers: k, sealed: e };
+                assert!(seen.insert(returned(&d, &replies)));
+                assert!(seen.insert(returned(&d, &ReturnCommitment { to: Some(ChainId(0)), ..replies })));
+                assert!(seen.insert(returned(&d, &ReturnCommitment { answers: e, ..replies })));
+                assert!(seen.insert(returned(&d, &ReturnCommitment { sealed: k, ..replies })));
                 assert!(seen.insert(hop(&d, there, ServerId(0))));
                 assert!(seen.insert(hop(&d, there, ServerId(1))));
             }

@@ -331,6 +331,12 @@ pub struct ReplyBroken {
     pub position: u8,
 }
 
+impl std::fmt::Debug for ReplyRoute {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ReplyRoute(..)")
+    }
+}
+
 impl ReplyRoute {
     /// Opens a reply layer by layer.
     pub fn open(self, reply: &[u8]) -> Result<[u8; FRAME_LEN], ReplyBroken> {

@@ -13,12 +13,14 @@ use hippodrome_core::{
         Abort, AbortReason, Accusation, AgreedInput, Amendment, AmendmentProposal, AmendmentSignature, AmendmentStart,
         Announcement, Awaited, Batch, BatchCommitment, Charge, Confirmation, DescriptorProposal, DescriptorSignature,
         EpochPlan, EpochProposal, EpochSignature, EpochStart, Ground, Hello, InputCommitment, InputOffer, InputRoot,
-        InputSignature, Keys, KeysCall, Message, Missing, Noise, NoiseAnswer, NoiseClaim, NoiseReceipt, Parcel,
-        ParcelCommitment, Peers, Proof, ProvenHopKeys, Receipts, Replies, Report, ReturnBatch, ReturnParcel, SeedCall,
-        SeedCommitment, SeedCommitments, SeedReveal, ShownPart, ShownSubmission, SignedBatch, SignedParcel, Standing,
-        Strike, Submissions, TraceStep,
+        InputSignature, Keys, KeysCall, Message, Missing, Noise, NoiseAnswer, NoiseClaim, NoiseReceipt, NoiseReplies,
+        Parcel, ParcelCommitment, Peers, Proof, ProvenHopKeys, Receipts, Replaced, Replies, ReplyAnswer, ReplyClaim,
+        Report, Return, ReturnCommitment, SeedCall, SeedCommitment, SeedCommitments, SeedReveal, ShownPart,
+        ShownReturn, ShownSubmission, SignedBatch, SignedParcel, SignedReturn, Standing, Strike, Submissions,
+        TraceStep,
     },
     participant::Inclusion,
+    reply::{EnteredInput, ReplyCase},
 };
 use hippodrome_crypto::{
     equality::EqualityProof,
@@ -174,6 +176,71 @@ impl Sampler {
         ]
     }
 
+    fn return_commitment(&mut self, to: Option<ChainId>) -> ReturnCommitment {
+        ReturnCommitment {
+            place: self.place(),
+            to,
+            count: 55,
+            root: self.digest(),
+            answers: self.digest(),
+            sealed: self.digest(),
+        }
+    }
+
+    fn signed_return(&mut self, to: Option<ChainId>) -> SignedReturn {
+        SignedReturn { replies: self.return_commitment(to), signature: self.signature() }
+    }
+
+    /// One that is there, of the round of what was made from it, and one that was replaced.
+    fn return_sources(&mut self, made: &SignedReturn) -> Vec<Option<SignedReturn>> {
+        let mut source = self.signed_return(Some(ChainId(0x908)));
+        source.replies.place.stage.round = made.replies.place.stage.round;
+        vec![Some(source), None]
+    }
+
+    fn shown_return(&mut self) -> ShownReturn {
+        ShownReturn {
+            signed: self.signed_return(None),
+            sources: vec![None, Some(self.digest())],
+            index: 29,
+            record_path: self.path(2),
+            reply: self.digest(),
+            path: self.path(3),
+        }
+    }
+
+    fn reply_claim(&mut self) -> ReplyClaim {
+        let NoiseClaim { claimant, record, exponents, signature, .. } = self.claim();
+        ReplyClaim { claimant, record, exponents, shown: self.shown_return(), reply: self.bytes(310), signature }
+    }
+
+    fn reply_case(&mut self) -> ReplyCase {
+        let agreed = AgreedInput { input: self.input(), signatures: self.signatures(3) };
+        let entered = Some(EnteredInput { agreed, left_out: vec![self.element()] });
+        ReplyCase { claim: self.reply_claim(), entered, shown: vec![self.shown_return()] }
+    }
+
+    fn reply_messages(&mut self) -> Vec<Message> {
+        let returned = |sampler: &mut Self, to| {
+            let signed = sampler.signed_return(to);
+            Message::Return(Return { signed, sources: sampler.return_sources(&signed), replies: sampler.bytes(305) })
+        };
+        let signed = self.signed_return(None);
+        vec![
+            returned(self, None),
+            returned(self, Some(ChainId(8))),
+            Message::Replaced(Replaced { place: self.place(), from: self.place(), signature: self.signature() }),
+            Message::NoiseReplies(NoiseReplies {
+                signed,
+                sources: self.return_sources(&signed),
+                branch: RangeProof(vec![self.digest(), self.digest()]),
+                replies: self.bytes(306),
+            }),
+            Message::ReplyClaim(self.reply_claim()),
+            Message::ReplyAnswer(ReplyAnswer { claim: self.reply_claim(), shown: self.shown_return() }),
+        ]
+    }
+
     fn batch_commitment(&mut self) -> BatchCommitment {
         BatchCommitment {
             place: self.place(),
@@ -324,19 +391,6 @@ impl Sampler {
                 signature: self.signature(),
                 records: self.bytes(304),
             }),
-            Message::ReturnBatch(ReturnBatch {
-                place: self.place(),
-                root: self.digest(),
-                signature: self.signature(),
-                replies: self.bytes(305),
-            }),
-            Message::ReturnParcel(ReturnParcel {
-                source: self.stage(),
-                destination: ChainId(8),
-                root: self.digest(),
-                signature: self.signature(),
-                replies: self.bytes(306),
-            }),
             Message::Replies(Replies { stage: self.stage(), replies: self.bytes(307) }),
             Message::Report(Report { round: Round(16), hops_verified: 17, mixing_ms: 18 }),
         ]
@@ -424,8 +478,8 @@ impl Sampler {
             Statement::Confirmation { layer: Layer(3), vector: self.digest() },
             Statement::Batch(self.batch_commitment()),
             Statement::Parcel(self.parcel_commitment()),
-            Statement::ReturnBatch { place: self.place(), count: 55, root: self.digest() },
-            Statement::ReturnParcel { source: self.stage(), destination: ChainId(8), count: 67, root: self.digest() },
+            Statement::Return(self.return_commitment(None)),
+            Statement::Return(self.return_commitment(Some(ChainId(8)))),
             Statement::Accusation { place: self.place(), content: self.digest() },
             Statement::Claim { content: self.digest() },
         ]
@@ -451,6 +505,7 @@ impl Sampler {
             Evidence::WrongStep(traced(self)),
             Evidence::Trail(traced(self)),
             Evidence::Noise(Box::new(self.noise_case())),
+            Evidence::Reply(Box::new(self.reply_case())),
         ];
         for message in self.input_messages().into_iter().chain(self.mixing_messages()) {
             match message {
@@ -508,6 +563,7 @@ impl Sampler {
         messages.extend(self.amendment_messages());
         messages.extend(self.receipt_messages());
         messages.extend(self.blame_messages());
+        messages.extend(self.reply_messages());
         messages
     }
 }

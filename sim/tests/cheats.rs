@@ -6,7 +6,7 @@ use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 use hippodrome_core::{
     ids::{ChainId, Layer, Party, Place, Position, Round, ServerId},
-    message::{AbortReason, Batch, Confirmation, Message, Parcel, ReturnBatch},
+    message::{AbortReason, Batch, Confirmation, Message, Parcel, Return},
     mixer::Notice,
     params::{NetworkParams, Verification},
     participant::SlotReply,
@@ -341,7 +341,7 @@ fn a_member_who_is_offered_two_inputs_names_the_first_server() {
 fn a_second_batch_or_second_replies_change_nothing_that_leaves() {
     // Every batch, forward and back, comes twice, the second time with other bytes under a good signature.
     let mut scene = scene(small_params(), |known, from, _, message| match message {
-        Message::ReturnBatch(back) => {
+        Message::Return(back) if back.signed.replies.to.is_none() => {
             let other = forge::turned(&known.replies(back));
             vec![message.clone(), known.sign_return(from, back, &other)]
         }
@@ -350,10 +350,12 @@ fn a_second_batch_or_second_replies_change_nothing_that_leaves() {
     scene.run_one_round();
     assert_eq!(scene.network.coordinator().status().rounds_completed, 1);
     // Each hop let out one batch of replies, whatever came twice.
-    let mut let_out: HashMap<(Party, Place), Vec<&ReturnBatch>> = HashMap::new();
+    let mut let_out: HashMap<(Party, Place), Vec<&Return>> = HashMap::new();
     for (from, _, message) in &scene.network.delivered {
-        if let Message::ReturnBatch(back) = message {
-            let_out.entry((*from, back.place)).or_default().push(back);
+        if let Message::Return(back) = message
+            && back.signed.replies.to.is_none()
+        {
+            let_out.entry((*from, back.place())).or_default().push(back);
         }
     }
     assert!(!let_out.is_empty());
@@ -384,10 +386,10 @@ fn a_server_that_restarts_inside_a_round_refuses_it_and_joins_the_next() {
 #[test]
 fn wrong_replies_are_replaced_whole_and_the_client_sees_where_they_broke() {
     let mut scene = scene(small_params(), |_, _, _, message| match message {
-        Message::ReturnBatch(back) if back.place.stage.layer == Layer(0) && back.place.position == Position(2) => {
+        Message::Return(back) if back.place().stage.layer == Layer(0) && back.place().position == Position(2) => {
             let mut cut = back.clone();
             cut.replies.pop();
-            vec![Message::ReturnBatch(cut)]
+            vec![Message::Return(cut)]
         }
         _ => vec![message.clone()],
     });

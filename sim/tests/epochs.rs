@@ -77,7 +77,7 @@ fn lost(network: &Network) -> u64 {
 
 #[test]
 fn a_killed_server_is_struck_rounds_go_on_without_it_and_it_returns() {
-    let mut network = network(1);
+    let mut network = network(2);
     run_rounds(&mut network, 3);
     network.apply(Fault::Crash(Node::Server(ServerId(2))));
     run_until(&mut network, 10, "it is struck", |network| active(network) == [0, 1, 3, 4, 5]);

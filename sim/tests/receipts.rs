@@ -7,7 +7,9 @@ use hippodrome_core::{
     evidence::{Offence, removal},
     ids::{ChainId, Layer, Party, Place, Position, Round, ServerId, Stage},
     layout::Turn,
-    message::{AbortReason, Message, NoiseClaim, Parcel, Receipts, ReturnBatch, ShownSubmission},
+    message::{
+        AbortReason, Message, NoiseClaim, Parcel, Receipts, Return, ReturnCommitment, ShownSubmission, SignedReturn,
+    },
     mixer::Notice,
     noise::NoiseParams,
     params::NetworkParams,
@@ -192,10 +194,12 @@ fn made_up_replies_do_not_keep_the_hop_before_from_showing_what_it_put_out() {
             let members = known.roster(Round(1)).map(|roster| roster.epoch().members(Layer(0), chain).to_vec());
             let is_before = members.is_some_and(|members| to == Party::Server(members[1]));
             let place = Place { stage, position: Position(2) };
-            let (root_of, signature) = (Digest([0; 32]), Signature([0; 64]));
-            let made_up = ReturnBatch { place, root: root_of, signature, replies: Vec::new() };
+            let (digest, signature) = (Digest([0; 32]), Signature([0; 64]));
+            let replies = ReturnCommitment { place, to: None, count: 0, root: digest, answers: digest, sealed: digest };
+            let made_up =
+                Return { signed: SignedReturn { replies, signature }, sources: Vec::new(), replies: Vec::new() };
             match is_before && root.input.stage.chain == later {
-                true => vec![Message::ReturnBatch(made_up), message.clone()],
+                true => vec![Message::Return(made_up), message.clone()],
                 false => vec![message.clone()],
             }
         }

@@ -11,7 +11,7 @@ use hippodrome_core::{
     message::{
         Abort, AbortReason, Announcement, Confirmation, DescriptorProposal, DescriptorSignature, EpochPlan,
         EpochProposal, EpochSignature, EpochStart, Keys, KeysCall, Message, Parcel, ParcelCommitment, ProvenHopKeys,
-        Replies, SeedCall, SeedCommitment, SeedCommitments, SeedReveal, Standing, Submissions,
+        Replies, ReturnCommitment, SeedCall, SeedCommitment, SeedCommitments, SeedReveal, Standing, Submissions,
     },
     mixer::{Input, Mixer, Notice, Output},
     noise::NoiseParams,
@@ -547,7 +547,7 @@ fn stage_of(message: &Message) -> Option<Stage> {
         Message::Batch(message) => Some(message.batch.place.stage),
         Message::Proof(message) => Some(message.batch.place.stage),
         Message::Parcel(message) => Some(Stage { layer: Layer(1), chain: message.destination, ..message.source }),
-        Message::ReturnBatch(message) => Some(message.place.stage),
+        Message::Return(message) => message.stage(),
         _ => None,
     }
 }
@@ -555,7 +555,7 @@ fn stage_of(message: &Message) -> Option<Stage> {
 #[test]
 fn nobody_outside_a_chain_can_make_it_fail_once_the_round_is_closed() {
     let mut scene = scene(&small_params(), &[], watch);
-    scene.run_until(|message| matches!(message, Message::ReturnBatch(_)));
+    scene.run_until(|message| matches!(message, Message::Return(back) if back.signed.replies.to.is_none()));
     let epoch = scene.epoch();
     let heard: Vec<_> = scene.network.delivered.clone();
     for (from, to, message) in heard {
@@ -567,7 +567,7 @@ fn nobody_outside_a_chain_can_make_it_fail_once_the_round_is_closed() {
             Message::Batch(batch) => batch.batch.count ^= 1,
             Message::Proof(proof) => proof.proof = vec![1],
             Message::Parcel(parcel) => drop(parcel.records.pop()),
-            Message::ReturnBatch(back) => drop(back.replies.pop()),
+            Message::Return(back) => drop(back.replies.pop()),
             _ => {}
         }
         let members = epoch.members(stage.layer, stage.chain);
@@ -586,7 +586,7 @@ fn nobody_outside_a_chain_can_make_it_fail_once_the_round_is_closed() {
 #[test]
 fn a_contradiction_after_the_round_is_closed_holds_back_only_the_chains_of_the_liar() {
     let mut scene = scene(&small_params(), &[], watch);
-    scene.run_until(|message| matches!(message, Message::ReturnBatch(_)));
+    scene.run_until(|message| matches!(message, Message::Return(back) if back.signed.replies.to.is_none()));
     let epoch = scene.epoch();
     let digest = scene.known.borrow().as_ref().expect("announced").0;
     let liar = epoch.members(Layer(0), ChainId(0))[0];
@@ -749,9 +749,9 @@ fn act_of(message: &Message) -> Option<(String, String)> {
         Message::Parcel(parcel) => {
             (format!("parcel {} to {}", parcel.source, parcel.destination), parcel.root.to_string())
         }
-        Message::ReturnBatch(back) => (format!("return {}", back.place), back.root.to_string()),
-        Message::ReturnParcel(back) => {
-            (format!("return parcel {} to {}", back.source, back.destination), back.root.to_string())
+        Message::Return(back) => {
+            let ReturnCommitment { place, to, root, .. } = back.signed.replies;
+            (format!("return {place} to {to:?}"), root.to_string())
         }
         _ => return None,
     })
@@ -807,7 +807,9 @@ fn a_chain_that_fails_in_the_last_layer_holds_up_no_other() {
         .delivered
         .iter()
         .filter_map(|(_, _, message)| match message {
-            Message::ReturnParcel(back) if back.source.round == Round(1) => Some(back.source.chain),
+            Message::Return(back) if back.place().stage.round == Round(1) && back.signed.replies.to.is_some() => {
+                Some(back.place().stage.chain)
+            }
             _ => None,
         })
         .collect();

@@ -42,6 +42,7 @@ use crate::{
     ids::{Author, Place, ServerId},
     message::{Batch, InputCommitment, InputOffer, Parcel, Proof, SignedBatch},
     params::Verification,
+    reply::{self, ReplyCase},
     statement,
 };
 
@@ -68,6 +69,8 @@ pub enum Evidence {
     Trail(Traced),
     /// A claim that noise is missing, with what was shown of it.
     Noise(Box<NoiseCase>),
+    /// A claim that a reply was spoiled, with what was shown of it.
+    Reply(Box<ReplyCase>),
 }
 
 /// An accusation with steps, in an order in which they can be followed.
@@ -187,6 +190,9 @@ pub enum Offence {
     /// A false claim.
     #[error("it claimed falsely that noise is missing: {0}")]
     FalseClaim(FalseClaim),
+    /// A reply that did not come back as it should.
+    #[error("it did not send back what it was given, sealed for the record that it answers")]
+    SpoiledReply,
     /// A malformed submission.
     #[error("the trace of malformed records ends at submissions that are signed by it")]
     MalformedSubmission,
@@ -227,6 +233,7 @@ impl Evidence {
             Self::WrongStep(traced) => judge_step(basis, traced, rng),
             Self::Trail(traced) => judge_trail(basis, traced, rng),
             Self::Noise(case) => judge_noise(basis, case),
+            Self::Reply(case) => judge_reply(basis, case),
         }
     }
 
@@ -236,7 +243,7 @@ impl Evidence {
         let encoded = |elements: &[Element]| elements.iter().map(|element| *element.encoded()).collect::<Vec<_>>();
         let hasher = Hasher::new("hippodrome v1 weights of a judgement").digest(descriptor);
         let hasher = match self {
-            Self::Equivocation(_) | Self::Unlinked(_) | Self::BadBatch(_) | Self::Noise(_) => hasher,
+            Self::Equivocation(_) | Self::Unlinked(_) | Self::BadBatch(_) | Self::Noise(_) | Self::Reply(_) => hasher,
             Self::BadProof(bad) => {
                 hasher.list(encoded(&bad.inputs).iter()).list(encoded(&bad.proof.keys).iter()).bytes(&bad.proof.proof)
             }
@@ -267,6 +274,7 @@ impl Evidence {
                 traced(accusation, steps)
             }
             Self::Noise(case) => case.len_bytes(),
+            Self::Reply(case) => case.len_bytes(),
         }
     }
 }
@@ -286,6 +294,14 @@ fn judge_noise(basis: &RoundBasis, case: &NoiseCase) -> Result<Verdict, NotProve
         Finding::False(why) => Ok(guilty(case.claim.claimant, Offence::FalseClaim(why))),
         Finding::Open(_) => Err(NotProven::Unfinished),
         Finding::Nothing => Err(NotProven::NothingWrong),
+    }
+}
+
+fn judge_reply(basis: &RoundBasis, case: &ReplyCase) -> Result<Verdict, NotProven> {
+    match case.judge(basis) {
+        reply::Finding::Spoiled(server) => Ok(guilty(server, Offence::SpoiledReply)),
+        reply::Finding::Open => Err(NotProven::Unfinished),
+        reply::Finding::Nothing => Err(NotProven::NothingWrong),
     }
 }
 

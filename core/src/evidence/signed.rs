@@ -4,8 +4,8 @@ use hippodrome_crypto::{hash::Digest, signing::Signature};
 
 use super::RoundBasis;
 use crate::{
-    ids::{ChainId, Layer, Place, ServerId, Stage},
-    message::{BatchCommitment, InputCommitment, ParcelCommitment},
+    ids::{Layer, Place, ServerId},
+    message::{BatchCommitment, InputCommitment, ParcelCommitment, ReturnCommitment},
     statement,
 };
 
@@ -36,26 +36,8 @@ pub enum Statement {
     Batch(BatchCommitment),
     /// A parcel on its way forward.
     Parcel(ParcelCommitment),
-    /// Replies on their way back along a chain.
-    ReturnBatch {
-        /// The hop that sends them.
-        place: Place,
-        /// How many.
-        count: u32,
-        /// Merkle root over them.
-        root: Digest,
-    },
-    /// Replies on their way back between layers.
-    ReturnParcel {
-        /// The chain that sends them.
-        source: Stage,
-        /// The chain of the layer before that they go to.
-        destination: ChainId,
-        /// How many.
-        count: u32,
-        /// Merkle root over them.
-        root: Digest,
-    },
+    /// Replies on their way back.
+    Return(ReturnCommitment),
     /// An accusation.
     Accusation {
         /// The accuser's hop.
@@ -78,12 +60,7 @@ impl Statement {
             Self::Confirmation { layer, vector } => statement::confirmation(descriptor, *layer, vector),
             Self::Batch(batch) => statement::batch(descriptor, batch),
             Self::Parcel(parcel) => statement::parcel(descriptor, parcel),
-            Self::ReturnBatch { place, count, root } => {
-                statement::return_batch(descriptor, *place, *count as usize, root)
-            }
-            Self::ReturnParcel { source, destination, count, root } => {
-                statement::return_parcel(descriptor, *source, *destination, *count as usize, root)
-            }
+            Self::Return(replies) => statement::returned(descriptor, replies),
             Self::Accusation { place, content } => statement::accusation(descriptor, *place, content),
             Self::Claim { content } => statement::claim(descriptor, content),
         }
@@ -97,12 +74,8 @@ impl Statement {
             (Self::Confirmation { layer: one, .. }, Self::Confirmation { layer: two, .. }) => one == two,
             (Self::Batch(one), Self::Batch(two)) => one.place == two.place,
             (Self::Parcel(one), Self::Parcel(two)) => (one.source, one.destination) == (two.source, two.destination),
-            (
-                Self::ReturnParcel { source, destination, .. },
-                Self::ReturnParcel { source: other_source, destination: other, .. },
-            ) => (source, destination) == (other_source, other),
-            (Self::ReturnBatch { place: one, .. }, Self::ReturnBatch { place: two, .. })
-            | (Self::Accusation { place: one, .. }, Self::Accusation { place: two, .. }) => one == two,
+            (Self::Return(one), Self::Return(two)) => (one.place, one.to) == (two.place, two.to),
+            (Self::Accusation { place: one, .. }, Self::Accusation { place: two, .. }) => one == two,
             _ => false,
         }
     }

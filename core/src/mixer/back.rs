@@ -1,23 +1,28 @@
 //! The way back of one hop: replies come in whole, are put back into the order of the batch that had been received,
 //! sealed, and sent on whole. A wrong or late batch is replaced whole by random bytes, publicly.
 
-use hippodrome_crypto::{permutation::Permutation, records::Records, signing::Signature};
+use std::sync::Arc;
+
+use hippodrome_crypto::{hash::Digest, merkle::Tree, permutation::Permutation, records::Records, signing::Signature};
 
 use super::{
     Env, Notice,
-    context::{RoundContext, reply_root},
+    context::RoundContext,
     gate::{HeldReplies, PassedForward},
     hop::Step,
     input::Origins,
     job::{BackSecrets, SealWork, Work},
     random_records,
+    replies::{KeptReturn, reply_tree},
 };
 use crate::{
-    evidence as traced,
-    ids::{Layer, Place, Position, ServerId, Stage},
-    message::{AbortReason, BatchCommitment, Message, Replies, ReturnBatch, ReturnParcel},
-    statement,
-    submission::ReplyRecord,
+    claim, evidence as traced,
+    ids::{ChainId, Layer, Place, Position, ServerId, Stage},
+    message::{
+        AbortReason, BatchCommitment, Message, NoiseReplies, Replaced, Replies, Return, ReturnCommitment, SignedReturn,
+    },
+    reply, statement,
+    submission::{Origin, ReplyRecord},
 };
 
 /// A hop's way back.
@@ -25,20 +30,32 @@ pub(crate) struct Back {
     place: Place,
     width: usize,
     origins: Option<Origins>,
+    /// What the hop received, for each chain of the layer before from which some came: its own answers to it.
+    received: Vec<Arc<Tree>>,
     sent: Option<(BatchCommitment, Signature)>,
     secrets: Option<BackSecrets>,
     passed: Option<PassedForward>,
-    parcels: Vec<ReturningParcel>,
+    /// What was sent on, and the replies to it; nothing at the mailboxes.
+    parts: Vec<Part>,
     replies: Option<Records>,
+    /// What was sealed, once it was.
+    sources: Vec<Option<SignedReturn>>,
     sealed: Option<HeldReplies<Records>>,
+    kept: Vec<KeptReturn>,
     due_ms: Option<u64>,
     done: bool,
 }
 
-/// The replies to one parcel: where they belong in the chain's output, and what came.
-struct ReturningParcel {
+/// A batch or a parcel that was sent on: where its records stood in the hop's output, and the replies to it.
+struct Part {
+    /// The hop that it went to.
+    from: Place,
+    /// The chain of this hop, if that is one of the next layer.
+    to: Option<ChainId>,
+    records: Arc<Tree>,
     places: Vec<usize>,
     replies: Option<Records>,
+    signed: Option<SignedReturn>,
 }
 
 impl Back {
@@ -48,12 +65,15 @@ impl Back {
             place,
             width,
             origins: None,
+            received: Vec::new(),
             sent: None,
             secrets: None,
             passed: None,
-            parcels: Vec::new(),
+            parts: Vec::new(),
             replies: None,
+            sources: Vec::new(),
             sealed: None,
+            kept: Vec::new(),
             due_ms: Some(context.replies_due_ms(place)),
             done: false,
         }
@@ -67,8 +87,24 @@ impl Back {
         self.done
     }
 
+    /// Where the replies to the chain's input go.
     pub(crate) fn set_origins(&mut self, origins: Origins) {
         self.origins = Some(origins);
+    }
+
+    /// What the hop received: a batch or an input, or the parcels of all open chains in order.
+    pub(crate) fn set_received(&mut self, received: Vec<Arc<Tree>>) {
+        self.received = received;
+    }
+
+    /// What there is to show of replies that came to this hop or left it.
+    pub(crate) fn kept(&self) -> &[KeptReturn] {
+        &self.kept
+    }
+
+    /// The same, when the rest of the hop goes.
+    pub(crate) fn into_kept(self) -> Vec<KeptReturn> {
+        self.kept
     }
 
     pub(crate) fn set_sent(&mut self, batch: BatchCommitment, signature: Signature) {
@@ -105,7 +141,7 @@ impl Back {
         let place = |output: &traced::Output| match output {
             traced::Output::Batch(place) => Some(*place),
             traced::Output::Parcel(chain, record) => {
-                let parcel = self.parcels.get(context.roster.open_index(next, *chain)?)?;
+                let parcel = self.parts.get(context.roster.open_index(next, *chain)?)?;
                 parcel.places.get(*record as usize).map(|place| *place as u32)
             }
         };
@@ -117,70 +153,58 @@ impl Back {
         self.replies.get_or_insert(replies);
     }
 
-    pub(crate) fn expect_parcels(&mut self, places: Vec<Vec<usize>>) {
-        self.parcels = places.into_iter().map(|places| ReturningParcel { places, replies: None }).collect();
+    /// What was sent on to the next hop.
+    pub(crate) fn expect_batch(&mut self, records: Arc<Tree>) {
+        let from = Place { stage: self.stage(), position: Position(self.place.position.0 + 1) };
+        let places = (0..records.len()).collect();
+        self.parts = vec![Part { from, to: None, records, places, replies: None, signed: None }];
     }
 
-    fn put_out(&self) -> Option<usize> {
-        self.secrets.as_ref().map(|secrets| secrets.put_out)
+    /// What was sent on to each open chain of the next layer, with its place in the hop's output.
+    pub(crate) fn expect_parcels(&mut self, context: &RoundContext, parcels: Vec<(Arc<Tree>, Vec<usize>)>) {
+        let froms = reply::sealed_from(context, self.place).into_iter();
+        let part = |((from, to), (records, places))| Part { from, to, records, places, replies: None, signed: None };
+        self.parts = froms.zip(parcels).map(part).collect();
     }
 
-    /// Replies from the hop after this one.
-    pub(crate) fn on_batch(&mut self, env: &mut Env<'_>, from: ServerId, message: ReturnBatch) {
-        let ReturnBatch { place, root, signature, replies } = message;
-        let Some(put_out) = self.put_out() else { return };
-        let next = Place { stage: self.stage(), position: Position(self.place.position.0 + 1) };
-        if self.replies.is_some() || place != next || env.context.server_at(next) != Some(from) {
-            return;
-        }
-        let records = self.checked(env, from, replies, put_out, &root, &signature, |context, count| {
-            statement::return_batch(context.digest(), place, count, &root)
-        });
-        self.replies = Some(records);
-    }
-
-    /// Replies from the first server of a chain of the next layer.
-    pub(crate) fn on_parcel(&mut self, env: &mut Env<'_>, from: ServerId, message: ReturnParcel) {
-        let ReturnParcel { source, destination, root, signature, replies } = message;
-        let here = self.stage();
-        let fits = env.context.has(source)
-            && source.layer.0 == here.layer.0 + 1
-            && destination == here.chain
-            && env.context.first_of(source) == from;
-        let index = env.context.roster.open_index(source.layer, source.chain).unwrap_or(usize::MAX);
-        let Some(count) =
-            self.parcels.get(index).filter(|parcel| fits && parcel.replies.is_none()).map(|p| p.places.len())
+    /// Replies from a hop after this one: as they came, or, if anything about them is wrong, as many random ones.
+    pub(crate) fn on_return(&mut self, env: &mut Env<'_>, from: ServerId, message: Return) {
+        let ReturnCommitment { place, to, .. } = message.signed.replies;
+        let is_part = |part: &Part| (part.from, part.to) == (place, to) && part.replies.is_none();
+        let Some(index) = self.parts.iter().position(is_part).filter(|_| env.context.server_at(place) == Some(from))
         else {
             return;
         };
-        let records = self.checked(env, from, replies, count, &root, &signature, |context, count| {
-            statement::return_parcel(context.digest(), source, destination, count, &root)
-        });
-        self.parcels[index].replies = Some(records);
+        match self.checked(env.context, &self.parts[index], message) {
+            Some((replies, kept)) => {
+                self.parts[index].replies = Some(replies);
+                self.parts[index].signed = Some(kept.signed);
+                self.keep(env.context, kept);
+            }
+            None => self.replace(env, index),
+        }
     }
 
-    /// The replies as they came, or, if anything about them is wrong, as many random ones.
-    #[allow(clippy::too_many_arguments)] // one call for each of two kinds of message
-    fn checked(
-        &self,
-        env: &mut Env<'_>,
-        from: ServerId,
-        replies: Vec<u8>,
-        count: usize,
-        root: &hippodrome_crypto::hash::Digest,
-        signature: &Signature,
-        signed: impl Fn(&RoundContext, usize) -> hippodrome_crypto::hash::Digest,
-    ) -> Records {
-        Records::from_bytes(self.width, replies)
-            .ok()
-            .filter(|records| records.len() == count && reply_root(records) == *root)
-            .filter(|_| env.context.signed_by(from, &signed(env.context, count), signature))
-            .unwrap_or_else(|| self.replacement(env, count))
+    fn checked(&self, context: &RoundContext, part: &Part, message: Return) -> Option<(Records, KeptReturn)> {
+        let Return { signed, sources, replies } = message;
+        let replies = Records::from_bytes(self.width, replies).ok()?;
+        let tree = Arc::new(reply_tree(&replies));
+        let ReturnCommitment { count, root, answers, .. } = signed.replies;
+        let answers_it = answers == *part.records.root() && replies.len() == part.records.len();
+        let sources = reply::signed_sources(context, &signed, &sources)?;
+        let holds = answers_it && count as usize == replies.len() && root == *tree.root();
+        let kept = KeptReturn { signed, sources, records: Arc::clone(&part.records), replies: tree };
+        holds.then_some((replies, kept))
     }
 
-    fn replacement(&self, env: &mut Env<'_>, count: usize) -> Records {
+    /// Random bytes in place of replies that are wrong or late, which everybody hears of.
+    fn replace(&mut self, env: &mut Env<'_>, index: usize) {
         env.notice(Notice::RepliesReplaced { place: self.place });
-        random_records(self.width, count, env.rng)
+        let part = &mut self.parts[index];
+        part.replies = Some(random_records(self.width, part.places.len(), env.rng));
+        let (place, from) = (self.place, part.from);
+        let signature = env.sign(&statement::replaced(env.context.digest(), place, from));
+        env.broadcast(Message::Replaced(Replaced { place, from, signature }));
     }
 
     /// When the replies are due, while nothing has been done about it.
@@ -193,45 +217,35 @@ impl Back {
         if self.due_ms.take_if(|due_ms| env.now_ms >= *due_ms).is_none() {
             return;
         }
-        let Some(put_out) = self.put_out() else { return };
-        for index in 0..self.parcels.len() {
-            if self.parcels[index].replies.is_none() {
-                self.parcels[index].replies = Some(self.replacement(env, self.parcels[index].places.len()));
-            }
-        }
-        let waits = self.replies.is_none() && self.parcels.is_empty();
-        if waits && self.place.position != env.context.last_position() {
-            self.replies = Some(self.replacement(env, put_out));
-        }
+        let missing = (0..self.parts.len()).filter(|&index| self.parts[index].replies.is_none());
+        missing.collect::<Vec<_>>().into_iter().for_each(|index| self.replace(env, index));
     }
 
     /// Goes as far as what is there allows. Replies are there before the last layer is confirmed only if somebody made
     /// them up; they wait until then, since sealing uses up what a trace or a claim may still ask of the hop.
     pub(crate) fn progress(&mut self, env: &mut Env<'_>, is_closed: bool) -> Step {
         if is_closed {
-            self.gather_parcels();
+            self.gather();
             self.seal(env);
         }
         self.release(env)
     }
 
-    /// Puts the replies to all parcels into the order of the chain's output.
-    fn gather_parcels(&mut self) {
-        if self.replies.is_some()
-            || self.parcels.is_empty()
-            || self.parcels.iter().any(|parcel| parcel.replies.is_none())
-        {
+    /// Puts the replies to all that was sent on into the order of the hop's output.
+    fn gather(&mut self) {
+        let waits = self.parts.iter().any(|part| part.replies.is_none());
+        if self.replies.is_some() || self.parts.is_empty() || waits {
             return;
         }
-        let count = self.parcels.iter().map(|parcel| parcel.places.len()).sum();
+        let count = self.parts.iter().map(|part| part.places.len()).sum();
         let mut gathered = Records::zeroed(self.width, count);
-        for parcel in std::mem::take(&mut self.parcels) {
-            let replies = parcel.replies.iter().flat_map(Records::iter);
-            parcel
-                .places
+        for part in std::mem::take(&mut self.parts) {
+            let replies = part.replies.iter().flat_map(Records::iter);
+            part.places
                 .iter()
                 .zip(replies)
                 .for_each(|(&place, reply)| gathered.record_mut(place).copy_from_slice(reply));
+            self.sources.push(part.signed);
         }
         self.replies = Some(gathered);
     }
@@ -263,46 +277,84 @@ impl Back {
         let replies = sealed.release(permit);
         self.done = true;
         match (self.place.position.0.checked_sub(1), self.origins.take()) {
-            (Some(before), _) => self.send_batch(env, Position(before), replies),
-            (None, Some(Origins::Authors(authors))) => {
-                let records = authors.iter().zip(replies.iter()).flat_map(|(origin, reply)| {
-                    ReplyRecord { author: origin.author, slot: origin.slot, reply: reply.to_vec() }.encode()
-                });
-                let replies = Replies { stage: self.stage(), replies: records.collect() };
-                env.send_coordinator(Message::Replies(replies));
+            (Some(before), _) => {
+                let before = Place { stage: self.stage(), position: Position(before) };
+                self.send_back(env, before, None, 0, replies);
             }
+            (None, Some(Origins::Authors(authors))) => self.hand_out(env, &authors, &replies),
             (None, Some(Origins::Parcels(places))) => self.send_parcels(env, &places, &replies),
             (None, None) => {}
         }
         Ok(())
     }
 
-    fn send_batch(&self, env: &mut Env<'_>, before: Position, replies: Records) {
-        let Some(receiver) = env.context.server_at(Place { stage: self.stage(), position: before }) else { return };
-        let root = reply_root(&replies);
-        let signature = env.sign(&statement::return_batch(env.context.digest(), self.place, replies.len(), &root));
-        let replies = replies.into_bytes();
-        env.send(receiver, Message::ReturnBatch(ReturnBatch { place: self.place, root, signature, replies }));
+    fn keep(&mut self, context: &RoundContext, kept: KeptReturn) {
+        if reply::may_be_made(context) {
+            self.kept.push(kept);
+        }
+    }
+
+    /// Signs replies to what came from some chain, and keeps what there is to show of them.
+    fn sign(
+        &mut self,
+        env: &Env<'_>,
+        to: Option<ChainId>,
+        index: usize,
+        replies: &Records,
+    ) -> Option<(SignedReturn, Arc<Tree>)> {
+        let records = Arc::clone(self.received.get(index)?);
+        let tree = Arc::new(reply_tree(replies));
+        let digest = env.context.digest();
+        let returned = |source: &SignedReturn| statement::returned(digest, &source.replies);
+        let sources: Vec<Option<Digest>> = self.sources.iter().map(|source| source.as_ref().map(returned)).collect();
+        let (count, root, answers) = (replies.len() as u32, *tree.root(), *records.root());
+        let sealed = statement::sealed(&sources);
+        let replies = ReturnCommitment { place: self.place, to, count, root, answers, sealed };
+        let signed = SignedReturn { replies, signature: env.sign(&statement::returned(digest, &replies)) };
+        self.keep(env.context, KeptReturn { signed, sources, records, replies: Arc::clone(&tree) });
+        Some((signed, tree))
+    }
+
+    fn send_back(&mut self, env: &mut Env<'_>, before: Place, to: Option<ChainId>, index: usize, replies: Records) {
+        let Some(receiver) = env.context.server_at(before) else { return };
+        let Some((signed, _)) = self.sign(env, to, index, &replies) else { return };
+        let (sources, replies) = (self.sources.clone(), replies.into_bytes());
+        env.send(receiver, Message::Return(Return { signed, sources, replies }));
     }
 
     /// The replies of each parcel in its order; random bytes where a record of it had been left out.
-    fn send_parcels(&self, env: &mut Env<'_>, places: &[Vec<Option<u32>>], replies: &Records) {
-        let source = self.stage();
-        let destinations = env.context.open(Layer(source.layer.0 - 1)).to_vec();
-        for (destination, places) in destinations.into_iter().zip(places) {
+    fn send_parcels(&mut self, env: &mut Env<'_>, places: &[Vec<Option<u32>>], replies: &Records) {
+        let layer = Layer(self.stage().layer.0 - 1);
+        let chains = env.context.open(layer).to_vec();
+        for (index, (chain, places)) in chains.into_iter().zip(places).enumerate() {
             let mut records = random_records(replies.width(), places.len(), env.rng);
             for (reply, place) in places.iter().enumerate() {
                 if let Some(place) = place {
                     records.record_mut(reply).copy_from_slice(replies.record(*place as usize));
                 }
             }
-            let root = reply_root(&records);
-            let signed = statement::return_parcel(env.context.digest(), source, destination, records.len(), &root);
-            let signature = env.sign(&signed);
-            let receiver = env.context.last_of(env.context.stage(Layer(source.layer.0 - 1), destination));
-            let replies = records.into_bytes();
-            let parcel = ReturnParcel { source, destination, root, signature, replies };
-            env.send(receiver, Message::ReturnParcel(parcel));
+            let before = Place { stage: env.context.stage(layer, chain), position: env.context.last_position() };
+            self.send_back(env, before, Some(chain), index, records);
+        }
+    }
+
+    /// The end of the way: to the coordinator for all, and to each owner of noise its own, signed.
+    fn hand_out(&mut self, env: &mut Env<'_>, authors: &[Origin], replies: &Records) {
+        let records = authors.iter().zip(replies.iter()).flat_map(|(origin, reply)| {
+            ReplyRecord { author: origin.author, slot: origin.slot, reply: reply.to_vec() }.encode()
+        });
+        env.send_coordinator(Message::Replies(Replies { stage: self.stage(), replies: records.collect() }));
+        let Some((signed, tree)) = self.sign(env, None, 0, replies).filter(|_| reply::may_be_made(env.context)) else {
+            return;
+        };
+        for &owner in env.context.clone().active() {
+            let Some(own) = claim::own_places(env.context, signed.replies.count, owner) else { continue };
+            let own = own.start as usize..own.end as usize;
+            if let Some(branch) = tree.range(own.clone()) {
+                let sources = self.sources.clone();
+                let replies = own.flat_map(|index| replies.record(index).to_vec()).collect();
+                env.send(owner, Message::NoiseReplies(NoiseReplies { signed, sources, branch, replies }));
+            }
         }
     }
 }

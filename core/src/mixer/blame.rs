@@ -163,7 +163,7 @@ impl ToShow {
     ) -> Source {
         let layer = self.place.stage.layer;
         let width = context.sizes.entry(layer.0.into());
-        let mut shown: BTreeMap<u16, (u16, Tree)> = BTreeMap::new();
+        let mut shown: BTreeMap<u16, (u16, &Tree)> = BTreeMap::new();
         let mut signed = Vec::new();
         let mut records = Vec::with_capacity(self.indices.len());
         for &index in &self.indices {
@@ -171,7 +171,7 @@ impl ToShow {
             let kept = &parcels[usize::from(parcel)];
             let (number, tree) = shown.entry(parcel).or_insert_with(|| {
                 signed.push(kept.signed);
-                (signed.len() as u16 - 1, Tree::new(kept.leaves.clone()))
+                (signed.len() as u16 - 1, &*kept.tree)
             });
             let entry = Entry::decode(layer, &entries[index as usize * width..][..width]).expect("entries of our own");
             let path = tree.inclusion(place as usize).expect("a record of the parcel");

@@ -2,8 +2,6 @@
 
 use std::ops::Deref;
 
-use hippodrome_crypto::{hash::Digest, merkle, records::Records};
-
 use crate::{
     evidence::RoundBasis,
     ids::{Layer, Place, ServerId, Stage},
@@ -47,16 +45,24 @@ impl RoundContext {
     /// When the replies that a hop waits for are replaced. Each hop on the way back has its share of the time that is
     /// left, so that a replacement made deeper still arrives in time everywhere else.
     pub(crate) fn replies_due_ms(&self, place: Place) -> u64 {
-        let params = self.params();
-        let hops = u64::from(params.layers) * u64::from(params.chain_len);
-        let depth = u64::from(place.stage.layer.0) * u64::from(params.chain_len) + u64::from(place.position.0);
-        let way_back = (params.deadline_ms - params.collect_ms) / 2;
-        self.first_due_ms().saturating_add(way_back * (hops - 1 - depth) / (hops + 1))
+        let depth = u64::from(place.stage.layer.0) * u64::from(self.params().chain_len) + u64::from(place.position.0);
+        self.share_ends_ms(self.hops() - 1 - depth)
     }
-}
 
-/// Merkle root over replies, which have no keys: the leaf of a reply is its body under an empty key.
-pub(crate) fn reply_root(replies: &Records) -> Digest {
-    let leaves: Vec<Digest> = replies.iter().map(|reply| merkle::leaf(&[0; 32], &merkle::body_hash(reply))).collect();
-    merkle::root_of(&leaves)
+    /// When each server looks at the replies to its noise, whatever has come of them: one share of the time after the last
+    /// hop's, so that one is left to make and answer claims.
+    pub(crate) fn replies_checked_ms(&self) -> u64 {
+        self.share_ends_ms(self.hops())
+    }
+
+    /// Hops on a record's way.
+    fn hops(&self) -> u64 {
+        u64::from(self.params().layers) * u64::from(self.params().chain_len)
+    }
+
+    /// The time from the first replies to the deadline in equal shares: one for each hop but the last, and two.
+    fn share_ends_ms(&self, share: u64) -> u64 {
+        let way_back = (self.params().deadline_ms - self.params().collect_ms) / 2;
+        self.first_due_ms().saturating_add(way_back * share / (self.hops() + 1))
+    }
 }

@@ -1,6 +1,11 @@
 //! Between layers: the payloads of a chain become parcels for the chains of the next layer.
 
-use hippodrome_crypto::{hash::Digest, merkle, records::Records};
+use std::sync::Arc;
+
+use hippodrome_crypto::{
+    merkle::{self, Tree},
+    records::Records,
+};
 
 use super::context::RoundContext;
 use crate::{
@@ -19,7 +24,8 @@ pub(crate) struct Distribution {
 #[derive(Debug)]
 pub(crate) struct OutgoingParcel {
     pub(crate) records: Vec<u8>,
-    pub(crate) root: Digest,
+    /// Over the records.
+    pub(crate) tree: Arc<Tree>,
     pub(crate) places: Vec<usize>,
 }
 
@@ -42,6 +48,6 @@ fn parcel(payloads: &Records, width: usize, destination: ChainId) -> OutgoingPar
             places.push(place);
         }
     }
-    let root = merkle::root_of(&merkle::leaves(&records));
-    OutgoingParcel { records: records.into_bytes(), root, places }
+    let tree = Arc::new(Tree::new(merkle::leaves(&records)));
+    OutgoingParcel { records: records.into_bytes(), tree, places }
 }

@@ -27,6 +27,7 @@ use super::{
     gate::{Checked, Checks, Linked, Received, Remainder, Shut, remove},
     input::{Assembled, CheckedOffer, InputLists, KeptParcel, NoInput, Origins, SignedInput},
     job::{Incoming, MixWork, MixedBatch, Output, Prover, StuckBatch, VerifyWork, Work},
+    replies::KeptReturn,
 };
 use crate::{
     claim::{self, Step as ClaimedStep},
@@ -101,11 +102,11 @@ pub(crate) struct Kept {
     /// At a first server: the parcels that its input was made of, until the layer is confirmed.
     parcels: Option<Arc<Vec<Parcel>>>,
     /// At a first server: the tree over the input of a layer between the first and the last.
-    tree: Option<Tree>,
+    tree: Option<Arc<Tree>>,
     /// What it received from the hop before, until the next layer is confirmed.
     received: Option<(SignedBatch, Arc<KeyList>, Arc<Records>)>,
     /// What it put out, until then.
-    sent: Option<(SignedBatch, Box<Tree>)>,
+    sent: Option<(SignedBatch, Arc<Tree>)>,
 }
 
 impl Kept {
@@ -151,7 +152,7 @@ impl Kept {
 struct Published {
     lists: InputLists,
     origins: Vec<Origin>,
-    tree: Tree,
+    tree: Arc<Tree>,
 }
 
 /// What is known of one hop before this one.
@@ -339,6 +340,10 @@ impl Hop {
                 Vec::new()
             }
         };
+        let trees = match self.stage().layer {
+            Layer(0) => vec![Arc::clone(&tree)],
+            _ => parcels.iter().map(|parcel| Arc::clone(&parcel.tree)).collect(),
+        };
         self.entry.kept_parcels = Arc::new(parcels);
         self.entry.entries = Arc::new(entries.clone());
         self.entry.assembled = Some(Published { lists, origins: authors, tree });
@@ -353,7 +358,7 @@ impl Hop {
             }
         }
         let received = Received { place: self.place, count: keys.len(), root: input.root, keys: *keys.digest() };
-        self.mix(env, Incoming { received, keys, bodies });
+        self.mix(env, Incoming { received, keys, bodies, trees });
         self.publish_input(env);
         Ok(())
     }
@@ -426,9 +431,9 @@ impl Hop {
         &self.entry.kept
     }
 
-    /// What it has to answer claims with, when the rest of the hop goes.
-    pub(crate) fn into_kept(self) -> Kept {
-        self.entry.kept
+    /// What it has to answer claims with, when the rest of the hop goes: of the records, and of the replies.
+    pub(crate) fn into_kept(self) -> (Kept, Vec<KeptReturn>) {
+        (self.entry.kept, self.back.into_kept())
     }
 
     /// What others have signed to this hop: batches upstream, and parcels.
@@ -535,7 +540,8 @@ impl Hop {
     /// trace may ask for.
     fn mix(&mut self, env: &mut Env<'_>, incoming: Incoming) {
         let Some(secret) = self.secret.take() else { return };
-        let Incoming { received, keys, bodies } = incoming;
+        let Incoming { received, keys, bodies, trees } = incoming;
+        self.back.set_received(trees);
         let (secret, bodies) = (Arc::new(secret), Arc::new(bodies));
         self.received = Some(received);
         self.batch_keys = Some(Arc::clone(&keys));
@@ -804,6 +810,7 @@ impl Hop {
         self.back.begin(back, passed);
         match output {
             Output::Batch { batch, keys, records, tree } => {
+                self.back.expect_batch(Arc::clone(&tree));
                 self.send_batch(env, *batch, &keys, records, prover);
                 if let Some((batch, signature)) = self.back.sent().filter(|_| claim::may_be_made(env.context)) {
                     self.entry.kept.sent = Some((SignedBatch { batch, signature }, tree));
@@ -868,7 +875,7 @@ impl Hop {
         let origin = statement::parcel_origin(&received, &removal(self.place, self.back.removed()));
         for (destination, parcel) in destinations.into_iter().zip(&distribution.parcels) {
             let count = (parcel.records.len() / width) as u32;
-            let root = parcel.root;
+            let root = *parcel.tree.root();
             let commitment = ParcelCommitment { source, destination, count, root, origin };
             let signature = env.sign(&statement::parcel(env.context.digest(), &commitment));
             let next = env.context.stage(Layer(source.layer.0 + 1), destination);
@@ -876,7 +883,8 @@ impl Hop {
             let first = env.context.first_of(next);
             env.send(first, Message::Parcel(Parcel { source, destination, root, origin, batch, signature, records }));
         }
-        self.back.expect_parcels(distribution.parcels.into_iter().map(|parcel| parcel.places).collect());
+        let parcels = distribution.parcels.into_iter().map(|parcel| (parcel.tree, parcel.places));
+        self.back.expect_parcels(env.context, parcels.collect());
         Ok(())
     }
 

@@ -48,16 +48,17 @@ pub(crate) struct Assembled {
     pub(crate) left_out: LeftOut,
     pub(crate) lists: InputLists,
     pub(crate) origins: Origins,
-    pub(crate) tree: Tree,
+    pub(crate) tree: Arc<Tree>,
     /// Later layers: what is kept of the parcels, in the order of their chains.
     pub(crate) parcels: Vec<KeptParcel>,
 }
 
-/// What a trace needs of a parcel: its records are in the input.
+/// What a trace, or a claim of spoiled replies, needs of a parcel.
 #[derive(Debug)]
 pub(crate) struct KeptParcel {
     pub(crate) signed: SignedParcel,
-    pub(crate) leaves: Vec<Digest>,
+    /// Over its records.
+    pub(crate) tree: Arc<Tree>,
 }
 
 /// Entries that are left out of an input because their keys came twice, one behind another.
@@ -253,7 +254,7 @@ fn open_parcel(
     let Some(records) = rules::parcel_records(context, &commitment, &parcel.records) else { return Err(refused) };
     let signed = SignedParcel { parcel: commitment, signature: parcel.signature };
     match rules::check_parcel(context, &commitment, &records, rng) {
-        Ok(parsed) => Ok((parsed, KeptParcel { signed, leaves: merkle::leaves(&records) })),
+        Ok(parsed) => Ok((parsed, KeptParcel { signed, tree: Arc::new(Tree::new(merkle::leaves(&records))) })),
         Err(_) => {
             let evidence = Evidence::BadParcel(Box::new(parcel.clone()));
             Err(NoInput::BadParcel(Box::new(Judged::new(context, evidence))))
@@ -303,7 +304,7 @@ fn finish<O>(
     let left_keys = left_out.iter().map(|entry| entry.key).collect();
     let left_out = LeftOut { entries: encode(left_out) };
     let keys = Arc::new(KeyList::new(entries.into_iter().map(|entry| entry.key).collect()));
-    let tree = Tree::new(leaves);
+    let tree = Arc::new(Tree::new(leaves));
     let (count, root, entries) = (keys.len() as u32, *tree.root(), rules::entries_root(context, stage.layer, &encoded));
     let lists = InputLists { fingerprints: rules::listed(stage.layer, &root, &keys), left_out: left_keys };
     let input = InputCommitment {

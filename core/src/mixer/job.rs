@@ -25,6 +25,7 @@ use super::{
     input::{self, Assembled, BadOffer, CheckedOffer, NoInput},
     noise::{self, ChainNoise},
     receipts::{self, Found, Search},
+    replies::{Check, Checked},
 };
 use crate::{
     evidence::{
@@ -67,6 +68,7 @@ pub(crate) enum Work {
     AssembleParcels(Arc<Vec<Parcel>>),
     CheckOffer(Box<InputOffer>),
     FindNoise(Search),
+    CheckReplies(Check),
     Prepare(usize),
     Decode(Box<Batch>),
     Mix(Box<MixWork>),
@@ -90,6 +92,7 @@ pub(crate) enum Work {
 pub(crate) enum Outcome {
     Noise(Vec<ChainNoise>),
     NoiseFound(Layer, Found),
+    RepliesChecked(Checked),
     Assembled(Result<Assembled, NoInput>),
     Offer(InputCommitment, Result<CheckedOffer, Option<Box<Judged>>>),
     Prepared(Precomputed),
@@ -115,6 +118,8 @@ pub(crate) struct Incoming {
     pub(crate) received: Received,
     pub(crate) keys: Arc<KeyList>,
     pub(crate) bodies: Records,
+    /// Over what came from each sender: one batch, the submissions, or the parcels of all open chains.
+    pub(crate) trees: Vec<Arc<Tree>>,
 }
 
 pub(crate) struct MixWork {
@@ -177,7 +182,7 @@ pub(crate) struct MixedBatch {
 #[derive(Debug)]
 pub(crate) enum Output {
     /// Another hop follows in the chain.
-    Batch { batch: Box<BatchCommitment>, keys: Arc<KeyList>, records: Records, tree: Box<Tree> },
+    Batch { batch: Box<BatchCommitment>, keys: Arc<KeyList>, records: Records, tree: Arc<Tree> },
     /// The chain ends here: what its onions held.
     Payloads(Records),
 }
@@ -190,8 +195,6 @@ pub(crate) struct BackSecrets {
     pub(crate) permutation: Option<Permutation>,
     /// Ascending places, in the batch received, of records that were removed before the shuffle.
     pub(crate) removed: Vec<u32>,
-    /// Records put out.
-    pub(crate) put_out: usize,
 }
 
 /// A proof to be made of a mix.
@@ -262,6 +265,7 @@ fn run(context: &RoundContext, stage: Option<Stage>, work: Work, rng: &mut ChaCh
         Work::AssembleParcels(parcels) => Outcome::Assembled(input::assemble_parcels(context, stage(), &parcels, rng)),
         Work::CheckOffer(offer) => check_offer(context, *offer, rng),
         Work::FindNoise(search) => Outcome::NoiseFound(search.layer, receipts::search(&search, rng)),
+        Work::CheckReplies(check) => Outcome::RepliesChecked(check.run()),
         Work::Prepare(count) => Outcome::Prepared(Precomputed::prepare(count, rng)),
         Work::Decode(batch) => Outcome::Decoded(batch.batch, decode(context, *batch)),
         Work::Mix(work) => mix(context, *work, rng),
@@ -338,7 +342,8 @@ fn decode(context: &RoundContext, batch: Batch) -> Result<Incoming, Option<Box<J
     let place = Place { stage, position: Position(position.0 + 1) };
     let width = context.sizes.record(stage.layer.0.into(), place.position.0.into());
     let records = Records::from_bytes(width, records).map_err(|_| None)?;
-    let root = hippodrome_crypto::merkle::root_of(&hippodrome_crypto::merkle::leaves(&records));
+    let tree = Tree::new(merkle::leaves(&records));
+    let root = *tree.root();
     if root != commitment.root {
         return Err(None);
     }
@@ -350,7 +355,7 @@ fn decode(context: &RoundContext, batch: Batch) -> Result<Incoming, Option<Box<J
         }
     };
     let received = Received { place, count: keys.len(), root, keys: *keys.digest() };
-    Ok(Incoming { received, keys: Arc::new(keys), bodies: onion::bodies(&records) })
+    Ok(Incoming { received, keys: Arc::new(keys), bodies: onion::bodies(&records), trees: vec![Arc::new(tree)] })
 }
 
 /// Takes the layer off, and goes on if everything has opened.
@@ -399,7 +404,7 @@ fn shuffle_rest(context: &RoundContext, stuck: StuckBatch, failed: Vec<u32>, rng
     let shuffled = begin(context, last, prepared, inputs.len(), rng);
     let (keys, bodies) = onion::permute(shuffled.permutation(), &blinded, &payloads);
     drop((blinded, payloads));
-    let mut back = BackSecrets { returns, permutation: None, removed: failed.clone(), put_out: keys.len() };
+    let mut back = BackSecrets { returns, permutation: None, removed: failed.clone() };
     if last {
         back.permutation = shuffled.into_permutation();
         let output = Held::new(received, failed, Output::Payloads(bodies));
@@ -407,7 +412,7 @@ fn shuffle_rest(context: &RoundContext, stuck: StuckBatch, failed: Vec<u32>, rng
     }
     let records = onion::encode(&keys, &bodies);
     let outputs = Arc::new(KeyList::new(keys));
-    let tree = Box::new(Tree::new(merkle::leaves(&records)));
+    let tree = Arc::new(Tree::new(merkle::leaves(&records)));
     let root = *tree.root();
     let removed = match context.verification() {
         Verification::None => statement::no_removals(),

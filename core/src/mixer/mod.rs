@@ -4,7 +4,7 @@
 //! [`confirm`] → [`hop`] (mix, behind the [`gate`]) → [`distribute`] → [`exchange`] → [`back`].
 
 mod back;
-mod blame;
+pub(crate) mod blame;
 mod claims;
 mod confirm;
 mod context;
@@ -16,9 +16,11 @@ mod hop;
 mod input;
 mod job;
 mod keying;
-mod noise;
+pub(crate) mod noise;
 mod receipts;
+pub(crate) mod replies;
 mod round;
+mod sparse;
 mod tracing;
 
 use std::{
@@ -43,6 +45,7 @@ use self::{
     job::{JobId, Outcome, Work},
     keying::{Keeper, Keying},
     round::{Life, Running},
+    sparse::Threshold,
 };
 pub use self::{
     founding::FoundingError,
@@ -133,6 +136,8 @@ pub struct Mixer {
     marks: Marks,
     convictions: Convictions,
     rng: ChaCha20Rng,
+    /// How many bad replies are borne; drawn when it is first asked for, and again after a claim.
+    threshold: Option<Threshold>,
     founding: Founding,
     /// By the number of the epoch: the newest, and the one before it, whose rounds may still be under way.
     rosters: BTreeMap<u64, Arc<Roster>>,
@@ -215,6 +220,7 @@ impl Mixer {
             marks,
             convictions: Convictions::default(),
             rng: ChaCha20Rng::from_seed(seed),
+            threshold: None,
             founding: Founding::Idle,
             rosters: BTreeMap::new(),
             early_amendments: BTreeMap::new(),
@@ -552,6 +558,7 @@ impl Mixer {
             marks: &mut self.marks,
             convictions: &mut self.convictions,
             rng: &mut self.rng,
+            threshold: &mut self.threshold,
             out,
         }
     }
@@ -591,6 +598,7 @@ pub(crate) struct Env<'a> {
     marks: &'a mut Marks,
     convictions: &'a mut Convictions,
     rng: &'a mut ChaCha20Rng,
+    threshold: &'a mut Option<Threshold>,
     out: &'a mut Outbox,
 }
 
@@ -658,6 +666,14 @@ impl Env<'_> {
             self.notice(Notice::Convicted { round, verdict });
         }
         new
+    }
+
+    /// Whether to speak of so many bad replies, of all those that came to own noise. To have spoken uses the threshold up.
+    fn speaks_of(&mut self, bad: usize, replies: usize) -> bool {
+        let threshold = self.threshold.take().unwrap_or_else(|| Threshold::draw(self.rng));
+        let speaks = threshold.is_passed(bad, replies, self.rng);
+        *self.threshold = Some(threshold).filter(|_| !speaks);
+        speaks
     }
 
     fn run(&mut self, stage: Option<Stage>, work: Work) {

@@ -24,19 +24,17 @@ pub(crate) struct ChainNoise {
     pub(crate) submissions: Vec<u8>,
     /// Slot by slot.
     pub(crate) records: Vec<NoiseRecord>,
+    /// What opens the replies, slot by slot.
+    pub(crate) routes: Vec<ReplyRoute>,
 }
 
 /// A noise record as its owner keeps it: secret, unless one is shown with a claim.
-#[allow(dead_code)] // what the check of replies needs is kept already
 pub(crate) struct NoiseRecord {
     pub(crate) opening: Opening,
-    pub(crate) route: ReplyRoute,
     /// The body in layer 0.
     pub(crate) body: Vec<u8>,
     /// The leaf in layer 0.
     pub(crate) leaf: Digest,
-    /// What comes back if nobody spoils it: the partner's content, or the own one if there is no partner.
-    pub(crate) expected: [u8; FRAME_LEN],
 }
 
 impl std::fmt::Debug for NoiseRecord {
@@ -63,29 +61,28 @@ pub(crate) fn compose(context: &RoundContext, key: &SigningKey, rng: &mut ChaCha
                 chain,
                 submissions: Vec::with_capacity(per_chain * context.sizes.submission),
                 records: Vec::with_capacity(per_chain),
+                routes: Vec::with_capacity(per_chain),
             };
-            for (slot, (access, expected)) in dealt.by_ref().take(per_chain).enumerate() {
+            for (slot, access) in dealt.by_ref().take(per_chain).enumerate() {
                 let Composed { submission, route, opening } = composer.compose(slot as u16, &access, rng);
                 noise.submissions.extend(submission.encode());
                 let leaf = merkle::leaf(submission.key.encoded(), &merkle::body_hash(&submission.body));
-                noise.records.push(NoiseRecord { opening, route, body: submission.body, leaf, expected });
+                noise.records.push(NoiseRecord { opening, body: submission.body, leaf });
+                noise.routes.push(route);
             }
             noise
         })
         .collect()
 }
 
-/// Accesses, each with what is to come back. The same steps are taken for a slot that is shared and for one that is not.
-fn accesses(slots: u32, shared: u32, rng: &mut ChaCha20Rng) -> Vec<(Access, [u8; FRAME_LEN])> {
+/// Accesses, slot by slot. The same steps are taken for a slot that is shared and for one that is not.
+fn accesses(slots: u32, shared: u32, rng: &mut ChaCha20Rng) -> Vec<Access> {
     let mut accesses = Vec::with_capacity(2 * slots as usize);
     for slot in 0..slots {
         let first = random_access(rng);
         let mut second = random_access(rng);
-        let is_shared = Choice::from(u8::from(slot < shared));
-        second.mailbox.conditional_assign(&first.mailbox, is_shared);
-        let (mut one, mut other) = (first.content, second.content);
-        <[u8; FRAME_LEN]>::conditional_swap(&mut one, &mut other, is_shared);
-        accesses.extend([(first, one), (second, other)]);
+        second.mailbox.conditional_assign(&first.mailbox, Choice::from(u8::from(slot < shared)));
+        accesses.extend([first, second]);
     }
     accesses
 }

@@ -24,13 +24,14 @@ use rand_chacha::ChaCha20Rng;
 use super::{
     context::RoundContext,
     input::{InputLists, SignedInput},
-    noise::ChainNoise,
+    noise::{ChainNoise, NoiseRecord},
 };
 use crate::{
     claim::{self, NoiseClaim, ShownSubmission},
     ids::{ChainId, Layer, ServerId},
     message::{InputCommitment, NoiseReceipt},
     statement,
+    submission::Opening,
 };
 
 /// A server's own noise of a round, and what it has seen of its arrival.
@@ -155,17 +156,8 @@ impl Receipts {
             return None;
         }
         let own = self.noise.as_ref()?.get(missing.chain)?;
-        let record = own.records.get(missing.slot)?;
-        let range = self.shown.get(&own.chain)?;
-        let index = range.start() + missing.slot as u64;
-        let (entered, (chain, _)) = (input(Layer(0), own.chain)?, record.opening.entry(layer));
-        let shown = ShownSubmission {
-            stage: context.stage(Layer(0), own.chain),
-            input: statement::input(context.digest(), &entered),
-            index: index as u32,
-            body: record.body.clone(),
-            path: range.inclusion(index)?,
-        };
+        let (record, (chain, _)) = (own.records.get(missing.slot)?, own.records[missing.slot].opening.entry(layer));
+        let shown = self.show(context, own.chain, missing.slot, &input(Layer(0), own.chain)?)?;
         let mut claim = NoiseClaim {
             claimant: context.me,
             record: shown,
@@ -175,6 +167,34 @@ impl Receipts {
         };
         claim.signature = sign(&claim.statement(context.digest()));
         Some(claim)
+    }
+
+    /// What opens one record of the own noise.
+    pub(crate) fn opening(&self, chain: ChainId, slot: usize) -> Option<&Opening> {
+        Some(&self.record(chain, slot)?.opening)
+    }
+
+    fn record(&self, chain: ChainId, slot: usize) -> Option<&NoiseRecord> {
+        self.noise.as_ref()?.iter().find(|own| own.chain == chain)?.records.get(slot)
+    }
+
+    /// One record in the input of its chain.
+    pub(crate) fn show(
+        &self,
+        context: &RoundContext,
+        chain: ChainId,
+        slot: usize,
+        entered: &InputCommitment,
+    ) -> Option<ShownSubmission> {
+        let (record, range) = (self.record(chain, slot)?, self.shown.get(&chain)?);
+        let index = range.start() + slot as u64;
+        Some(ShownSubmission {
+            stage: context.stage(Layer(0), chain),
+            input: statement::input(context.digest(), entered),
+            index: index as u32,
+            body: record.body.clone(),
+            path: range.inclusion(index)?,
+        })
     }
 }
 

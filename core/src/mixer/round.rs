@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use hippodrome_crypto::{group::Element, permutation::below, signing::Signature};
+
 use super::{
     Env, Notice,
     claims::{Claims, Inputs, Progress, Question},
@@ -11,6 +13,7 @@ use super::{
     input::{InputLists, SignedInput},
     job::{JobDone, Outcome, Work},
     receipts::{BadReceipt, Found, Receipts, Search},
+    replies::{Checked, KeptReturn, OwnReplies, ReplyClaims},
     tracing::Traces,
 };
 use crate::{
@@ -19,9 +22,11 @@ use crate::{
     ids::{ChainId, Layer, Party, Place, ServerId, Stage},
     marks::Act,
     message::{
-        Abort, AbortReason, Awaited, Confirmation, InputCommitment, Message, Missing, Noise, NoiseAnswer, Report,
+        Abort, AbortReason, Awaited, Confirmation, InputCommitment, Message, Missing, Noise, NoiseAnswer, ReplyAnswer,
+        Report,
     },
     participant::CLOCK_TOLERANCE_MS,
+    reply::{self, EnteredInput, ReplyClaim},
     statement,
 };
 
@@ -33,6 +38,11 @@ pub(crate) struct Running {
     claims: Claims,
     /// What is left of hops that ended with a failure.
     kept: BTreeMap<(Layer, ChainId), Kept>,
+    own_replies: OwnReplies,
+    replies_checked: bool,
+    reply_claims: ReplyClaims,
+    /// What is left of the way back of hops that are done.
+    returned: Vec<KeptReturn>,
     hops: BTreeMap<(Layer, ChainId), Hop>,
     traces: Traces,
     hops_verified: u32,
@@ -45,6 +55,8 @@ struct LayerState {
     confirming: Confirming,
     /// The lists of the inputs, until the layer is confirmed.
     lists: BTreeMap<ChainId, Arc<InputLists>>,
+    /// What was left out of the inputs by rule, which the replies are judged by.
+    left_out: BTreeMap<ChainId, Vec<Element>>,
     signed: bool,
     confirmed: Option<ConfirmedLayer>,
 }
@@ -95,6 +107,7 @@ impl Running {
             .map(|layer| LayerState {
                 confirming: Confirming::new(Layer(layer)),
                 lists: BTreeMap::new(),
+                left_out: BTreeMap::new(),
                 signed: false,
                 confirmed: None,
             })
@@ -106,6 +119,10 @@ impl Running {
             receipts,
             claims,
             kept: BTreeMap::new(),
+            own_replies: OwnReplies::default(),
+            replies_checked: false,
+            reply_claims: ReplyClaims::default(),
+            returned: Vec::new(),
             hops,
             traces: Traces::default(),
             hops_verified: 0,
@@ -146,12 +163,10 @@ impl Running {
                 chain: message.destination,
                 ..message.source
             }),
-            Message::ReturnBatch(message) => Some(message.place.stage),
-            Message::ReturnParcel(message) => Some(Stage {
-                layer: Layer(message.source.layer.0.checked_sub(1)?),
-                chain: message.destination,
-                ..message.source
-            }),
+            Message::Return(message) => message.stage(),
+            Message::Replaced(message) => Some(message.place.stage),
+            Message::NoiseReplies(message) => Some(message.signed.replies.place.stage),
+            Message::ReplyClaim(_) | Message::ReplyAnswer(_) => whole(Layer(0)),
             Message::Abort(message) => Some(message.stage),
             Message::Accusation(message) => Some(message.place.stage),
             Message::TraceStep(message) => Some(message.place.stage),
@@ -181,6 +196,7 @@ impl Running {
                         let layer = &mut self.layers.0[usize::from(stage.layer.0)];
                         let added = layer.confirming.add_input(&self.context, input);
                         if layer.confirmed.is_none() {
+                            layer.left_out.entry(stage.chain).or_insert_with(|| lists.left_out.clone());
                             layer.lists.entry(stage.chain).or_insert_with(|| Arc::new(lists));
                         }
                         self.contradicted(env, added)
@@ -225,16 +241,30 @@ impl Running {
                 let stage = self.context.stage(Layer(message.source.layer.0 + 1), message.destination);
                 self.at(stage, |hop| hop.on_parcel(env, from, message))
             }
-            Message::ReturnBatch(message) => self.at(message.place.stage, |hop| {
-                hop.back.on_batch(env, from, message);
+            Message::Return(message) => {
+                if let Some(hop) = message.stage().and_then(|stage| self.hop(stage)) {
+                    hop.back.on_return(env, from, message);
+                }
                 Ok(())
-            }),
-            Message::ReturnParcel(message) => {
-                let stage = self.context.stage(Layer(message.source.layer.0 - 1), message.destination);
-                self.at(stage, |hop| {
-                    hop.back.on_parcel(env, from, message);
-                    Ok(())
-                })
+            }
+            Message::Replaced(message) => {
+                self.own_replies.on_replaced(&self.context, &message);
+                Ok(())
+            }
+            Message::NoiseReplies(message) => {
+                if let Some(input) = self.layers.input(message.signed.replies.place.stage) {
+                    self.own_replies.on_replies(&self.context, from, message, input.commitment());
+                }
+                Ok(())
+            }
+            Message::ReplyClaim(claim) => {
+                let taken = self.take_reply_claim(env, claim);
+                self.contradicted(env, taken)
+            }
+            Message::ReplyAnswer(answer) => {
+                let taken = self.take_reply_claim(env, answer.claim.clone());
+                self.reply_claims.take_answer(&self.context, from, answer);
+                self.contradicted(env, taken)
             }
             _ => {
                 env.notice(Notice::Ignored { what: "a message that servers do not send each other" });
@@ -336,7 +366,11 @@ impl Running {
                 hop.back.on_sealed(replies);
                 Ok(())
             }
-            Outcome::Noise(_) | Outcome::NoiseFound(..) | Outcome::Traced(..) | Outcome::Judged(..) => Ok(()),
+            Outcome::Noise(_)
+            | Outcome::NoiseFound(..)
+            | Outcome::RepliesChecked(_)
+            | Outcome::Traced(..)
+            | Outcome::Judged(..) => Ok(()),
         });
         self.settle(env, stage, step)
     }
@@ -349,12 +383,17 @@ impl Running {
                     let (stage, submissions) =
                         (self.context.stage(Layer(0), own.chain), std::mem::take(&mut own.submissions));
                     env.send_coordinator(Message::Noise(Noise { stage, submissions }));
+                    self.own_replies.expect(own.chain, std::mem::take(&mut own.routes));
                 }
                 self.noise_sent = true;
                 self.receipts.set_noise(noise);
                 (Layer(0), Ok(()))
             }
             Outcome::NoiseFound(layer, found) => (layer, self.on_noise_found(env, layer, found)),
+            Outcome::RepliesChecked(checked) => {
+                self.on_replies_checked(env, &checked);
+                (Layer(0), Ok(()))
+            }
             _ => return Life::GoesOn,
         };
         let whole = self.context.whole(layer).expect("a signed round has open chains");
@@ -379,6 +418,63 @@ impl Running {
             env.broadcast(Message::NoiseClaim(claim));
         }
         Ok(())
+    }
+
+    /// Looks through the replies to the own noise, once, whatever has come of them.
+    fn check_replies(&mut self, env: &mut Env<'_>) {
+        let is_due = env.now_ms >= self.context.replies_checked_ms() && reply::may_be_made(&self.context);
+        if is_due && !std::mem::replace(&mut self.replies_checked, true) {
+            env.run(None, Work::CheckReplies(self.own_replies.check()));
+        }
+    }
+
+    /// Says something of bad replies only if the threshold is passed, and then shows one of them.
+    fn on_replies_checked(&mut self, env: &mut Env<'_>, checked: &Checked) {
+        let spoiled = self.own_replies.spoiled(&self.context, &self.receipts, checked);
+        if !env.speaks_of(spoiled.len(), checked.records()) || spoiled.is_empty() {
+            return;
+        }
+        let (chain, slot, layer) = spoiled[below(spoiled.len() as u32, env.rng) as usize];
+        if let Some(claim) = self.reply_claim(env, chain, slot, layer) {
+            env.broadcast(Message::ReplyClaim(claim));
+        }
+    }
+
+    /// What is said of the reply to one own record, which does not open in a layer.
+    fn reply_claim(&self, env: &Env<'_>, chain: ChainId, slot: usize, layer: Layer) -> Option<ReplyClaim> {
+        let entered = self.layers.input(self.context.stage(Layer(0), chain))?.commitment();
+        let record = self.receipts.show(&self.context, chain, slot, entered)?;
+        let exponents = self.receipts.opening(chain, slot)?.show_before(Layer(layer.0 + 1));
+        let (shown, reply) = self.own_replies.show(chain, slot, record.path.clone())?;
+        let signature = Signature([0; 64]);
+        let mut claim = ReplyClaim { claimant: self.context.me, record, exponents, shown, reply, signature };
+        claim.signature = env.sign(&claim.statement(self.context.digest()));
+        Some(claim)
+    }
+
+    /// Takes a claim of a spoiled reply. If it holds so far, this server shows what it has sent and got of the reply.
+    fn take_reply_claim(&mut self, env: &mut Env<'_>, claim: ReplyClaim) -> Result<(), Contradiction> {
+        let Some(way) = self.reply_claims.take(&self.context, claim.clone())? else { return Ok(()) };
+        let of_hops = self.hops.values().flat_map(|hop| hop.back.kept());
+        let kept: Vec<_> = self.returned.iter().chain(of_hops).collect();
+        for shown in way.stations()[1..].iter().flat_map(|hop| kept.iter().filter_map(|kept| kept.show(hop))) {
+            env.broadcast(Message::ReplyAnswer(ReplyAnswer { claim: claim.clone(), shown }));
+        }
+        Ok(())
+    }
+
+    /// Judges claims of spoiled replies. The round is closed by then, and a verdict holds back just the guilty's chains.
+    fn settle_reply_claims(&mut self, env: &mut Env<'_>) {
+        let layers = &self.layers;
+        let entered = |stage: Stage| {
+            let left_out = &layers.0.get(usize::from(stage.layer.0))?.left_out;
+            let left_out = left_out.get(&stage.chain).cloned().unwrap_or_default();
+            Some(EnteredInput { agreed: layers.input(stage)?.agreed().clone(), left_out })
+        };
+        for case in self.reply_claims.settle(&self.context, entered) {
+            // There is nothing left to end.
+            let _ = env.prove(Evidence::Reply(Box::new(case)), AbortReason::Convicted);
+        }
     }
 
     /// Judges claims, and answers those that are about this server's chains.
@@ -426,7 +522,8 @@ impl Running {
             }
         }
         self.finish_hops();
-        if self.failed || self.is_over(env.now_ms) {
+        self.settle_reply_claims(env);
+        if self.failed || self.is_done() {
             self.report(env);
         }
         if self.is_over(env.now_ms) { Life::Over } else { Life::GoesOn }
@@ -440,10 +537,16 @@ impl Running {
         }
     }
 
-    /// A server that has no turn in a round still sends noise and confirms every layer.
+    /// Whether this server has done its part of a closed round. One that has no turn still sends noise and confirms every
+    /// layer.
+    fn is_done(&self) -> bool {
+        self.hops.is_empty() && self.noise_sent && self.layers.0.iter().all(|layer| layer.confirmed.is_some())
+    }
+
+    /// Whether the round can go. It stays as long as claims may be made, and this server may be asked.
     fn is_over(&self, now_ms: u64) -> bool {
-        let part_done = self.noise_sent && self.layers.0.iter().all(|layer| layer.confirmed.is_some());
-        self.hops.is_empty() && (self.failed && !self.may_be_claimed(now_ms) || part_done)
+        let may_be_asked = reply::may_be_made(&self.context) && now_ms < self.context.deadline_ms();
+        self.is_done() && !may_be_asked || self.hops.is_empty() && self.failed && !self.may_be_claimed(now_ms)
     }
 
     fn progress(&mut self, env: &mut Env<'_>) -> Result<(), (Stage, AbortReason)> {
@@ -541,9 +644,7 @@ impl Running {
         env.send_coordinator(abort.clone());
         env.broadcast_to_others(abort);
         if self.is_closed() {
-            if let Some(hop) = self.hops.remove(&(stage.layer, stage.chain)) {
-                self.hops_verified += hop.hops_verified;
-            }
+            self.finish(stage.layer, stage.chain);
         } else {
             self.give_up();
         }
@@ -554,7 +655,7 @@ impl Running {
     fn give_up(&mut self) {
         self.failed = true;
         let hops = std::mem::take(&mut self.hops).into_iter();
-        self.kept.extend(hops.map(|(place, hop)| (place, hop.into_kept())));
+        self.kept.extend(hops.map(|(place, hop)| (place, hop.into_kept().0)));
     }
 
     /// Whether claims may still be made in a round that has failed.
@@ -565,15 +666,15 @@ impl Running {
     }
 
     fn finish_hops(&mut self) {
-        let done: Vec<_> = self
-            .hops
-            .iter()
-            .filter(|(_, hop)| hop.back.is_done())
-            .map(|(key, hop)| (*key, hop.hops_verified))
-            .collect();
-        for (key, verified) in done {
-            self.hops.remove(&key);
-            self.hops_verified += verified;
+        let done = self.hops.iter().filter(|(_, hop)| hop.back.is_done()).map(|(place, _)| *place);
+        done.collect::<Vec<_>>().into_iter().for_each(|(layer, chain)| self.finish(layer, chain));
+    }
+
+    /// Lets go of one hop of a closed round. What answers claims of spoiled replies stays.
+    fn finish(&mut self, layer: Layer, chain: ChainId) {
+        if let Some(hop) = self.hops.remove(&(layer, chain)) {
+            self.hops_verified += hop.hops_verified;
+            self.returned.extend(hop.into_kept().1);
         }
     }
 
@@ -599,6 +700,7 @@ impl Running {
             return Life::GoesOn;
         }
         self.hops.values_mut().for_each(|hop| hop.back.on_clock(env));
+        self.check_replies(env);
         let whole = self.context.whole(Layer(0)).expect("a signed round has open chains");
         self.settle(env, whole, Ok(()))
     }
@@ -611,7 +713,7 @@ impl Running {
             let entry = self.context.whole(Layer(0)).expect("a signed round has open chains");
             self.fail(env, entry, AbortReason::NoReceipt(first));
         }
-        if let Some((stage, reason)) = self.complaint() {
+        if let Some((stage, reason)) = self.complaint().filter(|_| !self.is_done()) {
             self.fail(env, stage, reason);
         }
         self.give_up();
@@ -668,6 +770,7 @@ impl Running {
             return self.context.first_due_ms();
         }
         let due = self.hops.values().filter_map(|hop| hop.back.due_ms());
-        due.chain([self.context.deadline_ms()]).min().unwrap_or(u64::MAX)
+        let check_ms = Some(self.context.replies_checked_ms()).filter(|_| !self.replies_checked);
+        due.chain(check_ms).chain([self.context.deadline_ms()]).min().unwrap_or(u64::MAX)
     }
 }

@@ -11,9 +11,10 @@ use hippodrome_core::{
     },
     ids::Round,
     message::{
-        Accusation, AgreedInput, Charge, InputRoot, Message, NoiseAnswer, ParcelCommitment, ShownPart, SignedParcel,
-        TraceStep,
+        Accusation, AgreedInput, Charge, InputRoot, Message, NoiseAnswer, ParcelCommitment, ReplyAnswer, ShownPart,
+        ShownReturn, SignedParcel, TraceStep,
     },
+    reply::{EnteredInput, ReplyCase},
 };
 use hippodrome_crypto::{
     equality::EqualityProof,
@@ -33,6 +34,7 @@ use super::{
         signed_batch, stage,
     },
     header_of,
+    replies::return_commitment,
 };
 use crate::pb::{self, evidence::Kind, shown_records, signed_statement};
 
@@ -430,6 +432,7 @@ impl From<&Evidence> for pb::Evidence {
             Evidence::WrongStep(traced) => Kind::WrongStep(traced.into()),
             Evidence::Trail(traced) => Kind::Trail(traced.into()),
             Evidence::Noise(case) => Kind::Noise((&**case).into()),
+            Evidence::Reply(case) => Kind::Reply((&**case).into()),
         };
         Self { kind: Some(kind) }
     }
@@ -486,6 +489,40 @@ fn noise_case(wire: pb::NoiseCase) -> Result<NoiseCase, WireError> {
     Ok(NoiseCase { claim, inputs, fingerprints, left_out, shown: shown.collect::<Result<_, _>>()? })
 }
 
+impl From<&ReplyCase> for pb::ReplyCase {
+    fn from(case: &ReplyCase) -> Self {
+        let ReplyCase { claim, entered, shown } = case;
+        let root = |EnteredInput { agreed: AgreedInput { input, signatures }, left_out }: &EnteredInput| {
+            let (input, signatures, left_out) = (*input, signatures.clone(), left_out.clone());
+            with_body(Message::InputRoot(InputRoot { input, signatures, fingerprints: Vec::new(), left_out }))
+        };
+        let answer = |shown: &ShownReturn| {
+            with_body(Message::ReplyAnswer(ReplyAnswer { claim: claim.clone(), shown: shown.clone() }))
+        };
+        Self {
+            claim: Some(with_body(Message::ReplyClaim(claim.clone()))),
+            entered: entered.as_ref().map(root),
+            shown: shown.iter().map(answer).collect(),
+        }
+    }
+}
+
+fn reply_case(wire: pb::ReplyCase) -> Result<ReplyCase, WireError> {
+    let Message::ReplyClaim(claim) = message(wire.claim, "claim")? else { return Err(WireError::UnknownKind) };
+    let entered = match wire.entered.map(|entered| message(Some(entered), "entered")).transpose()? {
+        None => None,
+        Some(Message::InputRoot(InputRoot { input, signatures, left_out, .. })) => {
+            Some(EnteredInput { agreed: AgreedInput { input, signatures }, left_out })
+        }
+        Some(_) => return Err(WireError::UnknownKind),
+    };
+    let shown = wire.shown.into_iter().map(|answer| match message(Some(answer), "shown")? {
+        Message::ReplyAnswer(answer) => Ok(answer.shown),
+        _ => Err(WireError::UnknownKind),
+    });
+    Ok(ReplyCase { claim, entered, shown: shown.collect::<Result<_, _>>()? })
+}
+
 fn evidence(wire: Option<pb::Evidence>) -> Result<Evidence, WireError> {
     let wire = required("evidence", wire)?;
     Ok(match required("kind", wire.kind)? {
@@ -519,6 +556,7 @@ fn evidence(wire: Option<pb::Evidence>) -> Result<Evidence, WireError> {
         Kind::WrongStep(wire) => Evidence::WrongStep(traced(wire)?),
         Kind::Trail(wire) => Evidence::Trail(traced(wire)?),
         Kind::Noise(wire) => Evidence::Noise(Box::new(noise_case(wire)?)),
+        Kind::Reply(wire) => Evidence::Reply(Box::new(reply_case(wire)?)),
     })
 }
 
@@ -536,18 +574,7 @@ impl From<&SignedStatement> for pb::SignedStatement {
             }
             Statement::Batch(batch) => Stated::Batch(batch.into()),
             Statement::Parcel(parcel) => Stated::Parcel(unsigned(parcel)),
-            Statement::ReturnBatch { place, count, root } => Stated::ReturnBatch(pb::StatedReturnBatch {
-                place: Some((*place).into()),
-                count: *count,
-                root: bytes_of(root),
-            }),
-            Statement::ReturnParcel { source, destination, count, root } => Stated::ReturnParcel(pb::SignedParcel {
-                source: Some((*source).into()),
-                destination: destination.0.into(),
-                count: *count,
-                root: bytes_of(root),
-                ..pb::SignedParcel::default()
-            }),
+            Statement::Return(replies) => Stated::Replies(replies.into()),
             Statement::Accusation { place, content } => {
                 Stated::Accusation(pb::StatedAccusation { place: Some((*place).into()), content: bytes_of(content) })
             }
@@ -571,17 +598,7 @@ fn signed_statement(wire: Option<pb::SignedStatement>) -> Result<SignedStatement
         }
         Stated::Batch(batch) => Statement::Batch(batch_commitment(Some(batch))?),
         Stated::Parcel(parcel) => Statement::Parcel(parcel_commitment(&parcel)?),
-        Stated::ReturnBatch(stated) => Statement::ReturnBatch {
-            place: place(stated.place)?,
-            count: stated.count,
-            root: digest("root", &stated.root)?,
-        },
-        Stated::ReturnParcel(parcel) => Statement::ReturnParcel {
-            source: stage("parcel.source", parcel.source)?,
-            destination: chain("parcel.destination", parcel.destination)?,
-            count: parcel.count,
-            root: digest("parcel.root", &parcel.root)?,
-        },
+        Stated::Replies(replies) => Statement::Return(return_commitment(Some(replies))?),
         Stated::Accusation(stated) => {
             Statement::Accusation { place: place(stated.place)?, content: digest("content", &stated.content)? }
         }

@@ -1,14 +1,14 @@
-//! Messages that carry a round through the chains and back.
+//! Messages that carry a round through the chains.
 
 use std::borrow::Cow;
 
-use hippodrome_core::message::{Batch, Parcel, Proof, Replies, ReturnBatch, ReturnParcel};
+use hippodrome_core::message::{Batch, Parcel, Proof};
 use hippodrome_crypto::group::ENCODED_LEN;
 
 use super::{
     Wire, WireError,
     fields::{
-        batch_commitment, bytes_of, bytes_of_signature, chain, count, digest, elements, place, signature, signed_batch,
+        batch_commitment, bytes_of, bytes_of_signature, chain, count, digest, elements, signature, signed_batch,
         split_list, stage,
     },
 };
@@ -92,73 +92,5 @@ impl Wire for Parcel {
             signature: signature("signature", &header.signature)?,
             records,
         })
-    }
-}
-
-impl Wire for ReturnBatch {
-    type Header = pb::ReturnBatch;
-
-    fn header(&self) -> pb::ReturnBatch {
-        pb::ReturnBatch {
-            place: Some(self.place.into()),
-            root: bytes_of(&self.root),
-            signature: bytes_of_signature(&self.signature),
-        }
-    }
-
-    fn body(&self) -> Cow<'_, [u8]> {
-        self.replies.as_slice().into()
-    }
-
-    fn decode(header: pb::ReturnBatch, replies: Vec<u8>) -> Result<Self, WireError> {
-        Ok(Self {
-            place: place(header.place)?,
-            root: digest("root", &header.root)?,
-            signature: signature("signature", &header.signature)?,
-            replies,
-        })
-    }
-}
-
-impl Wire for ReturnParcel {
-    type Header = pb::ReturnParcel;
-
-    fn header(&self) -> pb::ReturnParcel {
-        pb::ReturnParcel {
-            source: Some(self.source.into()),
-            destination: self.destination.0.into(),
-            root: bytes_of(&self.root),
-            signature: bytes_of_signature(&self.signature),
-        }
-    }
-
-    fn body(&self) -> Cow<'_, [u8]> {
-        self.replies.as_slice().into()
-    }
-
-    fn decode(header: pb::ReturnParcel, replies: Vec<u8>) -> Result<Self, WireError> {
-        Ok(Self {
-            source: stage("source", header.source)?,
-            destination: chain("destination", header.destination)?,
-            root: digest("root", &header.root)?,
-            signature: signature("signature", &header.signature)?,
-            replies,
-        })
-    }
-}
-
-impl Wire for Replies {
-    type Header = pb::Replies;
-
-    fn header(&self) -> pb::Replies {
-        pb::Replies { stage: Some(self.stage.into()) }
-    }
-
-    fn body(&self) -> Cow<'_, [u8]> {
-        self.replies.as_slice().into()
-    }
-
-    fn decode(header: pb::Replies, replies: Vec<u8>) -> Result<Self, WireError> {
-        Ok(Self { stage: stage("stage", header.stage)?, replies })
     }
 }

@@ -22,6 +22,7 @@ mod keys;
 mod mixing;
 mod outcome;
 mod receipts;
+mod replies;
 #[cfg(test)]
 mod snapshot;
 #[cfg(test)]
@@ -118,9 +119,12 @@ kinds!(
     Batch,
     Proof,
     Parcel,
-    ReturnBatch,
-    ReturnParcel,
+    Return,
+    Replaced,
     Replies,
+    NoiseReplies,
+    ReplyClaim,
+    ReplyAnswer,
     Report,
     Abort,
     AmendmentProposal,

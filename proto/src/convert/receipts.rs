@@ -102,11 +102,11 @@ impl Wire for NoiseClaim {
     }
 }
 
-fn inclusion(field: &'static str, bytes: &[u8]) -> Result<InclusionProof, WireError> {
+pub(super) fn inclusion(field: &'static str, bytes: &[u8]) -> Result<InclusionProof, WireError> {
     branch(field, PATH_LIMIT, bytes).map(InclusionProof)
 }
 
-fn shown_scalars(bytes: &[u8]) -> Result<Vec<ShownScalar>, WireError> {
+pub(super) fn shown_scalars(bytes: &[u8]) -> Result<Vec<ShownScalar>, WireError> {
     let exponents = records::<32>("exponents", bytes)?;
     if exponents.len() > LAYER_LIMIT {
         return Err(WireError::TooMany { field: "exponents", limit: LAYER_LIMIT, got: exponents.len() });

@@ -56,7 +56,7 @@ fn every_kind_survives_the_wire() {
         assert_eq!(encode(&Arc::new(decoded)), (header, body), "{}", kind_name(&message));
         kinds.insert(kind_name(&message));
     }
-    assert_eq!(kinds.len(), 38, "there is a sample of every kind");
+    assert_eq!(kinds.len(), 41, "there is a sample of every kind");
 }
 
 #[test]
@@ -338,8 +338,8 @@ fn refuses_layers_chains_and_positions_that_do_not_fit() {
         ("Confirmation", 1),
         ("Batch", 3),
         ("Parcel", 6),
-        ("ReturnBatch", 3),
-        ("ReturnParcel", 3),
+        ("Return", 3),
+        ("Replaced", 6),
         ("Replies", 2),
     ];
     for (kind, count) in expected {
@@ -391,7 +391,7 @@ fn evidence_inside_evidence_is_refused() {
 
 proptest! {
     #[test]
-    fn damaged_evidence_never_panics(at in any::<prop::sample::Index>(), value in any::<u8>(), kind in 0_usize..16) {
+    fn damaged_evidence_never_panics(at in any::<prop::sample::Index>(), value in any::<u8>(), kind in 0_usize..17) {
         let mut sampler = Sampler::new(7);
         let evidence = sampler.evidence().remove(kind);
         let mut file = encode_case(&sampler.case(evidence));
@@ -404,7 +404,7 @@ proptest! {
     fn garbage_is_refused_or_is_a_message_but_never_panics(
         header in prop::collection::vec(any::<u8>(), 0..200),
         body in prop::collection::vec(any::<u8>(), 0..2000),
-        kind in 0_usize..58,
+        kind in 0_usize..62,
     ) {
         let _ = decode(&header, body.clone().into());
         let _ = pb::Chunk::decode(&body[..]).map(|chunk| assemble([chunk]));
@@ -414,7 +414,7 @@ proptest! {
     }
 
     #[test]
-    fn damaged_headers_never_panic(kind in 0_usize..58, at in any::<prop::sample::Index>(), value in any::<u8>()) {
+    fn damaged_headers_never_panic(kind in 0_usize..62, at in any::<prop::sample::Index>(), value in any::<u8>()) {
         let (header, body) = encode(&samples()[kind]);
         let mut header = header.encode_to_vec();
         let at = at.index(header.len());

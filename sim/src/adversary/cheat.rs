@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, iter};
 use hippodrome_core::{
     ids::{ChainId, Layer, Party, Place, Position, Round, ServerId, Stage},
     layout::Turn,
-    message::{Abort, AbortReason, Message, NoiseClaim, Proof, ReturnBatch, ShownSubmission, Submissions},
+    message::{Abort, AbortReason, Message, NoiseClaim, Proof, Return, ShownSubmission, Submissions},
     params::NetworkParams,
     statement,
     submission::Submission,
@@ -235,7 +235,7 @@ pub static CHEATS: &[Cheat] = &[
     server("partial-return", "F12", Role::NotFirst, Names::Nobody, partial_return),
     Cheat { answer: Answer::Harmless, ..server("second-return", "F2", Role::NotFirst, Names::Nobody, second_return) },
     server("withheld-return", "F12", Role::NotFirst, Names::Nobody, || {
-        withhold(|message| matches!(message, Message::ReturnBatch(_)))
+        withhold(|message| matches!(message, Message::Return(back) if back.signed.replies.to.is_none()))
     }),
     Cheat {
         answer: Answer::Suffered,
@@ -580,10 +580,10 @@ fn two_parcels() -> Trick {
     })
 }
 
-/// Puts something else in place of the batches that the cheat returns.
-fn return_otherwise(mut change: impl FnMut(&mut Scene<'_>, &ReturnBatch, Records) -> Vec<Message> + 'static) -> Trick {
+/// Puts something else in place of the replies that the cheat sends back along a chain.
+fn return_otherwise(mut change: impl FnMut(&mut Scene<'_>, &Return, Records) -> Vec<Message> + 'static) -> Trick {
     Box::new(move |scene, message| match message {
-        Message::ReturnBatch(back) if scene.mine() && !back.replies.is_empty() => {
+        Message::Return(back) if scene.mine() && back.signed.replies.to.is_none() && !back.replies.is_empty() => {
             let replies = scene.known.replies(back);
             Some(change(scene, back, replies))
         }
@@ -602,7 +602,7 @@ fn second_return() -> Trick {
         let other = scene.known.sign_return(scene.from, back, &forge::turned(&replies));
         // After the right one: which of two comes first is the cheat's choice, and gains it nothing.
         scene.besides.push((scene.from, scene.to, other));
-        vec![Message::ReturnBatch(back.clone())]
+        vec![Message::Return(back.clone())]
     })
 }
 

@@ -6,8 +6,8 @@ use hippodrome_core::{
     directory::Directory,
     ids::{Layer, Party, Place, Position, Round, ServerId},
     message::{
-        Batch, BatchCommitment, Confirmation, InputOffer, Message, Parcel, ParcelCommitment, Proof, ReturnBatch,
-        ReturnParcel,
+        Batch, BatchCommitment, Confirmation, InputOffer, Message, Parcel, ParcelCommitment, Proof, Return,
+        ReturnCommitment, SignedReturn,
     },
     params::NetworkParams,
     roster::Roster,
@@ -153,32 +153,23 @@ impl Known {
     }
 
     /// Other replies in place of a hop's, signed.
-    pub fn sign_return(&self, from: Party, back: &ReturnBatch, replies: &Records) -> Message {
-        let root = reply_root(replies);
-        let digest = self.digest(back.place.stage.round);
-        let signature = self.key_of(from).sign(&statement::return_batch(digest, back.place, replies.len(), &root));
-        Message::ReturnBatch(ReturnBatch { root, signature, replies: replies.as_bytes().to_vec(), ..back.clone() })
+    pub fn sign_return(&self, from: Party, back: &Return, replies: &Records) -> Message {
+        let commitment =
+            ReturnCommitment { count: replies.len() as u32, root: reply_root(replies), ..back.signed.replies };
+        let signed = self.signed_return(from, commitment);
+        Message::Return(Return { signed, replies: replies.as_bytes().to_vec(), ..back.clone() })
     }
 
-    /// The replies of an honest return batch.
-    pub fn replies(&self, back: &ReturnBatch) -> Records {
-        let place = back.place;
+    /// What a hop says of the replies that it sends back, signed.
+    pub fn signed_return(&self, from: Party, replies: ReturnCommitment) -> SignedReturn {
+        let signed = statement::returned(self.digest(replies.place.stage.round), &replies);
+        SignedReturn { replies, signature: self.key_of(from).sign(&signed) }
+    }
+
+    /// The replies that an honest hop sends back.
+    pub fn replies(&self, back: &Return) -> Records {
+        let place = back.place();
         let width = self.sizes.reply(place.stage.layer.0.into(), place.position.0.into());
-        Records::from_bytes(width, back.replies.clone()).expect("honest replies are whole")
-    }
-
-    /// Other replies in place of those to a parcel, signed.
-    pub fn sign_return_parcel(&self, from: Party, back: &ReturnParcel, replies: &Records) -> Message {
-        let root = reply_root(replies);
-        let digest = self.digest(back.source.round);
-        let signed = statement::return_parcel(digest, back.source, back.destination, replies.len(), &root);
-        let signature = self.key_of(from).sign(&signed);
-        Message::ReturnParcel(ReturnParcel { root, signature, replies: replies.as_bytes().to_vec(), ..back.clone() })
-    }
-
-    /// The replies of an honest return parcel.
-    pub fn parcel_replies(&self, back: &ReturnParcel) -> Records {
-        let width = self.sizes.reply(back.source.layer.0.into(), 0);
         Records::from_bytes(width, back.replies.clone()).expect("honest replies are whole")
     }
 

@@ -75,21 +75,24 @@ fn parts(message: &mut Message) -> Parts<'_> {
             bytes: Some(&mut said.records),
             ..parts
         },
-        Message::ReturnBatch(said) => Parts {
-            place: Some(&mut said.place),
-            digest: Some(&mut said.root),
-            signature: Some(&mut said.signature),
+        Message::Return(said) => Parts {
+            place: Some(&mut said.signed.replies.place),
+            chain: said.signed.replies.to.as_mut(),
+            count: Some(&mut said.signed.replies.count),
+            digest: Some(&mut said.signed.replies.root),
+            signature: Some(&mut said.signed.signature),
             bytes: Some(&mut said.replies),
             ..parts
         },
-        Message::ReturnParcel(said) => Parts {
-            stage: Some(&mut said.source),
-            chain: Some(&mut said.destination),
-            digest: Some(&mut said.root),
-            signature: Some(&mut said.signature),
+        Message::NoiseReplies(said) => Parts {
+            place: Some(&mut said.signed.replies.place),
+            count: Some(&mut said.signed.replies.count),
+            digest: Some(&mut said.signed.replies.sealed),
+            signature: Some(&mut said.signed.signature),
             bytes: Some(&mut said.replies),
             ..parts
         },
+        Message::Replaced(said) => Parts { place: Some(&mut said.from), signature: Some(&mut said.signature), ..parts },
         Message::Abort(said) => Parts { stage: Some(&mut said.stage), signature: Some(&mut said.signature), ..parts },
         Message::Noise(said) => Parts { stage: Some(&mut said.stage), bytes: Some(&mut said.submissions), ..parts },
         Message::Replies(said) => Parts { stage: Some(&mut said.stage), bytes: Some(&mut said.replies), ..parts },

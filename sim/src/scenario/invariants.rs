@@ -15,7 +15,7 @@ use std::{
 
 use hippodrome_core::{
     ids::{Author, Layer, Party, Round, ServerId, Stage},
-    message::{AbortReason, Message},
+    message::{AbortReason, Message, Return, SignedReturn},
     mixer::Notice,
     roster::Roster,
 };
@@ -152,8 +152,7 @@ impl Invariants {
             Message::Batch(message) => members(message.batch.place.stage),
             Message::Proof(message) => members(message.batch.place.stage),
             Message::Parcel(message) => members(message.source),
-            Message::ReturnBatch(message) => members(message.place.stage),
-            Message::ReturnParcel(message) => members(message.source),
+            Message::Return(message) => members(message.place().stage),
             Message::Replies(message) => members(message.stage),
             Message::Accusation(_) | Message::TraceStep(_) => roster.active(),
             _ => return,
@@ -293,8 +292,10 @@ fn act_of(message: &Message) -> Option<(Act, Digest)> {
             (staged(5, said.batch.place.stage, said.batch.place.position.0.into()), said.batch.root)
         }
         Message::Parcel(said) => (staged(6, said.source, said.destination.0), said.root),
-        Message::ReturnBatch(said) => (staged(7, said.place.stage, said.place.position.0.into()), said.root),
-        Message::ReturnParcel(said) => (staged(8, said.source, said.destination.0), said.root),
+        Message::Return(Return { signed: SignedReturn { replies, .. }, .. }) => match replies.to {
+            None => (staged(7, replies.place.stage, replies.place.position.0.into()), replies.root),
+            Some(chain) => (staged(8, replies.place.stage, chain.0), replies.root),
+        },
         _ => return None,
     })
 }

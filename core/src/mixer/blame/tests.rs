@@ -140,6 +140,10 @@ impl World {
         Self { directory, servers, clients, basis, secrets }
     }
 
+    pub(crate) fn secret(&self, place: Place) -> &HopSecret {
+        &self.secrets[&place]
+    }
+
     pub(crate) fn server(&self, place: Place) -> ServerId {
         self.basis.server_at(place).expect("a place of the chain")
     }
