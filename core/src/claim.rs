@@ -16,7 +16,7 @@ use hippodrome_crypto::{
 };
 
 use crate::{
-    evidence::{RoundBasis, rules},
+    evidence::{RoundBasis, Traced, Trail, rules},
     ids::{Layer, Place, Position, ServerId, Stage},
     message::{AgreedInput, BatchCommitment, InputCommitment, Parcel, ShownPart},
     params::Verification,
@@ -90,6 +90,8 @@ pub struct NoiseCase {
     pub left_out: Vec<Element>,
     /// What servers have shown of the record.
     pub shown: Vec<ShownPart>,
+    /// The trail of what was removed from the batch of the last server of the chain that lost it, if something was.
+    pub trail: Option<Traced>,
 }
 
 /// What follows from a case.
@@ -274,11 +276,18 @@ impl Step {
     }
 }
 
+/// The place of the record in a signed batch or input.
+struct Standing {
+    root: Digest,
+    index: u32,
+}
+
 impl NoiseCase {
     /// Bytes that it takes, about.
     pub(crate) fn len_bytes(&self) -> usize {
         let shown: usize = self.shown.iter().map(ShownPart::body_len).sum();
-        self.claim.body_len() + self.fingerprints.len() + shown
+        let trail = self.trail.as_ref().map_or(0, Traced::len_bytes);
+        self.claim.body_len() + self.fingerprints.len() + shown + trail
     }
 
     /// Judges the claim, from what is public and what is shown.
@@ -286,7 +295,8 @@ impl NoiseCase {
     /// Every server on the way signed what it put out, and what that was made from. The one that is guilty is the one
     /// that was given the record and put out something else in its place, and nobody else: an author who knows all keys
     /// can have its record changed by a hop that it owns, so that it is missing behind an honest one.
-    pub(crate) fn judge(&self, basis: &RoundBasis) -> Finding {
+    /// `trail` is the case's own, followed to its end, if it has one.
+    pub(crate) fn judge(&self, basis: &RoundBasis, trail: Option<&Trail>) -> Finding {
         let Self { claim, inputs, .. } = self;
         let holds = |root: &AgreedInput| basis.has(root.input.stage) && basis.check_input(root).is_ok();
         let is = |root: &AgreedInput, digest: &Digest| statement::input(basis.digest(), &root.input) == *digest;
@@ -311,7 +321,7 @@ impl NoiseCase {
         }
         match self.check_absent(followed.last(), &lacking.input) {
             Err(why) => Finding::False(why),
-            Ok(()) => match self.locate(basis, &followed) {
+            Ok(()) => match self.locate(basis, &followed, trail) {
                 Some(server) => Finding::Dropped(server),
                 None => Finding::Open(Box::new(followed)),
             },
@@ -328,40 +338,39 @@ impl NoiseCase {
     }
 
     /// Who was given the record and put out something else, if that is shown.
-    fn locate(&self, basis: &RoundBasis, followed: &Followed) -> Option<ServerId> {
+    fn locate(&self, basis: &RoundBasis, followed: &Followed, trail: Option<&Trail>) -> Option<ServerId> {
         let step = followed.last();
-        // The root of what has the record.
-        let mut root = match followed.earlier().last() {
-            None => self.inputs[0].input.root,
+        let mut standing = match followed.earlier().last() {
+            None => Standing { root: self.inputs[0].input.root, index: self.claim.record.index },
             Some(before) => self.arrived(before)?,
         };
         for (hop, (key, expected)) in step.hops.iter().enumerate() {
             let place = Place { stage: step.source, position: Position(hop as u8) };
-            let (next, body) = self.put_out(basis, place, &root, key, expected)?;
+            let (next, body) = self.put_out(basis, place, &standing.root, key, expected)?;
             if body != *expected {
                 return basis.server_at(place);
             }
-            root = next;
+            standing = next;
         }
-        let parcel = self.parcel(basis, step, &root)?;
+        let parcel = self.parcel(basis, step, &standing, trail)?;
         (!step.is_among(&parcel.records)).then(|| basis.last_of(step.source))
     }
 
-    /// The root of the input that a step before the last has brought the record to, if that is shown.
-    fn arrived(&self, step: &Step) -> Option<Digest> {
+    /// Where in the input a step before the last has brought the record to, if that is shown.
+    fn arrived(&self, step: &Step) -> Option<Standing> {
         let root = self.inputs.iter().find(|root| root.input.stage == step.destination)?;
         let InputCommitment { root, count, .. } = root.input;
         self.shown.iter().find_map(|part| match part {
             ShownPart::Input { stage, index, path } if *stage == step.destination => {
                 merkle::verify(&root, count.into(), (*index).into(), &step.input_leaf(), path).ok()?;
-                Some(root)
+                Some(Standing { root, index: *index })
             }
             _ => None,
         })
     }
 
-    /// What a hop that was given a batch put out under the record's key: the root of its batch, and the body's digest. If
-    /// more is shown, then what should be there.
+    /// What a hop that was given a batch put out under the record's key: where in its batch, and the body's digest. If more
+    /// is shown, then what should be there.
     fn put_out(
         &self,
         basis: &RoundBasis,
@@ -369,7 +378,7 @@ impl NoiseCase {
         source: &Digest,
         key: &[u8; ENCODED_LEN],
         expected: &Digest,
-    ) -> Option<(Digest, Digest)> {
+    ) -> Option<(Standing, Digest)> {
         let outputs = self.shown.iter().filter_map(|part| match part {
             ShownPart::Batch { signed, index, body, path } if signed.batch.place == place => {
                 let BatchCommitment { root, count, source: made_from, .. } = signed.batch;
@@ -377,20 +386,28 @@ impl NoiseCase {
                 let is_there = made_from == *source
                     && basis.batch_is_signed(signed)
                     && merkle::verify(&root, count.into(), (*index).into(), &leaf, path).is_ok();
-                is_there.then_some((root, *body))
+                is_there.then_some((Standing { root, index: *index }, *body))
             }
             _ => None,
         });
         outputs.max_by_key(|(_, body)| body == expected)
     }
 
-    /// The parcel in which the record should have come, made from the batch with that root. One from whose batch some
-    /// records were removed says nothing here: the record may be one of them.
-    fn parcel(&self, basis: &RoundBasis, step: &Step, made_from: &Digest) -> Option<&Parcel> {
+    /// The parcel in which the record should have come, made from the batch in which it stands, or from what a trail left
+    /// of that. If the record is one of those that the trail removed, there is none.
+    fn parcel(&self, basis: &RoundBasis, step: &Step, made_from: &Standing, trail: Option<&Trail>) -> Option<&Parcel> {
+        let last = Place { stage: step.source, position: basis.last_position() };
+        let is_of_it = |trail: &&Trail| trail.place() == last && *trail.root() == made_from.root;
+        let is_left = |trail: &&Trail| trail.indices().binary_search(&made_from.index).is_err();
+        let removed = trail.filter(is_of_it).filter(is_left).map(Trail::removed);
+        let is_origin = |origin: &Digest| {
+            let from = |removed| *origin == statement::parcel_origin(&made_from.root, &removed);
+            from(statement::no_removals()) || removed.is_some_and(from)
+        };
         self.shown.iter().find_map(|part| match part {
             ShownPart::Parcel(parcel) => Some(parcel).filter(|parcel| {
                 (parcel.source, parcel.destination) == (step.source, step.destination.chain)
-                    && parcel.origin == statement::parcel_origin(made_from, &statement::no_removals())
+                    && is_origin(&parcel.origin)
                     && rules::parcel_is_whole(basis, parcel)
             }),
             _ => None,

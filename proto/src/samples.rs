@@ -135,13 +135,14 @@ impl Sampler {
         }
     }
 
-    fn noise_case(&mut self) -> NoiseCase {
+    fn noise_case(&mut self, trail: Option<Traced>) -> NoiseCase {
         NoiseCase {
             claim: self.claim(),
             inputs: (0..2).map(|_| AgreedInput { input: self.input(), signatures: self.signatures(3) }).collect(),
             fingerprints: self.bytes(12),
             left_out: vec![self.element()],
             shown: vec![self.shown_output()],
+            trail,
         }
     }
 
@@ -504,9 +505,11 @@ impl Sampler {
             Evidence::FalseAccusation(Arc::new(self.accusation(submissions.clone()))),
             Evidence::WrongStep(traced(self)),
             Evidence::Trail(traced(self)),
-            Evidence::Noise(Box::new(self.noise_case())),
+            Evidence::Noise(Box::new(self.noise_case(None))),
             Evidence::Reply(Box::new(self.reply_case())),
         ];
+        let trail = traced(self);
+        evidence.push(Evidence::Noise(Box::new(self.noise_case(Some(trail)))));
         for message in self.input_messages().into_iter().chain(self.mixing_messages()) {
             match message {
                 Message::InputOffer(offer) => evidence.push(Evidence::BadInput(Box::new(offer))),

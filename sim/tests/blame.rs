@@ -18,6 +18,7 @@ use hippodrome_crypto::{
     knowledge::Knowledge,
     merkle,
     onion::wrap,
+    records::Records,
 };
 use hippodrome_sim::{
     Behaviour, Network,
@@ -348,4 +349,30 @@ fn a_step_with_false_points_convicts_its_server_and_nobody_before_it_opens_anyth
     assert!(scene.convicted().contains(&(BTreeSet::from([liar]), Offence::WrongStep(Flaw::Powers))));
     assert_eq!(scene.guilty(), BTreeSet::from([liar]));
     assert_eq!(steps_shown(&scene), BTreeSet::from([Position(1)]));
+}
+
+#[test]
+fn a_last_server_that_drops_noise_is_convicted_also_where_a_client_s_record_was_removed() {
+    // The client is the cheat's own: behind its record the rest of the batch was once out of everybody's sight.
+    let mut accused = None;
+    let mut scene = scene(params(), &[Malformed::Tag(0, 2)], move |known, _, _, message| match message {
+        Message::Accusation(accusation) => {
+            accused = Some(accusation.place);
+            vec![message.clone()]
+        }
+        Message::Parcel(parcel) if accused.is_some_and(|place| place.stage == parcel.source) => {
+            let place = accused.expect("looked at");
+            let roster = known.roster(Round(1)).expect("an announced round");
+            let sender = roster.epoch().members(place.stage.layer, place.stage.chain)[2];
+            let none = Records::new(known.parcel_records(parcel).width());
+            vec![known.sign_parcel(Party::Server(sender), parcel, &none)]
+        }
+        _ => vec![message.clone()],
+    });
+    scene.run_one_round();
+    let cheat = scene.server_at(accused_at(&scene));
+    let verdicts = scene.convicted();
+    let dropped = verdicts.iter().filter(|(_, offence)| *offence == Offence::DroppedNoise);
+    assert!(dropped.clone().count() >= SERVERS - 1, "{verdicts:?}");
+    assert!(dropped.into_iter().all(|(guilty, _)| *guilty == BTreeSet::from([cheat])), "{verdicts:?}");
 }

@@ -232,7 +232,7 @@ impl Evidence {
             Self::FalseAccusation(accusation) => judge_accusation(basis, accusation, rng),
             Self::WrongStep(traced) => judge_step(basis, traced, rng),
             Self::Trail(traced) => judge_trail(basis, traced, rng),
-            Self::Noise(case) => judge_noise(basis, case),
+            Self::Noise(case) => judge_noise(basis, case, rng),
             Self::Reply(case) => judge_reply(basis, case),
         }
     }
@@ -243,39 +243,45 @@ impl Evidence {
         let encoded = |elements: &[Element]| elements.iter().map(|element| *element.encoded()).collect::<Vec<_>>();
         let hasher = Hasher::new("hippodrome v1 weights of a judgement").digest(descriptor);
         let hasher = match self {
-            Self::Equivocation(_) | Self::Unlinked(_) | Self::BadBatch(_) | Self::Noise(_) | Self::Reply(_) => hasher,
+            Self::Equivocation(_) | Self::Unlinked(_) | Self::BadBatch(_) | Self::Reply(_) => hasher,
             Self::BadProof(bad) => {
                 hasher.list(encoded(&bad.inputs).iter()).list(encoded(&bad.proof.keys).iter()).bytes(&bad.proof.proof)
             }
             Self::BadInput(offer) => hasher.bytes(&offer.entries),
             Self::BadParcel(parcel) => hasher.bytes(&parcel.records),
             Self::FalseAccusation(accusation) => hasher.digest(&accusation.digest(descriptor)),
-            Self::WrongStep(Traced { accusation, steps }) | Self::Trail(Traced { accusation, steps }) => {
-                let hasher = hasher.digest(&accusation.digest(descriptor));
-                steps.iter().fold(hasher, |hasher, step| hasher.digest(&step.digest(descriptor)))
-            }
+            Self::WrongStep(traced) | Self::Trail(traced) => traced.hash(hasher, descriptor),
+            Self::Noise(case) => case.trail.iter().fold(hasher, |hasher, traced| traced.hash(hasher, descriptor)),
         };
         ChaCha20Rng::from_seed(*hasher.finish().as_bytes())
     }
 
     /// Bytes that it takes in memory, about.
     pub(crate) fn len_bytes(&self) -> usize {
-        let traced = |accusation: &Accusation, steps: &[Arc<TraceStep>]| {
-            accusation.len_bytes() + steps.iter().map(|step| step.len_bytes()).sum::<usize>()
-        };
         match self {
             Self::Equivocation(_) | Self::Unlinked(_) => 0,
             Self::BadProof(bad) => bad.proof.proof.len() + 32 * (bad.proof.keys.len() + bad.inputs.len()),
             Self::BadInput(offer) => offer.entries.len(),
             Self::BadBatch(batch) => batch.records.len(),
             Self::BadParcel(parcel) => parcel.records.len(),
-            Self::FalseAccusation(accusation) => traced(accusation, &[]),
-            Self::WrongStep(Traced { accusation, steps }) | Self::Trail(Traced { accusation, steps }) => {
-                traced(accusation, steps)
-            }
+            Self::FalseAccusation(accusation) => accusation.len_bytes(),
+            Self::WrongStep(traced) | Self::Trail(traced) => traced.len_bytes(),
             Self::Noise(case) => case.len_bytes(),
             Self::Reply(case) => case.len_bytes(),
         }
+    }
+}
+
+impl Traced {
+    /// Adds everything that is checked of it.
+    fn hash(&self, hasher: Hasher, descriptor: &Digest) -> Hasher {
+        let hasher = hasher.digest(&self.accusation.digest(descriptor));
+        self.steps.iter().fold(hasher, |hasher, step| hasher.digest(&step.digest(descriptor)))
+    }
+
+    /// Bytes that it takes in memory, about.
+    pub(crate) fn len_bytes(&self) -> usize {
+        self.accusation.len_bytes() + self.steps.iter().map(|step| step.len_bytes()).sum::<usize>()
     }
 }
 
@@ -288,8 +294,10 @@ fn server_at(basis: &RoundBasis, place: Place) -> Result<ServerId, NotProven> {
     basis.server_at(place).filter(|_| basis.has(place.stage)).ok_or(NotProven::Elsewhere)
 }
 
-fn judge_noise(basis: &RoundBasis, case: &NoiseCase) -> Result<Verdict, NotProven> {
-    match case.judge(basis) {
+fn judge_noise<R: CryptoRng>(basis: &RoundBasis, case: &NoiseCase, rng: &mut R) -> Result<Verdict, NotProven> {
+    let trace = case.trail.as_ref().map(|traced| follow(basis, &traced.accusation, &traced.steps, rng)).transpose()?;
+    let trail = trace.as_ref().and_then(Trace::trail);
+    match case.judge(basis, trail.as_ref()) {
         Finding::Dropped(server) => Ok(guilty(server, Offence::DroppedNoise)),
         Finding::False(why) => Ok(guilty(case.claim.claimant, Offence::FalseClaim(why))),
         Finding::Open(_) => Err(NotProven::Unfinished),

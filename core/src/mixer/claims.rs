@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     claim::{self, Finding, Followed, NoiseCase, NoiseClaim},
-    evidence::{SignedStatement, Statement, rules},
+    evidence::{SignedStatement, Statement, Traced, Trail, rules},
     ids::{ChainId, Layer, Place, Position, ServerId, Stage},
     message::{AbortReason, NoiseAnswer, ShownPart, SignedBatch},
     statement,
@@ -70,6 +70,9 @@ pub(crate) trait Inputs {
 
     /// The lists that came with it, while the layer is not confirmed.
     fn lists(&self, stage: Stage) -> Option<&InputLists>;
+
+    /// The trail of what was removed at a hop, once it is complete.
+    fn trail(&self, place: Place) -> Option<(&Trail, &Traced)>;
 }
 
 impl Claims {
@@ -147,6 +150,11 @@ impl Claims {
         open.filter_map(|pending| pending.followed.as_ref()).map(|followed| followed.last().destination).next()
     }
 
+    /// A trail has come to its end, which may be what a claim waits for.
+    pub(crate) fn look_again(&mut self) {
+        self.by_claimant.values_mut().for_each(|pending| pending.has_news = true);
+    }
+
     /// Looks at the next claim about which there is something new.
     pub(crate) fn next(&mut self, context: &RoundContext, inputs: &impl Inputs) -> Option<Progress> {
         self.by_claimant.values_mut().find_map(|pending| pending.proceed(context, inputs))
@@ -222,7 +230,8 @@ impl Pending {
         }
         let case = self.case(context, inputs)?;
         self.has_news = false;
-        let finding = case.judge(context);
+        let trail = self.trail(context, inputs).map(|(trail, _)| trail);
+        let finding = case.judge(context, trail);
         self.is_settled = !matches!(finding, Finding::Open(_));
         match finding {
             Finding::Open(followed) => {
@@ -253,15 +262,22 @@ impl Pending {
 
     /// The case as far as it is known, with what was shown moved into it; none while an input on the record's way is not
     /// known.
-    fn case(&mut self, context: &RoundContext, inputs: &impl Inputs) -> Option<NoiseCase> {
-        let way = self.way(context, inputs)?;
-        let roots: Option<Vec<_>> = way.iter().map(|stage| Some(inputs.input(*stage)?.agreed().clone())).collect();
-        let lists = way.get(1..).and_then(<[Stage]>::last).and_then(|lacking| inputs.lists(*lacking));
+    fn case(&mut self, context: &RoundContext, known: &impl Inputs) -> Option<NoiseCase> {
+        let way = self.way(context, known)?;
+        let roots: Option<Vec<_>> = way.iter().map(|stage| Some(known.input(*stage)?.agreed().clone())).collect();
+        let lists = way.get(1..).and_then(<[Stage]>::last).and_then(|lacking| known.lists(*lacking));
         let (fingerprints, left_out) =
             lists.map(|lists| (lists.fingerprints.clone(), lists.left_out.clone())).unwrap_or_default();
         let (claim, inputs) = (self.claim.clone(), roots?);
         let shown = std::mem::take(&mut self.shown);
-        Some(NoiseCase { claim, inputs, fingerprints, left_out, shown })
+        let trail = self.trail(context, known).map(|(_, traced)| traced.clone());
+        Some(NoiseCase { claim, inputs, fingerprints, left_out, shown, trail })
+    }
+
+    /// The trail at the end of the chain that is to have lost the record.
+    fn trail<'a>(&self, context: &RoundContext, inputs: &'a impl Inputs) -> Option<(&'a Trail, &'a Traced)> {
+        let [.., source, _] = self.way.as_deref()? else { return None };
+        inputs.trail(Place { stage: *source, position: context.last_position() })
     }
 }
 

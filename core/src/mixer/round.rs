@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     claim,
-    evidence::Evidence,
+    evidence::{Evidence, Traced, Trail},
     ids::{ChainId, Layer, Party, Place, ServerId, Stage},
     marks::Act,
     message::{
@@ -75,13 +75,29 @@ impl LayerState {
 /// The layers of a round, in order.
 struct Layers(Vec<LayerState>);
 
-impl Inputs for Layers {
+impl Layers {
     fn input(&self, stage: Stage) -> Option<&SignedInput> {
         self.0.get(usize::from(stage.layer.0))?.confirming.input(stage.chain)
     }
+}
+
+/// What claims are judged by.
+struct Known<'a> {
+    layers: &'a Layers,
+    traces: &'a Traces,
+}
+
+impl Inputs for Known<'_> {
+    fn input(&self, stage: Stage) -> Option<&SignedInput> {
+        self.layers.input(stage)
+    }
 
     fn lists(&self, stage: Stage) -> Option<&InputLists> {
-        self.0.get(usize::from(stage.layer.0))?.lists.get(&stage.chain).map(Arc::as_ref)
+        self.layers.0.get(usize::from(stage.layer.0))?.lists.get(&stage.chain).map(Arc::as_ref)
+    }
+
+    fn trail(&self, place: Place) -> Option<(&Trail, &Traced)> {
+        self.traces.trail(place)
     }
 }
 
@@ -480,7 +496,9 @@ impl Running {
     /// Judges claims, and answers those that are about this server's chains.
     fn settle_claims(&mut self, env: &mut Env<'_>) -> Step {
         let mut step = Ok(());
-        while let Some(progress) = self.claims.next(&self.context, &self.layers) {
+        while let Some(progress) =
+            self.claims.next(&self.context, &Known { layers: &self.layers, traces: &self.traces })
+        {
             match progress {
                 Progress::Asks(question) => self.answer(env, &question),
                 Progress::Guilty(case, reason) => step = step.and(env.prove(Evidence::Noise(case), reason)),
@@ -560,7 +578,11 @@ impl Running {
             let whole = self.context.whole(Layer(layer as u8)).expect("a signed round has open chains");
             self.confirm(env, layer).map_err(|reason| (whole, reason))?;
         }
+        let trails = self.traces.trails().len();
         self.traces.progress(env);
+        if self.traces.trails().len() > trails {
+            self.claims.look_again();
+        }
         self.open_steps(env);
         let is_closed = self.is_closed();
         for ((layer, _), hop) in &mut self.hops {

@@ -47,6 +47,8 @@ pub(crate) struct Traces {
     /// Signed steps that wait for their turn, by hop and accusation.
     steps: BTreeMap<(Place, Digest), Arc<TraceStep>>,
     trails: BTreeMap<Place, Trail>,
+    /// What each of these trails is shown by.
+    shown: BTreeMap<Place, Traced>,
 }
 
 struct Tracing {
@@ -73,6 +75,11 @@ impl Traces {
     /// Traces that have come to their end, by the hop at which the records failed.
     pub(crate) fn trails(&self) -> &BTreeMap<Place, Trail> {
         &self.trails
+    }
+
+    /// A trail with what it is shown by.
+    pub(crate) fn trail(&self, place: Place) -> Option<(&Trail, &Traced)> {
+        self.trails.get(&place).zip(self.shown.get(&place))
     }
 
     /// Takes an accusation. Each hop has one in a round.
@@ -158,10 +165,11 @@ impl Traces {
                 let verdict = trace.verdict().expect("a trail ends at somebody");
                 let traced = Traced { accusation: Arc::clone(trace.accusation()), steps: trace.steps().to_vec() };
                 let is_ours = env.context.server_at(*place) == Some(env.context.me);
-                env.convict_by_trail(Evidence::Trail(traced), &verdict, is_ours);
+                env.convict_by_trail(Evidence::Trail(traced.clone()), &verdict, is_ours);
                 // Noise that is malformed convicts a server, and nothing is released behind that.
                 if verdict.servers().next().is_none() {
                     self.trails.insert(*place, trail);
+                    self.shown.insert(*place, traced);
                 }
                 tracing.state = State::Ended;
             } else if let Some(step) =

@@ -453,7 +453,7 @@ fn traced(wire: pb::Traced) -> Result<Traced, WireError> {
 
 impl From<&NoiseCase> for pb::NoiseCase {
     fn from(case: &NoiseCase) -> Self {
-        let NoiseCase { claim, inputs, fingerprints, left_out, shown } = case;
+        let NoiseCase { claim, inputs, fingerprints, left_out, shown, trail } = case;
         let input = |(index, agreed): (usize, &AgreedInput)| {
             let AgreedInput { input, signatures } = agreed.clone();
             let is_last = index + 1 == inputs.len();
@@ -468,6 +468,7 @@ impl From<&NoiseCase> for pb::NoiseCase {
             claim: Some(with_body(Message::NoiseClaim(claim.clone()))),
             inputs: inputs.iter().enumerate().map(input).collect(),
             shown: shown.iter().map(answer).collect(),
+            trail: trail.as_ref().map(Into::into),
         }
     }
 }
@@ -486,7 +487,8 @@ fn noise_case(wire: pb::NoiseCase) -> Result<NoiseCase, WireError> {
         _ => Err(WireError::UnknownKind),
     });
     let (fingerprints, left_out) = lists;
-    Ok(NoiseCase { claim, inputs, fingerprints, left_out, shown: shown.collect::<Result<_, _>>()? })
+    let trail = wire.trail.map(traced).transpose()?;
+    Ok(NoiseCase { claim, inputs, fingerprints, left_out, shown: shown.collect::<Result<_, _>>()?, trail })
 }
 
 impl From<&ReplyCase> for pb::ReplyCase {

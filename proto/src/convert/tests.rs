@@ -391,7 +391,7 @@ fn evidence_inside_evidence_is_refused() {
 
 proptest! {
     #[test]
-    fn damaged_evidence_never_panics(at in any::<prop::sample::Index>(), value in any::<u8>(), kind in 0_usize..17) {
+    fn damaged_evidence_never_panics(at in any::<prop::sample::Index>(), value in any::<u8>(), kind in 0_usize..18) {
         let mut sampler = Sampler::new(7);
         let evidence = sampler.evidence().remove(kind);
         let mut file = encode_case(&sampler.case(evidence));

@@ -27,6 +27,10 @@ impl Inputs for Known {
     fn lists(&self, _: Stage) -> Option<&InputLists> {
         None
     }
+
+    fn trail(&self, _: Place) -> Option<(&Trail, &Traced)> {
+        None
+    }
 }
 
 fn known(scene: &Scene, context: &RoundContext) -> Known {

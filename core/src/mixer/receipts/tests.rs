@@ -95,7 +95,7 @@ impl Scene {
         let sign = |signed: &Digest| -> Signature { key.sign(signed) };
         let claim = self.receipts.claim(&context, Layer(1), Slot { chain: 0, slot: 0 }, input, sign);
         let claim = claim.expect("the first of this round");
-        NoiseCase { claim, inputs: vec![entered, agreed], fingerprints, left_out, shown: Vec::new() }
+        NoiseCase { claim, inputs: vec![entered, agreed], fingerprints, left_out, shown: Vec::new(), trail: None }
     }
 }
 
@@ -124,7 +124,7 @@ fn nobody_claims_a_record_that_is_said_to_have_come_twice() {
 fn a_claim_of_a_record_that_is_said_to_have_come_twice_shows_nothing() {
     let key = key(&scene().world, 0);
     let mut honest = scene();
-    assert!(matches!(honest.case(Vec::new()).judge(&honest.world.basis), Finding::Open(_)));
+    assert!(matches!(honest.case(Vec::new()).judge(&honest.world.basis, None), Finding::Open(_)));
     let mut framed = scene();
-    assert!(matches!(framed.case(vec![key]).judge(&framed.world.basis), Finding::Nothing));
+    assert!(matches!(framed.case(vec![key]).judge(&framed.world.basis, None), Finding::Nothing));
 }
