@@ -125,7 +125,8 @@ impl Network {
                     self.schedule(node, JOB_MS, What::Done { server: id, life, done });
                 }
                 mixer::Output::Peers(_) => {}
-                mixer::Output::Evidence(case, _) => {
+                mixer::Output::Evidence(case, verdict) => {
+                    self.watcher.judged(id, &self.directory, &case, &verdict);
                     if self.records {
                         self.cases.push((id, *case));
                     }

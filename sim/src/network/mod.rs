@@ -17,7 +17,7 @@ use hippodrome_core::{
     coordinator::{self, Coordinator, CoordinatorState},
     descriptor::RoundView,
     directory::{Directory, DirectoryDraft, ServerEntry},
-    evidence::Case,
+    evidence::{Case, Verdict},
     ids::{ChainId, Party, Round, ServerId},
     message::Message,
     mixer::{self, Mixer, Notice},
@@ -116,6 +116,11 @@ pub trait Watcher {
     /// A server told its operator something.
     fn noticed(&mut self, server: ServerId, notice: &Notice) {
         let _ = (server, notice);
+    }
+
+    /// A server gave its operator evidence, by which it has come to a verdict.
+    fn judged(&mut self, server: ServerId, directory: &Arc<Directory>, case: &Case, verdict: &Verdict) {
+        let _ = (server, directory, case, verdict);
     }
 }
 

@@ -11,9 +11,12 @@ use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     rc::Rc,
+    sync::Arc,
 };
 
 use hippodrome_core::{
+    directory::Directory,
+    evidence::{Case, Verdict},
     ids::{Author, Layer, Party, Round, ServerId, Stage},
     message::{AbortReason, Message, Return, SignedReturn},
     mixer::Notice,
@@ -216,6 +219,25 @@ impl Watcher for Invariants {
 
     fn restarted(&mut self, server: ServerId) {
         self.evidence.retain(|(holder, _), _| *holder != server);
+    }
+
+    /// Whoever has the file and the directory comes to the same verdict as the machine did.
+    fn judged(&mut self, server: ServerId, directory: &Arc<Directory>, case: &Case, verdict: &Verdict) {
+        if !self.is_honest(server) {
+            return;
+        }
+        match case.verify(directory) {
+            Ok(again) if again == *verdict => {}
+            Ok(again) => {
+                self.violated(format!("{server} has evidence of {verdict} in {}, which shows {again}", case.round));
+            }
+            Err(why) => {
+                self.violated(format!(
+                    "{server} has evidence of {verdict} in {}, which shows nothing: {why}",
+                    case.round
+                ));
+            }
+        }
     }
 
     fn noticed(&mut self, server: ServerId, notice: &Notice) {
