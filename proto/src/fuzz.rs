@@ -1,14 +1,14 @@
 //! Every decoder of the wire under arbitrary bytes and damaged copies of good ones: a value or an error, never a panic,
 //! and never more memory than what came.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use hippodrome_core::message::Message;
 use proptest::{prelude::*, sample::Index};
 use prost::{Message as _, bytes::Bytes};
 
 use crate::{
-    convert::{Assembly, WireError, chunks, encode},
+    convert::{Assembly, WireError, chunks, decode_case, encode, encode_case},
     pb,
     samples::Sampler,
 };
@@ -95,8 +95,40 @@ fn assert_sound(message: Message, came: usize) {
     assert_eq!(said, format!("{again:?}"));
 }
 
+/// A file of every kind of evidence.
+static FILES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+    let mut sampler = Sampler::new(8);
+    sampler.evidence().into_iter().map(|evidence| encode_case(&sampler.case(evidence))).collect()
+});
+
+/// What came through of a file is no longer than it, and is the same in the next hands.
+fn assert_sound_file(file: &[u8]) {
+    let Ok(case) = decode_case(file) else { return };
+    let again = encode_case(&case);
+    assert!(again.len() <= file.len() + 1024, "{} bytes of {}", again.len(), file.len());
+    let read = decode_case(&again).expect("what was encoded decodes");
+    assert_eq!(format!("{case:?}"), format!("{read:?}"));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn a_damaged_file_of_evidence_is_refused_or_is_another_one(kind in any::<Index>(), damages in damages()) {
+        assert_sound_file(&damaged(kind.get(&FILES).clone(), &damages));
+    }
+
+    #[test]
+    fn arbitrary_bytes_in_a_file_of_evidence_are_refused_or_are_a_case(
+        kind in any::<Index>(),
+        at in any::<Index>(),
+        bytes in prop::collection::vec(any::<u8>(), 0..600),
+    ) {
+        let good = kind.get(&FILES);
+        let first_line = 1 + good.iter().position(|byte| *byte == b'\n').expect("a first line");
+        assert_sound_file(&[&good[..first_line], &bytes].concat());
+        assert_sound_file(&[&good[..at.index(good.len())], &bytes].concat());
+    }
 
     #[test]
     fn a_damaged_message_is_refused_or_is_another_message(
