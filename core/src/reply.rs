@@ -6,7 +6,7 @@
 //! is judged by its own word. See `paper-notes/src/receipts.md`.
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use hippodrome_crypto::{
     group::{ENCODED_LEN, Element, ShownScalar},
@@ -246,7 +246,8 @@ pub(crate) fn may_be_made(basis: &RoundBasis) -> bool {
 pub(crate) fn follow(basis: &RoundBasis, claim: &ReplyClaim) -> Option<Way> {
     let ReplyClaim { record, exponents, shown, reply, .. } = claim;
     let is_entry = basis.has(record.stage) && record.stage.layer == Layer(0);
-    if !is_entry || !claim.is_signed(basis) || exponents.len() > usize::from(basis.params().layers) {
+    let fits = (record.body.len(), reply.len()) == (basis.sizes.body(0, 0), basis.sizes.reply(0, 0));
+    if !is_entry || !fits || !claim.is_signed(basis) || exponents.len() > usize::from(basis.params().layers) {
         return None;
     }
     let (mut stage, mut body, mut reply) = (record.stage, record.body.clone(), reply.clone());
@@ -259,7 +260,7 @@ pub(crate) fn follow(basis: &RoundBasis, claim: &ReplyClaim) -> Option<Way> {
             Some((key, leaf)) if key == *onion.first_key() => leaf,
             Some(_) => return None,
         };
-        let bodies = onion.open(&body).ok().filter(|_| body.len() == basis.sizes.body(stage.layer.0.into(), 0))?;
+        let bodies = onion.open(&body).ok()?;
         if !take_off(stage, to, leaf, &onion, &bodies, &mut reply, &mut stations) {
             let way = Way(stations);
             let is_handed_out = shown.is_of(basis, &way.0[0]) && shown.reply == way.0[0].reply;

@@ -4,6 +4,9 @@
 //! those that do not, less those behind a public replacement, and speaks only if the [threshold](super::sparse) is passed.
 //! Then it shows one of them, drawn at random. Everybody follows it, and the hops on its way show what they sent and got.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -219,12 +222,18 @@ impl Checked {
 
 /// The claims of spoiled replies in a round, one a server at most.
 #[derive(Default)]
-pub(crate) struct ReplyClaims(BTreeMap<ServerId, Pending>);
+pub(crate) struct ReplyClaims(BTreeMap<ServerId, Claimed>);
 
-struct Pending {
+struct Claimed {
+    /// What its server has signed, which is not to contradict itself.
+    signed: SignedStatement,
+    /// As long as it may convict somebody.
+    open: Option<OpenClaim>,
+}
+
+struct OpenClaim {
     claim: ReplyClaim,
-    /// The reply's way, if the claim holds so far and is not settled.
-    way: Option<Arc<Way>>,
+    way: Arc<Way>,
     /// What was shown of each hop, by whom: the hop itself, or the one that got it.
     shown: BTreeMap<(usize, ServerId), ShownReturn>,
 }
@@ -234,40 +243,35 @@ impl ReplyClaims {
     pub(crate) fn take(
         &mut self,
         context: &RoundContext,
-        claim: ReplyClaim,
+        claim: &ReplyClaim,
     ) -> Result<Option<Arc<Way>>, Contradiction> {
         if !claim.is_signed(context) {
             return Ok(None);
         }
-        if let Some(earlier) = self.0.get(&claim.claimant) {
-            let signed = |claim: &ReplyClaim| SignedStatement {
-                signer: claim.claimant,
-                statement: Statement::Claim { content: claim.content() },
-                signature: claim.signature,
-            };
-            let (one, two) = (signed(&earlier.claim), signed(&claim));
-            return if one.contradicts(context, &two) { Err(Contradiction(Box::new([one, two]))) } else { Ok(None) };
+        let statement = Statement::Claim { content: claim.content() };
+        let signed = SignedStatement { signer: claim.claimant, statement, signature: claim.signature };
+        if let Some(Claimed { signed: earlier, .. }) = self.0.get(&claim.claimant) {
+            let contradicts = earlier.contradicts(context, &signed);
+            return if contradicts { Err(Contradiction(Box::new([*earlier, signed]))) } else { Ok(None) };
         }
-        let way = reply::follow(context, &claim).map(Arc::new);
-        let pending = Pending { claim, way: way.clone(), shown: BTreeMap::new() };
-        self.0.insert(pending.claim.claimant, pending);
+        let way = reply::follow(context, claim).map(Arc::new);
+        let open = way.clone().map(|way| OpenClaim { claim: claim.clone(), way, shown: BTreeMap::new() });
+        self.0.insert(claim.claimant, Claimed { signed, open });
         Ok(way)
     }
 
-    /// Takes what a server shows of a claim's reply, if it is its to show and about the reply's way. The claim comes with
-    /// it, since it may not have come yet.
+    /// Takes what a server shows of a claimed reply, if it is its to show and about the reply's way.
     pub(crate) fn take_answer(&mut self, context: &RoundContext, from: ServerId, answer: ReplyAnswer) {
-        let Some(pending) = self.0.get_mut(&answer.claim.claimant) else { return };
-        let Some(way) = &pending.way else { return };
+        let claimed = self.0.get_mut(&answer.claim.claimant);
+        let Some(OpenClaim { way, shown, .. }) = claimed.and_then(|claimed| claimed.open.as_mut()) else { return };
         let stations = way.stations();
-        let shown = &answer.shown;
         let is_its = |hop: &usize| {
             let ends = [&stations[hop - 1], &stations[*hop]];
             ends.iter().any(|station| context.server_at(station.place) == Some(from))
-                && shown.is_of(context, &stations[*hop])
+                && answer.shown.is_of(context, &stations[*hop])
         };
         if let Some(hop) = (1..stations.len()).find(is_its) {
-            pending.shown.entry((hop, from)).or_insert(answer.shown);
+            shown.entry((hop, from)).or_insert(answer.shown);
         }
     }
 
@@ -277,28 +281,32 @@ impl ReplyClaims {
         context: &RoundContext,
         entered: impl Fn(Stage) -> Option<EnteredInput>,
     ) -> Vec<ReplyCase> {
-        let settled = self.0.values_mut().filter_map(|pending| pending.settle(context, &entered));
-        settled.collect()
+        self.0.values_mut().filter_map(|claimed| claimed.settle(context, &entered)).collect()
     }
 }
 
-impl Pending {
+impl Claimed {
     fn settle(
         &mut self,
         context: &RoundContext,
         entered: &impl Fn(Stage) -> Option<EnteredInput>,
     ) -> Option<ReplyCase> {
-        let way = self.way.take()?;
+        let OpenClaim { claim, way, shown } = self.open.as_ref()?;
         let case = ReplyCase {
-            claim: self.claim.clone(),
+            claim: claim.clone(),
             entered: way.entered().and_then(entered),
-            shown: self.shown.values().cloned().collect(),
+            shown: shown.values().cloned().collect(),
         };
-        match case.judge_on(context, &way) {
-            Finding::Open => self.way = Some(way),
-            Finding::Spoiled(_) => return Some(case),
-            Finding::Nothing => {}
+        match case.judge_on(context, way) {
+            Finding::Open => None,
+            Finding::Spoiled(_) => {
+                self.open = None;
+                Some(case)
+            }
+            Finding::Nothing => {
+                self.open = None;
+                None
+            }
         }
-        None
     }
 }

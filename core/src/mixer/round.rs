@@ -274,11 +274,11 @@ impl Running {
                 Ok(())
             }
             Message::ReplyClaim(claim) => {
-                let taken = self.take_reply_claim(env, claim);
+                let taken = self.take_reply_claim(env, &claim);
                 self.contradicted(env, taken)
             }
             Message::ReplyAnswer(answer) => {
-                let taken = self.take_reply_claim(env, answer.claim.clone());
+                let taken = self.take_reply_claim(env, &answer.claim);
                 self.reply_claims.take_answer(&self.context, from, answer);
                 self.contradicted(env, taken)
             }
@@ -469,8 +469,8 @@ impl Running {
     }
 
     /// Takes a claim of a spoiled reply. If it holds so far, this server shows what it has sent and got of the reply.
-    fn take_reply_claim(&mut self, env: &mut Env<'_>, claim: ReplyClaim) -> Result<(), Contradiction> {
-        let Some(way) = self.reply_claims.take(&self.context, claim.clone())? else { return Ok(()) };
+    fn take_reply_claim(&mut self, env: &mut Env<'_>, claim: &ReplyClaim) -> Result<(), Contradiction> {
+        let Some(way) = self.reply_claims.take(&self.context, claim)? else { return Ok(()) };
         let of_hops = self.hops.values().flat_map(|hop| hop.back.kept());
         let kept: Vec<_> = self.returned.iter().chain(of_hops).collect();
         for shown in way.stations()[1..].iter().flat_map(|hop| kept.iter().filter_map(|kept| kept.show(hop))) {

@@ -20,11 +20,11 @@ use crate::{
     wire::MAILBOX_LEN,
 };
 
-const OWNER: ServerId = ServerId(1);
+pub(crate) const OWNER: ServerId = ServerId(1);
 /// Hops on a record's way: two layers of three.
 const HOPS: usize = 6;
 
-fn at(hop: usize) -> Place {
+pub(crate) fn at(hop: usize) -> Place {
     place((hop / 3) as u8, (hop % 3) as u8)
 }
 
@@ -71,7 +71,7 @@ fn forward() -> Forward {
 
 /// What a hop does to the replies.
 #[derive(Clone, Copy, PartialEq)]
-enum Cheat {
+pub(crate) enum Cheat {
     None,
     /// It sends something else than it has sealed.
     Sends(usize),
@@ -82,8 +82,8 @@ enum Cheat {
 }
 
 /// What came back, as every hop has signed it.
-struct Returned {
-    world: World,
+pub(crate) struct Returned {
+    pub(crate) world: World,
     noise: ChainNoise,
     kept: Vec<KeptReturn>,
     reply: Vec<u8>,
@@ -139,7 +139,7 @@ impl Returned {
     }
 
     /// A claim that shows the exponents of so many layers.
-    fn claim(&self, layers: u8) -> ReplyClaim {
+    pub(crate) fn claim(&self, layers: u8) -> ReplyClaim {
         let (record, first) = (&self.noise.records[0], &self.kept[0]);
         let path = first.records.inclusion(0).expect("there are two");
         let shown = ShownReturn {
@@ -189,7 +189,7 @@ impl Returned {
 }
 
 /// The case of an honest owner.
-fn claimed(cheat: Cheat) -> (Returned, ReplyCase) {
+pub(crate) fn claimed(cheat: Cheat) -> (Returned, ReplyCase) {
     let mut returned = back(cheat);
     let broken = returned.broken().expect("it was spoiled");
     let case = returned.case(returned.claim(broken.layer.0 + 1));
