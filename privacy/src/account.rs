@@ -6,7 +6,7 @@ use crate::{
     grid::Grid,
     noise::Noise,
     quantity::{Delta, Epsilon, Rounds, Servers, Shift},
-    spectrum::{convolve, fast_length},
+    spectrum::{UNIT, convolve, fast_length},
 };
 
 /// Longest sequence that is transformed: some 800 MB of memory.
@@ -62,8 +62,6 @@ pub struct Account {
 struct Part {
     source: Source,
     rounds: u64,
-    /// Bound on what roundoff in one round's masses and losses changes δ by.
-    error: f64,
 }
 
 #[derive(Clone, Debug)]
@@ -89,8 +87,7 @@ impl Account {
         shift: Shift,
         rounds: Rounds,
     ) -> Result<Self, PrivacyError> {
-        let counts = noise.sum(servers)?;
-        Ok(self.with(Source::Pairs(counts.shifted(shift)), rounds, counts.error(shift)))
+        Ok(self.with(Source::Pairs(noise.sum(servers)?.shifted(shift)), rounds))
     }
 
     /// Each round has a normal loss of parameter `mu`: the difference of the means over the standard deviation.
@@ -98,7 +95,7 @@ impl Account {
         if !(mu > 0.0 && mu * (rounds.count() as f64).sqrt() <= MOST_MU) {
             return Err(invalid("mu", mu, "a number above 0; times the root of the rounds at most 1000"));
         }
-        Ok(self.with(Source::Gaussian { mu }, rounds, 0.0))
+        Ok(self.with(Source::Gaussian { mu }, rounds))
     }
 
     /// Each round has the loss `+loss` or `−loss`: the truth about one bit with odds of `e^loss`.
@@ -106,13 +103,15 @@ impl Account {
         if !(loss > 0.0 && loss <= MOST_LOSS) {
             return Err(invalid("loss", loss, "a number above 0, at most 100"));
         }
-        let truth = 1.0 / (1.0 + (-loss).exp());
-        let atoms = Atoms::new(vec![(-loss, truth * (-loss).exp()), (loss, truth)], 0.0);
-        Ok(self.with(Source::Pairs(vec![atoms]), rounds, 1e-15 * (1.0 + loss)))
+        // As large as roundoff may have it.
+        let roundoff = 8.0 * UNIT * (1.0 + loss);
+        let truth = (1.0 + roundoff) / (1.0 + (-loss).exp());
+        let atoms = vec![(roundoff - loss, truth * (-loss).exp()), (loss + roundoff, truth)];
+        Ok(self.with(Source::Pairs(vec![Atoms::new(atoms, 0.0)]), rounds))
     }
 
-    fn with(mut self, source: Source, rounds: Rounds, error: f64) -> Self {
-        self.parts.push(Part { source, rounds: rounds.count(), error });
+    fn with(mut self, source: Source, rounds: Rounds) -> Self {
+        self.parts.push(Part { source, rounds: rounds.count() });
         self
     }
 
@@ -166,6 +165,7 @@ struct Gridded {
     /// μ of a normal loss.
     normal: Option<f64>,
     times: u64,
+    /// Bound on the roundoff of making it, as far as its masses do not include it.
     error: f64,
 }
 
@@ -216,17 +216,17 @@ impl Part {
 
     fn on_grid(&self, step: f64) -> Result<Gridded, PrivacyError> {
         check_points("the losses of a round", self.range() / step)?;
-        let (grid, roundoff, normal) = match &self.source {
+        let (grid, error, normal) = match &self.source {
             Source::Gaussian { mu } => {
                 let mu = self.total(*mu);
                 (Grid::gaussian(step, mu), GAUSSIAN_ERROR, Some(mu))
             }
             Source::Pairs(pairs) => {
-                let (grid, roundoff) = dominating(pairs.iter().map(|pair| Grid::new(step, pair)));
-                (grid, roundoff, None)
+                let (grid, error) = dominating(pairs.iter().map(|pair| Grid::new(step, pair)));
+                (grid, error, None)
             }
         };
-        Ok(Gridded { grid, normal, times: self.times(), error: self.error + roundoff })
+        Ok(Gridded { grid, normal, times: self.times(), error })
     }
 }
 
@@ -267,7 +267,7 @@ pub struct Composed {
     mass: Vec<f64>,
     /// Chance of an infinite loss in some round.
     infinite: f64,
-    /// Roundoff of the distributions of single rounds.
+    /// Roundoff of curves and normal densities; that of masses and losses is in them.
     arithmetic: f64,
     /// Tails that were left out, and roundoff of the transforms.
     transform: f64,
@@ -325,7 +325,8 @@ impl Composed {
         Ok(Self { step, first, mass, infinite: -remaining.exp_m1(), arithmetic, transform, moments })
     }
 
-    /// The bound on all numerical errors together, which is part of every δ: of transforms, tails and roundoff.
+    /// The bound on numerical errors that every δ includes: of transforms, tails and curves. Masses and losses of single
+    /// rounds include their own.
     pub fn slack(&self) -> f64 {
         self.arithmetic + self.transform
     }

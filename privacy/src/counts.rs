@@ -135,8 +135,8 @@ pub(crate) struct Counts {
     symmetric: bool,
     /// At most so much mass is left out.
     lost: f64,
-    /// Bound on the expected roundoff of mass and loss together.
-    error: f64,
+    /// Bounds on the masses' relative errors.
+    relative_error: Vec<f64>,
 }
 
 /// One direction of a shift: the losses and masses of the one story against the other.
@@ -179,7 +179,7 @@ impl Atoms {
         if let Some(&(least, _)) = finite.get(low) {
             finite[..low].iter_mut().for_each(|(loss, _)| *loss = least);
         }
-        Self { finite, infinite }
+        Self { finite, infinite: infinite.min(1.0) }
     }
 
     /// Mean square of the finite losses.
@@ -214,10 +214,9 @@ impl Counts {
         let total = sum(logs.iter().map(|log| (log - peak).exp()));
         let mass: Vec<f64> = logs.iter().map(|log| (log - peak).exp() / total).collect();
         let ln_ratio: Vec<f64> = below.iter().rev().copied().chain(above).collect();
-        let of_mass = sum(mass.iter().zip(&logs).map(|(mass, log)| mass * (1.0 + (log - peak).abs() + peak)));
-        let of_loss = sum(mass.iter().skip(1).zip(&ln_ratio).map(|(mass, ratio)| mass * ratio.abs()));
+        let relative_error = logs.iter().map(|log| ROUNDOFFS * (1.0 + peak + (log - peak).abs())).collect();
         let lost = (lost_below + lost_above) * (-peak).exp() / total;
-        Ok(Self { mass, ln_ratio, symmetric: ratios.symmetric, lost, error: ROUNDOFFS * (of_mass + of_loss) })
+        Ok(Self { mass, ln_ratio, symmetric: ratios.symmetric, lost, relative_error })
     }
 
     /// The stories of a count that is moved by up to `shift`: every pair that could be the worst, in every direction.
@@ -234,38 +233,36 @@ impl Counts {
             .collect()
     }
 
-    /// How much of the error counts for a shift: a loss is a sum of so many ratios.
-    pub(crate) fn error(&self, shift: Shift) -> f64 {
-        self.error * f64::from(shift.by())
-    }
-
-    /// Noise against noise that is moved up `by`, or the other way round.
+    /// Noise against noise that is moved up `by`, or the other way round. Masses and losses are taken as large as they may
+    /// be: δ only rises with both.
     fn against_shifted(&self, by: usize, plain: bool) -> Atoms {
         let by = by.min(self.mass.len());
+        let most = |x: usize| self.mass[x] * (1.0 + self.relative_error[x]);
         let finite = (by..self.mass.len()).filter_map(|x| {
             let loss = self.loss(x - by, x);
-            let (mass, loss) = if plain { (self.mass[x], loss) } else { (self.mass[x - by], -loss) };
-            (mass > 0.0 && loss < f64::INFINITY).then_some((loss, mass))
+            let (mass, loss) = if plain { (most(x), loss) } else { (most(x - by), -loss) };
+            let error = self.relative_error[x] + self.relative_error[x - by] + ROUNDOFFS * loss.abs();
+            (mass > 0.0 && loss < f64::INFINITY).then_some((loss + error, mass))
         });
         let finite: Vec<(f64, f64)> = finite.collect();
         let impossible = (by..self.mass.len()).filter(|&x| self.loss(x - by, x).is_infinite()).map(|x| match plain {
             true => {
                 if self.mass[x - by] == 0.0 {
-                    self.mass[x]
+                    most(x)
                 } else {
                     0.0
                 }
             }
             false => {
                 if self.mass[x] == 0.0 {
-                    self.mass[x - by]
+                    most(x - by)
                 } else {
                     0.0
                 }
             }
         });
-        let edge = if plain { &self.mass[..by] } else { &self.mass[self.mass.len() - by..] };
-        let infinite = self.lost + sum(edge.iter().copied().chain(impossible));
+        let edge = if plain { 0..by } else { self.mass.len() - by..self.mass.len() };
+        let infinite = self.lost + sum(edge.map(most).chain(impossible));
         Atoms::new(finite, infinite)
     }
 
@@ -280,8 +277,10 @@ impl Counts {
         let len = (self.mass.len() as u64 - 1).saturating_mul(servers.into()).saturating_add(1);
         check_size(len)?;
         let mut sum = if len <= DIRECT { self.direct_power(servers) } else { self.tilted_power(servers, len as usize) };
-        sum.lost += f64::from(servers) * self.lost;
-        sum.error += f64::from(servers) * self.error;
+        let servers = f64::from(servers);
+        sum.lost += servers * self.lost;
+        let of_one = self.relative_error.iter().copied().fold(0.0, f64::max);
+        sum.relative_error.iter_mut().for_each(|error| *error += 1.01 * servers * of_one);
         Ok(sum)
     }
 
@@ -436,20 +435,15 @@ impl Best {
     fn counts(self, first: usize, last: usize, symmetric: bool) -> Counts {
         let Self { mut mass, relative_error, most } = self;
         let mut lost = 0.0;
-        let mut error = 0.0;
-        for x in first..=last {
-            if relative_error[x] > WORST_RELATIVE_ERROR {
-                lost += most[x];
-                mass[x] = 0.0;
-            } else {
-                // Once for the mass, twice for the loss between two of them.
-                error += 3.0 * mass[x] * relative_error[x];
-            }
+        for x in (first..=last).filter(|&x| relative_error[x] > WORST_RELATIVE_ERROR) {
+            lost += most[x];
+            mass[x] = 0.0;
         }
         lost += 2.0 * NEGLIGIBLE_TAIL.exp();
+        let relative_error = relative_error[first..=last].iter().map(|error| 1.01 * error.min(1.0)).collect();
         let mass = mass[first..=last].to_vec();
         let ln_ratio = mass.windows(2).map(|pair| (pair[1] / pair[0]).ln()).collect();
-        Counts { mass, ln_ratio, symmetric, lost, error }
+        Counts { mass, ln_ratio, symmetric, lost, relative_error }
     }
 }
 
@@ -477,7 +471,10 @@ mod tests {
                 let agree = (a / c - 1.0).abs() < worst && (b / d - 1.0).abs() < worst;
                 assert!(agree || a < 1e-23, "{by}: {a:e} {c:e}");
             }
-            assert!(found.error < 1e-11 && found.lost < 1e-20 && exact.error < 1e-13, "{} {}", found.error, found.lost);
+            let error =
+                |counts: &Counts| sum(counts.mass.iter().zip(&counts.relative_error).map(|(mass, error)| mass * error));
+            assert!(error(&found) < 1e-11 && error(&exact) < 1e-11, "{:e} {:e}", error(&found), error(&exact));
+            assert!(found.lost < 1e-20 && exact.lost < 1e-20);
         }
     }
 

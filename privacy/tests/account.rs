@@ -266,6 +266,13 @@ fn an_edge_that_is_reached_too_often_has_no_epsilon() {
     let refused = composed.epsilon(Delta::new(0.05).expect("a probability"));
     assert!(matches!(refused, Err(PrivacyError::Unreachable { .. })), "{refused:?}");
     assert_eq!(composed.epsilon(Delta::new(0.1).expect("a probability")), Ok(Epsilon::ZERO));
+    // Noise that is always at its edge hides nothing.
+    for (noise, by) in
+        [(Noise::poisson(1e-9), 1), (Noise::beta_binomial(5, 1e12), 6), (Noise::beta_binomial(1, 1e-9), 2)]
+    {
+        let nothing = self::composed(noise, 1, by, 10);
+        assert!(nothing.delta(epsilon(50.0)).value() > 0.999 && nothing.delta(epsilon(0.0)).value() <= 1.0);
+    }
 }
 
 #[test]

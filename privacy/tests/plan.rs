@@ -73,6 +73,15 @@ fn fewer_honest_servers_than_planned_hide_less_by_degrees() {
 }
 
 #[test]
+fn a_tiny_delta_is_within_reach() {
+    let deployment = Deployment::new(servers(100), servers(75), Layers::Three, 100, Shift::ONE).expect("possible");
+    let tiny = Delta::new(1e-9).expect("a probability");
+    let goal = Goal::new(Epsilon::new(1.0).expect("not negative"), tiny, rounds(10_000)).expect("above 0");
+    let found = plan(&deployment, &goal).expect("a plan").per_server();
+    assert!((300..=600).contains(&found), "{found}");
+}
+
+#[test]
 fn what_no_plan_can_be_made_for_is_refused() {
     let of =
         |count, honest, layers, chains| Deployment::new(servers(count), servers(honest), layers, chains, Shift::ONE);
