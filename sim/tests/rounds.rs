@@ -10,7 +10,11 @@ use hippodrome_core::{
     participant::SlotReply,
     submission::Access,
 };
-use hippodrome_sim::{Behaviour, Network, adversary::Adversary, small_params};
+use hippodrome_sim::{
+    Behaviour, Network,
+    adversary::{Adversary, Passive},
+    small_params,
+};
 
 /// What a client's slots got, by round.
 type Log = Rc<RefCell<BTreeMap<Round, Option<Vec<SlotReply>>>>>;
@@ -148,4 +152,27 @@ fn a_round_that_is_overtaken_by_the_next_one_completes_all_the_same() {
         .collect();
     let first = |round| order.iter().position(|reported| *reported == round);
     assert!(first(late) > first(Round(late.0 + 1)), "it was overtaken");
+}
+
+#[test]
+fn a_network_that_is_too_slow_for_its_period_waits_for_the_rounds_under_way() {
+    // Nine and a half periods from the end of collection to the deadline: four rounds at most are mixed together.
+    let params = NetworkParams { deadline_ms: 10_000, ..small_params() };
+    let mut network = Network::new(params, 6, Vec::new(), 5);
+    network.run(1, 60_000);
+    let last_good = network.coordinator().status().round;
+    network.set_adversary(|_, _, message: &Message| match message {
+        Message::Replies(_) => Vec::new(),
+        _ => vec![message.clone()],
+    });
+    network.run_for(9_000);
+    let status = network.coordinator().status();
+    let reason = status.idle.as_deref().expect("no more rounds are opened");
+    assert!(reason.contains("too slow for the period"), "{reason}");
+    // Two were opened before the first of the four began to be mixed.
+    assert!((4..=6).contains(&(status.round - last_good)), "{last_good}, {}", status.round);
+    network.set_adversary(Passive);
+    network.run_for(20_000);
+    let recovered = network.completed().iter().filter(|round| round.0 > last_good).count();
+    assert!(recovered >= 3, "{:?} {:?}", network.completed(), network.coordinator().status());
 }

@@ -399,6 +399,11 @@ impl Collecting {
         self.ended && self.counted && !self.judged
     }
 
+    /// Whether its servers should be mixing.
+    pub(super) fn is_being_mixed(&self, now_ms: u64) -> bool {
+        !self.ended && now_ms >= self.collected_ms()
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.ended && self.counted && self.judged
     }

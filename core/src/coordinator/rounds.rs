@@ -69,6 +69,16 @@ impl Coordinator {
         Some(self.opens_at_ms(roster.epoch(), self.next_round))
     }
 
+    /// Whether servers have so much to mix that another round would only take from the time of those under way: half of
+    /// what could be under way until its deadline. Without this, a network that is too slow for its period by a little
+    /// completes no round at all.
+    pub(super) fn is_behind(&self, now_ms: u64) -> bool {
+        let params = self.directory.params();
+        let most = ((params.deadline_ms - params.collect_ms) / params.period_ms / 2).max(2);
+        let mixed = self.collecting.values().filter(|round| round.is_being_mixed(now_ms));
+        mixed.count() as u64 >= most
+    }
+
     pub(super) fn open_due_rounds(&mut self, now_ms: u64, out: &mut Vec<Output>) {
         let Some(first) = self.ending.as_ref().or(self.epoch.as_ref()).map(|current| current.epoch()) else { return };
         // Rounds whose window has begun are never opened: too little time is left for their keys.
@@ -84,6 +94,7 @@ impl Coordinator {
             && now_ms >= self.opens_at_ms(roster.epoch(), self.next_round)
             && !self.waits_for_return(now_ms)
             && !self.is_held(&roster)
+            && !self.is_behind(now_ms)
             && roster.is_usable()
         {
             let round = self.next_round;

@@ -158,6 +158,9 @@ impl Coordinator {
                 ),
             });
         }
+        if self.is_behind(now_ms) {
+            return Some("the servers are still busy with the rounds before: they are too slow for the period".into());
+        }
         let closed = (0..).zip(roster.open_layers()).find(|(_, open)| open.is_empty());
         closed.map(|(layer, _)| {
             let earliest_ms = self.ripe_ms().saturating_sub(now_ms);
