@@ -106,7 +106,7 @@ if __name__ == "__main__":
 # beta-binomial --slots 100 --shape 3          1  1     10  7.15214e-04  7.15731e-04  7.16315e-04
 # beta-binomial --slots 1000 --shape 4         1  1   1000  3.70198e-05  3.72965e-05  3.75733e-05
 # beta-binomial --slots 1000 --shape 4         1  2    200  2.94102e-05  2.95431e-05  2.96757e-05
-# beta-binomial --slots 50 --shape 0.25       64  1   1000  1.06402e-05  1.07513e-05  1.08616e-05
+# beta-binomial --slots 50 --shape 0.25       64  1   1000  1.06402e-05  1.07509e-05  1.08616e-05
 # beta-binomial --slots 171 --shape 1          8  1   1000  9.39142e-05  9.46422e-05  9.53724e-05
 # poisson --mean 30                            1  1      1  1.05953e-04  1.06118e-04  1.07643e-04
 # poisson --mean 1000                          1  1    100  1.14319e-04  1.22873e-04  1.15584e-04
