@@ -5,8 +5,10 @@ use std::sync::Arc;
 use hippodrome_crypto::{
     merkle::Tree,
     onion::{self, HopKdf, ReturnKeys},
+    permutation::below,
     records::Records,
 };
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 use super::*;
 use crate::{
@@ -299,4 +301,52 @@ fn a_first_server_that_left_a_record_out_by_rule_is_not_guilty_of_its_random_rep
     assert!(matches!(case.judge(&returned.world.basis), Finding::Open));
     case.entered = None;
     assert!(matches!(case.judge(&returned.world.basis), Finding::Open));
+}
+
+/// A case with one thing changed of what is shown, with the claim signed anew.
+fn changed(returned: &Returned, case: &ReplyCase, rng: &mut ChaCha20Rng) -> ReplyCase {
+    let mut case = case.clone();
+    let at = |len: usize, rng: &mut ChaCha20Rng| below(len.max(1) as u32, rng) as usize;
+    let mut claim = case.claim.clone();
+    match below(9, rng) {
+        0 => claim.record.body.truncate(at(claim.record.body.len(), rng)),
+        1 => claim.record.body.extend([7; 100]),
+        2 => claim.reply.truncate(at(claim.reply.len(), rng)),
+        3 => claim.exponents.truncate(at(claim.exponents.len(), rng)),
+        4 => claim.exponents.extend(returned.noise.records[1].opening.show_before(Layer(2))),
+        5 => claim.record.stage.layer.0 = below(4, rng) as u8,
+        6 => claim.record.stage.chain.0 = below(3, rng) as u16,
+        7 => case.entered = None,
+        _ => {}
+    }
+    let parts = 1 + case.shown.len();
+    let shown = match at(parts, rng) {
+        0 => &mut claim.shown,
+        part => &mut case.shown[part - 1],
+    };
+    match below(9, rng) {
+        0 => shown.index = below(5, rng),
+        1 => drop(shown.path.0.pop()),
+        2 => drop(shown.record_path.0.pop()),
+        3 => shown.sources.clear(),
+        4 => shown.sources.push(None),
+        5 => shown.signed.replies.count = below(4, rng),
+        6 => shown.signed.replies.place.position.0 = below(256, rng) as u8,
+        7 => shown.signed.replies.place.stage.layer.0 = below(4, rng) as u8,
+        _ => shown.signed.replies.to = Some(ChainId(below(3, rng) as u16)),
+    }
+    case.claim = returned.sign(claim);
+    case
+}
+
+#[test]
+fn whatever_is_changed_of_a_case_it_convicts_nobody_else_and_never_panics() {
+    let mut rng = ChaCha20Rng::seed_from_u64(4);
+    for cheat in [Cheat::Sends(2), Cheat::Seals(4)] {
+        let (returned, case) = claimed(cheat);
+        let guilty = returned.guilty(&case);
+        let verdicts: Vec<_> = (0..300).map(|_| returned.guilty(&changed(&returned, &case, &mut rng))).collect();
+        assert!(verdicts.iter().all(|verdict| verdict.is_none() || *verdict == guilty));
+        assert!(verdicts.iter().any(Option::is_none));
+    }
 }
