@@ -48,8 +48,8 @@ struct Arguments {
     /// Make the last line one JSON object
     #[arg(long)]
     json: bool,
-    /// Flags of `testnet up` that give the network another shape
-    #[arg(last = true)]
+    /// Flags of `testnet up` that give the network its shape: little noise, so that all of it fits on two cores
+    #[arg(last = true, default_values = ["--noise", "8"])]
     shape: Vec<String>,
 }
 
