@@ -101,10 +101,11 @@ fn is_against_server(name: &str) -> bool {
     numbers.and_then(|rest| rest.split_once("-server-")).is_some()
 }
 
-/// For example `round-17-server-3.evidence`.
+/// For example `round-17-server-3.evidence`. A server comes before all clients: any number of them can be somebody's.
 fn file_name(case: &Case, guilty: &BTreeSet<Author>) -> String {
     let round = case.round.0;
-    match guilty.first() {
+    let is_server = |author: &&Author| matches!(author, Author::Server(_));
+    match guilty.iter().find(is_server).or(guilty.first()) {
         Some(Author::Server(server)) => format!("round-{round}-server-{}.evidence", server.0),
         Some(Author::Client(client)) => format!("round-{round}-client-{}.evidence", client.0),
         None => format!("round-{round}.evidence"),

@@ -56,6 +56,18 @@ fn evidence_is_kept_once_by_round_and_name_and_comes_back_as_it_was() {
 }
 
 #[test]
+fn a_case_against_a_server_is_kept_whatever_clients_it_names_too() {
+    let state = tempfile::tempdir().expect("a temporary directory");
+    let evidence = EvidenceDir::of(state.path());
+    let client = Author::Client(ClientId(3));
+    evidence.keep(&case(17), &guilty(client)).expect("kept");
+    let both = BTreeSet::from([client, Author::Server(ServerId(5))]);
+    let file = evidence.keep(&case(17), &both).expect("kept");
+    assert!(file.ends_with("evidence/round-17-server-5.evidence"), "{}", file.display());
+    assert_eq!(evidence.against_servers(), 1);
+}
+
+#[test]
 fn only_evidence_against_servers_is_counted() {
     let state = tempfile::tempdir().expect("a temporary directory");
     let evidence = EvidenceDir::of(state.path());
