@@ -18,22 +18,50 @@ use tokio::sync::mpsc;
 /// way, too little time would make all of them miss their deadlines.
 pub(crate) struct Pool {
     threads: ThreadPool,
-    waiting: Arc<Mutex<Waiting>>,
+    turns: Arc<Turns>,
+}
+
+/// Whose turn it is.
+struct Turns {
+    waiting: Mutex<Waiting>,
+    /// Most jobs under way. A thread that waits for parts of one job begins another meanwhile, on top of it; so there
+    /// are never more to begin than there are threads.
+    most: usize,
     done: mpsc::UnboundedSender<JobDone>,
 }
 
 /// Jobs whose turn has not come.
-#[derive(Default)]
-struct Waiting {
-    /// By round, and then in the order in which they came.
-    jobs: BTreeMap<(Round, u64), Job>,
+struct Waiting<J = Job> {
+    /// What no round waits for comes last; then by round, and then in the order in which they came.
+    jobs: BTreeMap<(bool, Round, u64), J>,
     came: u64,
+    /// Jobs under way, those included that a thread has been asked for and that still wait.
+    under_way: usize,
+    asked_for: usize,
 }
 
-impl Waiting {
-    fn add(&mut self, job: Job) {
-        self.jobs.insert((job.round(), self.came), job);
+impl<J> Waiting<J> {
+    fn new() -> Self {
+        Self { jobs: BTreeMap::new(), came: 0, under_way: 0, asked_for: 0 }
+    }
+
+    fn add(&mut self, can_wait: bool, round: Round, job: J) {
+        self.jobs.insert((can_wait, round, self.came), job);
         self.came += 1;
+    }
+
+    /// Whether one more may begin, which then counts as under way.
+    fn begin(&mut self, most: usize) -> bool {
+        let begins = self.under_way < most && self.jobs.len() > self.asked_for;
+        self.under_way += usize::from(begins);
+        self.asked_for += usize::from(begins);
+        begins
+    }
+
+    /// The job whose turn it is, for a thread that was asked.
+    fn take(&mut self) -> Option<J> {
+        self.asked_for -= 1;
+        self.jobs.pop_first().map(|(_, job)| job)
     }
 }
 
@@ -48,25 +76,91 @@ impl Pool {
             .build()
             .map_err(io::Error::other)?;
         let (done, results) = mpsc::unbounded_channel();
-        Ok((Self { threads, waiting: Arc::default(), done }, results))
+        let turns = Turns { waiting: Mutex::new(Waiting::new()), most: threads.current_num_threads(), done };
+        Ok((Self { threads, turns: Arc::new(turns) }, results))
     }
 
     /// Runs a job when its turn comes.
     pub(crate) fn run(&self, job: Job) {
-        let (waiting, done) = (Arc::clone(&self.waiting), self.done.clone());
-        lock(&waiting).add(job);
-        // One call for each job, but not for this one.
-        self.threads.spawn_fifo(move || {
-            let first = lock(&waiting).jobs.pop_first();
-            if let Some((_, job)) = first {
-                // Nobody listens any more when the node has stopped.
-                let _ = done.send(job.run());
-            }
-        });
+        if self.turns.add(job) {
+            let turns = Arc::clone(&self.turns);
+            self.threads.spawn_fifo(move || turns.take());
+        }
     }
 }
 
-fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
-    // No job runs while it is held.
-    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+impl Turns {
+    /// Puts a job in line; whether a thread is to be asked for it.
+    fn add(&self, job: Job) -> bool {
+        let mut waiting = self.lock();
+        waiting.add(job.can_wait(), job.round(), job);
+        waiting.begin(self.most)
+    }
+
+    /// Runs the job whose turn it is, and asks for the next.
+    fn take(self: Arc<Self>) {
+        let turn = Turn(self);
+        let next = turn.0.lock().take();
+        if let Some(job) = next {
+            // Nobody listens any more when the node has stopped.
+            let _ = turn.0.done.send(job.run());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // No job runs while it is held.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A job under way; over when this is dropped, also by a panic.
+struct Turn(Arc<Turns>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut waiting = self.0.lock();
+        waiting.under_way -= 1;
+        if waiting.begin(self.0.most) {
+            let turns = Arc::clone(&self.0);
+            rayon::spawn_fifo(move || turns.take());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_round_comes_first_and_what_no_round_waits_for_last() {
+        let mut waiting = Waiting::new();
+        for (can_wait, round, job) in [
+            (true, 1, "a charge"),
+            (false, 7, "7"),
+            (false, 5, "5"),
+            (false, 5, "5 again"),
+            (true, 9, "another charge"),
+        ] {
+            waiting.add(can_wait, Round(round), job);
+        }
+        let order: Vec<_> = (0..5).map(|_| (waiting.begin(9), waiting.take())).collect();
+        let expected = ["5", "5 again", "7", "a charge", "another charge"];
+        assert_eq!(order, expected.map(|job| (true, Some(job))));
+    }
+
+    #[test]
+    fn no_more_jobs_begin_than_there_are_threads_and_none_is_forgotten() {
+        let mut waiting = Waiting::new();
+        (0..5).for_each(|job| waiting.add(false, Round(1), job));
+        assert!(waiting.begin(2) && waiting.begin(2) && !waiting.begin(2));
+        assert_eq!((waiting.take(), waiting.take()), (Some(0), Some(1)));
+        // Each that ends asks for one.
+        for job in 2..5 {
+            waiting.under_way -= 1;
+            assert!(waiting.begin(2));
+            assert_eq!(waiting.take(), Some(job));
+        }
+        waiting.under_way -= 2;
+        assert!(!waiting.begin(2), "nothing waits");
+    }
 }

@@ -247,6 +247,11 @@ impl Job {
         self.id.round
     }
 
+    /// Whether no round waits for it.
+    pub fn can_wait(&self) -> bool {
+        matches!(self.work, Work::Judge(..))
+    }
+
     /// Does the work, on the rayon pool that the caller has installed.
     pub fn run(self) -> JobDone {
         let mut rng = ChaCha20Rng::from_seed(*self.seed);
