@@ -2,22 +2,17 @@
 //! for.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::Arc,
 };
 
 use super::{Coordinator, Output};
 use crate::{
-    evidence::{Case, Judged, NotProven, RoundBasis, Verdict},
+    evidence::{Case, Judged, NotProven, RoundBasis, Verdict, queue::ChargeQueue},
     ids::{Author, ClientId, Round, ServerId},
     message::{Charge, Ground, Strike},
 };
-
-/// Charges of one server that wait to be judged: one for each of its hops would do.
-const MAX_WAITING: usize = 64;
-/// Bytes of evidence in them, if there is more than one.
-const MAX_WAITING_BYTES: usize = 8 << 20;
 
 /// Evidence that a server shows, to be judged away from the coordinator: that may take as long as a server needs for a
 /// whole batch.
@@ -64,10 +59,7 @@ pub(super) struct Charges {
     /// Servers that are not heard any more about a round, or at all in an epoch, by its number.
     useless: BTreeSet<(Round, ServerId)>,
     liars: BTreeSet<(u64, ServerId)>,
-    /// The round of the one charge of each server that is being judged.
-    judging: BTreeMap<ServerId, Round>,
-    /// Charges that wait for the one before of the same server.
-    waiting: BTreeMap<ServerId, VecDeque<Charge>>,
+    queue: ChargeQueue,
     /// Clients that are refused, each in an epoch by its number.
     clients: BTreeSet<(u64, ClientId)>,
 }
@@ -80,23 +72,13 @@ impl Charges {
 
     /// Whether there is a charge about a round that is not judged yet.
     pub(super) fn is_open(&self, round: Round) -> bool {
-        let waiting = self.waiting.values().flatten().map(|charge| charge.round);
-        self.judging.values().copied().chain(waiting).any(|other| other == round)
+        self.queue.is_open(round)
     }
 
     /// Whether a server is heard about a round: one that has shown what proves nothing is not in the epoch, one that has
     /// shown what convicts nobody new is not in the round.
     fn hears(&self, from: ServerId, epoch: u64, round: Round) -> bool {
         !self.liars.contains(&(epoch, from)) && !self.useless.contains(&(round, from))
-    }
-
-    /// Takes a charge in if there is room for it.
-    fn queue(&mut self, from: ServerId, charge: &Charge) {
-        let waiting = self.waiting.entry(from).or_default();
-        let bytes: usize = waiting.iter().chain([charge]).map(|charge| charge.evidence.len_bytes()).sum();
-        if waiting.is_empty() || waiting.len() < MAX_WAITING && bytes <= MAX_WAITING_BYTES {
-            waiting.push_back(charge.clone());
-        }
     }
 }
 
@@ -107,31 +89,27 @@ impl Coordinator {
         let epoch = collecting.descriptor().roster().id().epoch;
         // Who takes no part has nothing to lose by false charges, and what it sees others see as well.
         if collecting.takes_part(from) && self.charges.hears(from, epoch, charge.round) {
-            self.charges.queue(from, charge);
+            self.charges.queue.add(from, charge);
             self.judge_next(from, out);
         }
     }
 
     /// Has the next charge of a server judged, one at a time: nobody makes the coordinator work for him alone.
     fn judge_next(&mut self, from: ServerId, out: &mut Vec<Output>) {
-        if self.charges.judging.contains_key(&from) {
-            return;
-        }
-        while let Some(charge) = self.charges.waiting.get_mut(&from).and_then(VecDeque::pop_front) {
-            let Some(collecting) = self.collecting.get(&charge.round) else { continue };
-            let basis = RoundBasis::new(Arc::clone(&self.directory), Arc::clone(collecting.descriptor()));
-            if !self.charges.hears(from, basis.roster.id().epoch, charge.round) {
-                continue;
-            }
-            self.charges.judging.insert(from, charge.round);
-            return out.push(Output::Judge(Box::new(Inquiry { from, basis, charge })));
-        }
-        self.charges.waiting.remove(&from);
+        let Charges { queue, useless, liars, .. } = &mut self.charges;
+        let hears = |charge: &Charge| {
+            let epoch = self.collecting.get(&charge.round).map(|round| round.descriptor().roster().id().epoch);
+            epoch.is_some_and(|epoch| !liars.contains(&(epoch, from))) && !useless.contains(&(charge.round, from))
+        };
+        let Some(charge) = queue.next(from, hears) else { return };
+        let Some(collecting) = self.collecting.get(&charge.round) else { return };
+        let basis = RoundBasis::new(Arc::clone(&self.directory), Arc::clone(collecting.descriptor()));
+        out.push(Output::Judge(Box::new(Inquiry { from, basis, charge })));
     }
 
     pub(super) fn on_finding(&mut self, now_ms: u64, finding: Finding, out: &mut Vec<Output>) {
         let Finding { from, round, basis, judged: Judged { evidence, verdict } } = finding;
-        if self.charges.judging.remove(&from) != Some(round) {
+        if !self.charges.queue.done(from, round) {
             return;
         }
         match verdict {
@@ -182,7 +160,7 @@ impl Coordinator {
         out: &mut Vec<Output>,
     ) {
         self.charges.liars.insert((basis.roster.id().epoch, from));
-        self.charges.waiting.remove(&from);
+        self.charges.queue.forget(from);
         let round = basis.descriptor.round();
         out.push(Output::Notice(format!("{from} shows evidence about {round} that shows nothing: {refused}")));
         self.find_fault(now_ms, Strike { server: from, ground: Ground::Aborted }, out);

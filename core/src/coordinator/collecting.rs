@@ -121,6 +121,8 @@ pub(super) struct Collecting {
     reports: BTreeMap<ServerId, Report>,
     /// What servers say of faults in the round.
     heard: Heard,
+    /// How many complaints of each server are among it.
+    complaints: BTreeMap<ServerId, usize>,
     /// Servers that have said that they release nothing more in some chain.
     aborted: BTreeSet<ServerId>,
     failure: Option<String>,
@@ -151,6 +153,7 @@ impl Collecting {
             replies: BTreeMap::new(),
             reports: BTreeMap::new(),
             heard: Heard::default(),
+            complaints: BTreeMap::new(),
             aborted: BTreeSet::new(),
             failure: None,
             began_ms,
@@ -331,13 +334,16 @@ impl Collecting {
             Word::Complaint(complaint) if !self.roster.is_active(complaint.about()) => {
                 self.heard.own.insert(from);
             }
-            Word::Complaint(complaint) if self.heard.complaints.len() < MAX_COMPLAINTS * self.roster.active().len() => {
-                self.heard.complaints.insert(complaint);
+            Word::Complaint(complaint) => {
+                let of_it = self.complaints.entry(from).or_default();
+                if *of_it < MAX_COMPLAINTS && self.heard.complaints.insert(complaint) {
+                    *of_it += 1;
+                }
             }
             Word::Own => {
                 self.heard.own.insert(from);
             }
-            Word::Complaint(_) | Word::Nothing => {}
+            Word::Nothing => {}
         }
         self.failure
             .get_or_insert_with(|| format!("{from} releases nothing more in {}: {}", abort.stage, abort.reason));

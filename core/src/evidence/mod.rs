@@ -6,6 +6,7 @@
 mod basis;
 mod case;
 pub(crate) mod entry;
+pub(crate) mod queue;
 pub(crate) mod rules;
 mod shown;
 mod signed;
@@ -356,6 +357,11 @@ fn judge_proof<R: CryptoRng>(basis: &RoundBasis, bad: &BadProof, rng: &mut R) ->
     }
     if !source_fits(basis, proof) {
         return Ok(guilty(prover, Offence::WrongSource));
+    }
+    // Nobody computes over more keys than a hop can have been given.
+    let limit = rules::layer_limit(basis, proof.batch.place.stage.layer) as usize;
+    if inputs.len() > limit || proof.keys.len() > limit {
+        return Err(NotProven::NotWhatWasSigned);
     }
     let (inputs, outputs) = (KeyList::new(inputs.clone()), KeyList::new(proof.keys.clone()));
     if (*inputs.digest(), *outputs.digest()) != (proof.batch.source_keys, proof.batch.keys) {

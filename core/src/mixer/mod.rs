@@ -24,7 +24,7 @@ mod sparse;
 mod tracing;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
     sync::Arc,
 };
@@ -54,7 +54,7 @@ pub use self::{
 };
 use crate::{
     directory::Directory,
-    evidence::{Case, Evidence, Judged, RoundBasis, SignedStatement, Verdict},
+    evidence::{Case, Evidence, Judged, RoundBasis, SignedStatement, Verdict, queue::ChargeQueue},
     ids::{Party, Place, RosterId, Round, ServerId, Stage},
     marks::{Act, Marks, Once, Refused},
     message::{
@@ -146,6 +146,9 @@ pub struct Mixer {
     rounds: BTreeMap<Round, RoundState>,
     /// Rounds that were announced not long ago, so that evidence about them can still be judged.
     recent: BTreeMap<Round, Recent>,
+    charges: ChargeQueue,
+    /// Servers that have charged falsely, with the epoch.
+    liars: BTreeSet<(u64, ServerId)>,
 }
 
 /// A round that was announced.
@@ -226,6 +229,8 @@ impl Mixer {
             early_amendments: BTreeMap::new(),
             rounds: BTreeMap::new(),
             recent: BTreeMap::new(),
+            charges: ChargeQueue::default(),
+            liars: BTreeSet::new(),
         })
     }
 
@@ -297,22 +302,43 @@ impl Mixer {
         }
     }
 
-    /// Evidence that another server has: it is judged before it changes anything. Who charges falsely is not heard
-    /// again about that round.
+    /// Evidence that another server has: it is judged before it changes anything, one charge of each server at a time.
+    /// Who takes no part is not heard: what it sees others see as well.
     fn on_charge(&mut self, now_ms: u64, from: ServerId, charge: &Charge, out: &mut Outbox) {
         let Some(recent) = self.recent.get_mut(&charge.round) else { return };
         let heard = recent.charges.entry(from).or_default();
-        if *heard < recent.context.active().len() {
+        let is_active = recent.context.roster.is_active(from);
+        if is_active && *heard < recent.context.active().len() && self.charges.add(from, charge) {
             *heard += 1;
-            let context = Arc::clone(&recent.context);
-            self.env(now_ms, &context, out).run(None, Work::Judge(from, Arc::clone(&charge.evidence)));
+            self.judge_next(now_ms, from, out);
         }
     }
 
+    /// Has the next charge of a server judged. Who has charged falsely is not heard again about rounds of that epoch.
+    fn judge_next(&mut self, now_ms: u64, from: ServerId, out: &mut Outbox) {
+        let Self { charges, recent, liars, .. } = self;
+        let hears = |charge: &Charge| {
+            let epoch = recent.get(&charge.round).map(|recent| recent.context.roster.id().epoch);
+            epoch.is_some_and(|epoch| !liars.contains(&(epoch, from)))
+        };
+        let Some(charge) = charges.next(from, hears) else { return };
+        let Some(recent) = recent.get(&charge.round) else { return };
+        let context = Arc::clone(&recent.context);
+        self.env(now_ms, &context, out).run(None, Work::Judge(from, charge.evidence));
+    }
+
     fn on_judged(&mut self, now_ms: u64, round: Round, from: ServerId, judged: Judged, out: &mut Outbox) {
+        self.charges.done(from, round);
+        self.take_verdict(now_ms, round, from, judged, out);
+        self.judge_next(now_ms, from, out);
+    }
+
+    fn take_verdict(&mut self, now_ms: u64, round: Round, from: ServerId, judged: Judged, out: &mut Outbox) {
         let Some(recent) = self.recent.get_mut(&round) else { return };
         let Judged { evidence, verdict: Ok(verdict) } = judged else {
             recent.charges.insert(from, usize::MAX);
+            self.liars.insert((recent.context.roster.id().epoch, from));
+            self.charges.forget(from);
             return;
         };
         let context = Arc::clone(&recent.context);
