@@ -85,7 +85,7 @@ mod tests {
     fn small(round: u64) -> Charge {
         let statement = Statement::Confirmation { layer: Layer(0), vector: Digest([0; 32]) };
         let signed = SignedStatement { signer: BOB, statement, signature: Signature([0; 64]) };
-        let evidence = Evidence::Equivocation(Box::new([signed.clone(), signed]));
+        let evidence = Evidence::Equivocation(Box::new([signed, signed]));
         Charge { round: Round(round), evidence: Arc::new(evidence) }
     }
 
