@@ -150,8 +150,7 @@ impl NoiseClaim {
 
     /// Bytes of what is not of fixed size.
     pub(crate) fn body_len(&self) -> usize {
-        let ShownSubmission { body, path, .. } = &self.record;
-        body.len() + std::mem::size_of_val(&*path.0) + std::mem::size_of_val(&*self.exponents)
+        self.record.body_len() + std::mem::size_of_val(&*self.exponents)
     }
 }
 
@@ -166,6 +165,11 @@ impl ShownSubmission {
             .bytes(&self.body)
             .list(self.path.0.iter().map(|sibling| sibling.as_bytes()))
             .finish()
+    }
+
+    /// Bytes of what is not of fixed size.
+    pub(crate) fn body_len(&self) -> usize {
+        self.body.len() + std::mem::size_of_val(&*self.path.0)
     }
 
     /// Whether the record with this key is where it is said to be in `input`.

@@ -136,9 +136,8 @@ impl ReplyClaim {
 
     /// Bytes of what is not of fixed size.
     pub(crate) fn body_len(&self) -> usize {
-        let ShownSubmission { body, path, .. } = &self.record;
-        let record = body.len() + std::mem::size_of_val(&*path.0) + std::mem::size_of_val(&*self.exponents);
-        record + self.reply.len() + self.shown.body_len()
+        let exponents = std::mem::size_of_val(&*self.exponents);
+        self.record.body_len() + exponents + self.reply.len() + self.shown.body_len()
     }
 }
 

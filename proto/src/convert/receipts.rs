@@ -64,11 +64,10 @@ impl Wire for NoiseClaim {
     type Header = pb::NoiseClaim;
 
     fn header(&self) -> pb::NoiseClaim {
-        let ShownSubmission { stage, input, index, path, .. } = &self.record;
         pb::NoiseClaim {
             claimant: self.claimant.0.into(),
-            record: Some(pb::ShownSubmission { stage: Some((*stage).into()), input: bytes_of(input), index: *index }),
-            path_count: count(&path.0),
+            record: Some((&self.record).into()),
+            path_count: count(&self.record.path.0),
             exponent_count: count(&self.exponents),
             lacking: bytes_of(&self.lacking),
             signature: bytes_of_signature(&self.signature),
@@ -85,21 +84,36 @@ impl Wire for NoiseClaim {
     fn decode(header: pb::NoiseClaim, body: Vec<u8>) -> Result<Self, WireError> {
         let (path, rest) = split_list::<32>("record.path", header.path_count, &body)?;
         let (exponents, body) = split_list::<32>("exponents", header.exponent_count, rest)?;
-        let record = required("record", header.record)?;
         Ok(Self {
             claimant: server("claimant", header.claimant)?,
-            record: ShownSubmission {
-                stage: stage("record.stage", record.stage)?,
-                input: digest("record.input", &record.input)?,
-                index: record.index,
-                body: body.to_vec(),
-                path: inclusion("record.path", path)?,
-            },
+            record: shown_submission(header.record, path, body)?,
             exponents: shown_scalars(exponents)?,
             lacking: digest("lacking", &header.lacking)?,
             signature: signature("signature", &header.signature)?,
         })
     }
+}
+
+impl From<&ShownSubmission> for pb::ShownSubmission {
+    fn from(ShownSubmission { stage, input, index, .. }: &ShownSubmission) -> Self {
+        Self { stage: Some((*stage).into()), input: bytes_of(input), index: *index }
+    }
+}
+
+/// The record that a claim is about, with its branch and its body.
+pub(super) fn shown_submission(
+    record: Option<pb::ShownSubmission>,
+    path: &[u8],
+    body: &[u8],
+) -> Result<ShownSubmission, WireError> {
+    let record = required("record", record)?;
+    Ok(ShownSubmission {
+        stage: stage("record.stage", record.stage)?,
+        input: digest("record.input", &record.input)?,
+        index: record.index,
+        body: body.to_vec(),
+        path: inclusion("record.path", path)?,
+    })
 }
 
 pub(super) fn inclusion(field: &'static str, bytes: &[u8]) -> Result<InclusionProof, WireError> {

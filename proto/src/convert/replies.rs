@@ -5,8 +5,7 @@ use std::borrow::Cow;
 use hippodrome_core::{
     ids::{ChainId, Layer, Place, Position, Round, Stage},
     message::{
-        NoiseReplies, Replaced, Replies, ReplyAnswer, ReplyClaim, Return, ReturnCommitment, ShownReturn,
-        ShownSubmission, SignedReturn,
+        NoiseReplies, Replaced, Replies, ReplyAnswer, ReplyClaim, Return, ReturnCommitment, ShownReturn, SignedReturn,
     },
 };
 use hippodrome_crypto::{
@@ -22,7 +21,7 @@ use super::{
         branch, bytes_of, bytes_of_signature, chain, count, digest, join_digests, place, records, required, server,
         signature, split_list, stage,
     },
-    receipts::{inclusion, shown_scalars},
+    receipts::{inclusion, shown_scalars, shown_submission},
 };
 use crate::pb;
 
@@ -250,11 +249,10 @@ impl Wire for ReplyClaim {
     type Header = pb::ReplyClaim;
 
     fn header(&self) -> pb::ReplyClaim {
-        let ShownSubmission { stage, input, index, path, .. } = &self.record;
         pb::ReplyClaim {
             claimant: self.claimant.0.into(),
-            record: Some(pb::ShownSubmission { stage: Some((*stage).into()), input: bytes_of(input), index: *index }),
-            path_count: count(&path.0),
+            record: Some((&self.record).into()),
+            path_count: count(&self.record.path.0),
             exponent_count: count(&self.exponents),
             shown: Some((&self.shown).into()),
             reply_len: count(&self.reply),
@@ -276,16 +274,9 @@ impl Wire for ReplyClaim {
         let (exponents, rest) = split_list::<32>("exponents", header.exponent_count, rest)?;
         let (shown, rest) = shown_return(header.shown, rest)?;
         let (reply, body) = split_list::<1>("reply", header.reply_len, rest)?;
-        let record = required("record", header.record)?;
         Ok(Self {
             claimant: server("claimant", header.claimant)?,
-            record: ShownSubmission {
-                stage: stage("record.stage", record.stage)?,
-                input: digest("record.input", &record.input)?,
-                index: record.index,
-                body: body.to_vec(),
-                path: inclusion("record.path", path)?,
-            },
+            record: shown_submission(header.record, path, body)?,
             exponents: shown_scalars(exponents)?,
             shown,
             reply: reply.to_vec(),
