@@ -56,9 +56,8 @@ impl fmt::Debug for Finding {
 pub(super) struct Charges {
     /// Whom a server has convicted of something in a round.
     convicted: BTreeMap<(Round, ServerId), BTreeSet<Author>>,
-    /// Servers that are not heard any more about a round, or at all in an epoch, by its number.
+    /// Servers that have shown what convicts nobody new in a round, and are not heard any more about it.
     useless: BTreeSet<(Round, ServerId)>,
-    liars: BTreeSet<(u64, ServerId)>,
     queue: ChargeQueue,
     /// Clients that are refused, each in an epoch by its number.
     clients: BTreeSet<(u64, ClientId)>,
@@ -74,12 +73,6 @@ impl Charges {
     pub(super) fn is_open(&self, round: Round) -> bool {
         self.queue.is_open(round)
     }
-
-    /// Whether a server is heard about a round: one that has shown what proves nothing is not in the epoch, one that has
-    /// shown what convicts nobody new is not in the round.
-    fn hears(&self, from: ServerId, epoch: u64, round: Round) -> bool {
-        !self.liars.contains(&(epoch, from)) && !self.useless.contains(&(round, from))
-    }
 }
 
 impl Coordinator {
@@ -88,19 +81,17 @@ impl Coordinator {
         let Some(collecting) = self.collecting.get(&charge.round) else { return };
         let epoch = collecting.descriptor().roster().id().epoch;
         // Who takes no part has nothing to lose by false charges, and what it sees others see as well.
-        if collecting.takes_part(from) && self.charges.hears(from, epoch, charge.round) {
-            self.charges.queue.add(from, charge);
+        let is_useless = self.charges.useless.contains(&(charge.round, from));
+        if collecting.takes_part(from) && !is_useless && self.charges.queue.add(from, epoch, charge) {
             self.judge_next(from, out);
         }
     }
 
     /// Has the next charge of a server judged, one at a time: nobody makes the coordinator work for him alone.
     fn judge_next(&mut self, from: ServerId, out: &mut Vec<Output>) {
-        let Charges { queue, useless, liars, .. } = &mut self.charges;
-        let hears = |charge: &Charge| {
-            let epoch = self.collecting.get(&charge.round).map(|round| round.descriptor().roster().id().epoch);
-            epoch.is_some_and(|epoch| !liars.contains(&(epoch, from))) && !useless.contains(&(charge.round, from))
-        };
+        let Charges { queue, useless, .. } = &mut self.charges;
+        let hears =
+            |charge: &Charge| self.collecting.contains_key(&charge.round) && !useless.contains(&(charge.round, from));
         let Some(charge) = queue.next(from, hears) else { return };
         let Some(collecting) = self.collecting.get(&charge.round) else { return };
         let basis = RoundBasis::new(Arc::clone(&self.directory), Arc::clone(collecting.descriptor()));
@@ -159,8 +150,7 @@ impl Coordinator {
         refused: &NotProven,
         out: &mut Vec<Output>,
     ) {
-        self.charges.liars.insert((basis.roster.id().epoch, from));
-        self.charges.queue.forget(from);
+        self.charges.queue.lied(from, basis.roster.id().epoch);
         let round = basis.descriptor.round();
         out.push(Output::Notice(format!("{from} shows evidence about {round} that shows nothing: {refused}")));
         self.find_fault(now_ms, Strike { server: from, ground: Ground::Aborted }, out);
@@ -173,6 +163,6 @@ impl Coordinator {
         charges.useless.retain(|(round, _)| collecting.contains_key(round));
         let epoch = self.status.epoch;
         charges.clients.retain(|(number, _)| number + 1 >= epoch);
-        charges.liars.retain(|(number, _)| number + 1 >= epoch);
+        charges.queue.forget_before(epoch.saturating_sub(1));
     }
 }

@@ -1,6 +1,6 @@
 //! Charges that wait to be judged, one at a time for each server that shows them: nobody has others work for him alone.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::{
     ids::{Round, ServerId},
@@ -19,6 +19,8 @@ pub(crate) struct ChargeQueue {
     judging: BTreeMap<ServerId, Round>,
     /// Those that wait for the one before of the same server.
     waiting: BTreeMap<ServerId, VecDeque<Charge>>,
+    /// Servers that have charged falsely, with the epoch: they are not heard any more in it.
+    liars: BTreeSet<(u64, ServerId)>,
 }
 
 impl ChargeQueue {
@@ -28,8 +30,11 @@ impl ChargeQueue {
         self.judging.values().copied().chain(waiting).any(|other| other == round)
     }
 
-    /// Takes a charge in if there is room for it; whether there was.
-    pub(crate) fn add(&mut self, from: ServerId, charge: &Charge) -> bool {
+    /// Takes a charge about a round of an epoch in, if there is room for it and its sender is heard; whether it was.
+    pub(crate) fn add(&mut self, from: ServerId, epoch: u64, charge: &Charge) -> bool {
+        if self.liars.contains(&(epoch, from)) {
+            return false;
+        }
         let waiting = self.waiting.entry(from).or_default();
         let bytes: usize = waiting.iter().chain([charge]).map(|charge| charge.evidence.len_bytes()).sum();
         let has_room = waiting.is_empty() || waiting.len() < MAX_WAITING && bytes <= MAX_WAITING_BYTES;
@@ -60,8 +65,14 @@ impl ChargeQueue {
         self.judging.remove(&from) == Some(round)
     }
 
-    /// Nothing more of a server is judged.
-    pub(crate) fn forget(&mut self, from: ServerId) {
+    /// Forgets who charged falsely in epochs before one; nothing about their rounds is taken in any more.
+    pub(crate) fn forget_before(&mut self, epoch: u64) {
+        self.liars.retain(|(of, _)| *of >= epoch);
+    }
+
+    /// A server has charged falsely: nothing that waits of it is judged.
+    pub(crate) fn lied(&mut self, from: ServerId, epoch: u64) {
+        self.liars.insert((epoch, from));
         self.waiting.remove(&from);
     }
 }
@@ -108,9 +119,9 @@ mod tests {
     #[test]
     fn one_charge_of_each_server_is_judged_at_a_time_whatever_round_it_is_about() {
         let mut queue = ChargeQueue::default();
-        let taken = (0..1000).filter(|round| queue.add(ALICE, &small(*round))).count();
+        let taken = (0..1000).filter(|round| queue.add(ALICE, 3, &small(*round))).count();
         assert_eq!(taken, MAX_WAITING);
-        assert!(queue.add(BOB, &small(7)), "others have room of their own");
+        assert!(queue.add(BOB, 3, &small(7)), "others have room of their own");
         assert_eq!(queue.next(ALICE, |_| true).map(|charge| charge.round), Some(Round(0)));
         assert!(queue.next(ALICE, |_| true).is_none(), "one at a time");
         assert_eq!(queue.next(BOB, |_| true).map(|charge| charge.round), Some(Round(7)));
@@ -119,17 +130,19 @@ mod tests {
         assert_eq!(queue.next(ALICE, odd).map(|charge| charge.round), Some(Round(1)));
         assert!(queue.is_open(Round(1)) && queue.is_open(Round(4)));
         assert!(queue.done(ALICE, Round(1)));
-        queue.forget(ALICE);
+        queue.lied(ALICE, 3);
         assert!(queue.next(ALICE, |_| true).is_none() && !queue.is_open(Round(4)));
+        assert!(!queue.add(ALICE, 3, &small(8)), "a liar is not heard any more in the epoch");
+        assert!(queue.add(ALICE, 4, &small(9)), "but in the next one");
     }
 
     #[test]
     fn much_evidence_waits_only_alone() {
         let mut queue = ChargeQueue::default();
-        assert!(queue.add(ALICE, &large(2 * MAX_WAITING_BYTES)), "an honest server may have just this one");
-        assert!(!queue.add(ALICE, &large(1)));
+        assert!(queue.add(ALICE, 3, &large(2 * MAX_WAITING_BYTES)), "an honest server may have just this one");
+        assert!(!queue.add(ALICE, 3, &large(1)));
         assert!(queue.next(ALICE, |_| true).is_some());
-        assert!((0..9).all(|_| queue.add(ALICE, &large(MAX_WAITING_BYTES / 10))));
-        assert!(!queue.add(ALICE, &large(MAX_WAITING_BYTES / 5)));
+        assert!((0..9).all(|_| queue.add(ALICE, 3, &large(MAX_WAITING_BYTES / 10))));
+        assert!(!queue.add(ALICE, 3, &large(MAX_WAITING_BYTES / 5)));
     }
 }

@@ -24,7 +24,7 @@ mod sparse;
 mod tracing;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     fmt,
     sync::Arc,
 };
@@ -147,8 +147,6 @@ pub struct Mixer {
     /// Rounds that were announced not long ago, so that evidence about them can still be judged.
     recent: BTreeMap<Round, Recent>,
     charges: ChargeQueue,
-    /// Servers that have charged falsely, with the epoch.
-    liars: BTreeSet<(u64, ServerId)>,
 }
 
 /// A round that was announced.
@@ -230,7 +228,6 @@ impl Mixer {
             rounds: BTreeMap::new(),
             recent: BTreeMap::new(),
             charges: ChargeQueue::default(),
-            liars: BTreeSet::new(),
         })
     }
 
@@ -307,8 +304,9 @@ impl Mixer {
     fn on_charge(&mut self, now_ms: u64, from: ServerId, charge: &Charge, out: &mut Outbox) {
         let Some(recent) = self.recent.get_mut(&charge.round) else { return };
         let heard = recent.charges.entry(from).or_default();
-        let is_active = recent.context.roster.is_active(from);
-        if is_active && *heard < recent.context.active().len() && self.charges.add(from, charge) {
+        let roster = &recent.context.roster;
+        let is_heard = roster.is_active(from) && *heard < roster.active().len();
+        if is_heard && self.charges.add(from, roster.id().epoch, charge) {
             *heard += 1;
             self.judge_next(now_ms, from, out);
         }
@@ -316,12 +314,8 @@ impl Mixer {
 
     /// Has the next charge of a server judged. Who has charged falsely is not heard again about rounds of that epoch.
     fn judge_next(&mut self, now_ms: u64, from: ServerId, out: &mut Outbox) {
-        let Self { charges, recent, liars, .. } = self;
-        let hears = |charge: &Charge| {
-            let epoch = recent.get(&charge.round).map(|recent| recent.context.roster.id().epoch);
-            epoch.is_some_and(|epoch| !liars.contains(&(epoch, from)))
-        };
-        let Some(charge) = charges.next(from, hears) else { return };
+        let Self { charges, recent, .. } = self;
+        let Some(charge) = charges.next(from, |charge| recent.contains_key(&charge.round)) else { return };
         let Some(recent) = recent.get(&charge.round) else { return };
         let context = Arc::clone(&recent.context);
         self.env(now_ms, &context, out).run(None, Work::Judge(from, charge.evidence));
@@ -336,15 +330,13 @@ impl Mixer {
     fn take_verdict(&mut self, now_ms: u64, round: Round, from: ServerId, judged: Judged, out: &mut Outbox) {
         let Some(recent) = self.recent.get_mut(&round) else { return };
         let Judged { evidence, verdict: Ok(verdict) } = judged else {
-            recent.charges.insert(from, usize::MAX);
-            self.liars.insert((recent.context.roster.id().epoch, from));
-            self.charges.forget(from);
+            self.charges.lied(from, recent.context.roster.id().epoch);
             return;
         };
         let context = Arc::clone(&recent.context);
         // What convicts a server counts for nothing: it happens once to each, and an honest server has to be heard.
         if verdict.servers().any(|server| !self.convictions.holds(&context, server))
-            && let Some(heard) = recent.charges.get_mut(&from).filter(|heard| **heard < usize::MAX)
+            && let Some(heard) = recent.charges.get_mut(&from)
         {
             *heard = heard.saturating_sub(1);
         }
@@ -508,6 +500,9 @@ impl Mixer {
         self.recent.insert(round, Recent { context: Arc::clone(&context), charges: BTreeMap::new() });
         while self.recent.len() > MAX_OPEN_ROUNDS {
             self.recent.pop_first();
+        }
+        if let Some((_, oldest)) = self.recent.first_key_value() {
+            self.charges.forget_before(oldest.context.roster.id().epoch);
         }
         out.outputs.push(Output::Notice(Notice::Announced(round)));
         let running = Running::begin(&mut self.env(now_ms, &context, out), secrets);
