@@ -25,6 +25,17 @@ pub trait Behaviour {
     fn restart(&mut self) {}
 }
 
+/// A client with one slot that visits one mailbox in each round, the same as all of its kind, and looks at no reply.
+pub struct Visitor;
+
+impl Behaviour for Visitor {
+    fn accesses(&mut self, round: Round, _: Round) -> Vec<Access> {
+        vec![Access { mailbox: [round.0 as u8; 16], content: [1; 256] }]
+    }
+
+    fn replies(&mut self, _: Round, _: Option<Vec<SlotReply>>) {}
+}
+
 /// Something that passed over a client's line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sight {

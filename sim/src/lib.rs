@@ -17,7 +17,7 @@ pub mod scenario;
 
 pub use self::{
     adversary::{Adversary, Passive},
-    client::Behaviour,
+    client::{Behaviour, Visitor},
     network::{Fault, Network, Node, Watcher},
 };
 use hippodrome_core::{

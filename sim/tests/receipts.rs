@@ -13,13 +13,13 @@ use hippodrome_core::{
     mixer::Notice,
     noise::NoiseParams,
     params::NetworkParams,
-    participant::{NotIncluded, SlotReply},
+    participant::NotIncluded,
     statement,
-    submission::{Access, ReceiptRecord},
+    submission::ReceiptRecord,
 };
 use hippodrome_crypto::{group::SecretScalar, hash::Digest, merkle, records::Records, signing::Signature};
 use hippodrome_sim::{
-    Behaviour, Network,
+    Behaviour, Network, Visitor,
     adversary::{Informed, Known, forge},
     small_params,
 };
@@ -27,17 +27,6 @@ use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use rand_core::Rng;
 
 const SERVERS: usize = 6;
-
-/// A client that visits a mailbox of its own.
-struct Idle;
-
-impl Behaviour for Idle {
-    fn accesses(&mut self, round: Round, _: Round) -> Vec<Access> {
-        vec![Access { mailbox: [round.0 as u8; 16], content: [1; 256] }]
-    }
-
-    fn replies(&mut self, _: Round, _: Option<Vec<SlotReply>>) {}
-}
 
 struct Scene {
     network: Network,
@@ -49,7 +38,7 @@ fn scene(
     seed: u64,
     act: impl FnMut(&Known, Party, Party, &Message) -> Vec<Message> + 'static,
 ) -> Scene {
-    let clients = (0..4).map(|_| Box::new(Idle) as Box<dyn Behaviour>);
+    let clients = (0..4).map(|_| Box::new(Visitor) as Box<dyn Behaviour>);
     let mut network = Network::new(params, SERVERS, clients.collect(), seed);
     let adversary = Informed::of(&network, act);
     let known = adversary.known();

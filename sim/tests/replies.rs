@@ -10,12 +10,10 @@ use hippodrome_core::{
     mixer::Notice,
     noise::NoiseParams,
     params::NetworkParams,
-    participant::SlotReply,
     statement,
-    submission::Access,
 };
 use hippodrome_sim::{
-    Behaviour, Network,
+    Behaviour, Network, Visitor,
     adversary::{Informed, Known, forge},
     small_params,
 };
@@ -38,16 +36,6 @@ fn params(slots: u32) -> NetworkParams {
     }
 }
 
-struct Idle;
-
-impl Behaviour for Idle {
-    fn accesses(&mut self, round: Round, _: Round) -> Vec<Access> {
-        vec![Access { mailbox: [round.0 as u8; 16], content: [1; 256] }]
-    }
-
-    fn replies(&mut self, _: Round, _: Option<Vec<SlotReply>>) {}
-}
-
 struct Scene {
     network: Network,
     known: Rc<RefCell<Known>>,
@@ -55,7 +43,7 @@ struct Scene {
 
 /// Runs one round in which the replies of the first round are changed between servers.
 fn run(slots: u32, mut act: impl FnMut(&Known, Party, Party, &Return) -> Option<Vec<Return>> + 'static) -> Scene {
-    let clients = (0..2).map(|_| Box::new(Idle) as Box<dyn Behaviour>);
+    let clients = (0..2).map(|_| Box::new(Visitor) as Box<dyn Behaviour>);
     let mut network = Network::new(params(slots), SERVERS, clients.collect(), SEED);
     let cheat = Informed::of(&network, move |known: &Known, from: Party, to: Party, message: &Message| match message {
         Message::Return(back) if back.place().stage.round == Round(1) => {
