@@ -269,18 +269,20 @@ impl Coordinator {
         self.defaulted.clear();
     }
 
-    /// When [`Input::Tick`] is due next, milliseconds since 1970.
+    /// When [`Input::Tick`] is due next, milliseconds since 1970. What has become due since the last input stays due: its
+    /// time may have come before anybody asked.
     pub fn next_tick_ms(&self, now_ms: u64) -> u64 {
         let waits = |round: &Round, collecting: &Collecting| collecting.is_unjudged() && self.charges.is_open(*round);
         let rounds = self.collecting.iter().filter(|(round, collecting)| !waits(round, collecting));
-        let rounds = rounds.map(|(_, collecting)| collecting.next_tick_ms(now_ms));
+        let rounds = rounds.map(|(_, collecting)| collecting.next_tick_ms(self.looked_ms));
         let unopened = self.opening.values().map(Opening::next_tick_ms);
         let amending = (!self.faulty.is_empty()).then_some(self.amend_ms);
         let founding = (self.founding.is_some() || self.epoch.is_some()).then(|| self.found_due_ms());
-        let opening = self.open_due_ms().filter(|due_ms| *due_ms > now_ms);
         // A look now and then, for what depends on who is up.
-        let now_and_then = self.looked_ms.max(now_ms.saturating_sub(LOOK_MS)) + LOOK_MS;
-        let due = amending.into_iter().chain(founding).chain(opening).filter(|due_ms| *due_ms > now_ms);
+        let now_and_then = self.looked_ms.min(now_ms) + LOOK_MS;
+        // What was due at the last look already waits for something else.
+        let due = amending.into_iter().chain(founding).chain(self.open_due_ms());
+        let due = due.filter(|due_ms| *due_ms > self.looked_ms);
         due.chain(rounds).chain(unopened).chain([now_and_then]).min().unwrap_or(now_and_then)
     }
 

@@ -321,6 +321,20 @@ fn a_coordinator_killed_between_any_two_steps_of_an_amendment_strikes_again() {
 }
 
 #[test]
+fn what_is_due_stays_due_until_the_coordinator_looks() {
+    let mut world = World::new();
+    while world.completed.len() < 3 {
+        let now_ms = world.now_ms;
+        let due_ms = world.coordinator.next_tick_ms(now_ms);
+        for late_ms in [0, 1, 20, 300] {
+            let still_ms = world.coordinator.next_tick_ms(due_ms + late_ms);
+            assert!(still_ms <= due_ms, "due at {due_ms} ms, but {late_ms} ms after that at {still_ms} ms");
+        }
+        world.run_until(1, |world| world.now_ms > now_ms);
+    }
+}
+
+#[test]
 fn many_restarts_use_up_numbers_and_repeat_none() {
     let mut world = World::new();
     for lives in [11, 70, 5, 120, 33, 61, 2, 90] {
