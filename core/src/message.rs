@@ -716,9 +716,9 @@ pub enum AbortReason {
     /// The chain's input would lack noise of an active server.
     #[error("the noise of {0} is not among what was submitted to the chain")]
     NoiseLeftOut(ServerId),
-    /// The first server of an input chain has not shown that this server's noise is in it.
-    #[error("{0} has not shown that all noise of this server is in the chain's input")]
-    NoReceipt(ServerId),
+    /// What the first server of an input chain shows of this server's noise does not show that it is in the input.
+    #[error("what {0} shows does not put all noise of this server into the chain's input")]
+    BadReceipt(ServerId),
     /// Noise of this server is missing, and nothing that it could show would say whose fault that is.
     #[error("noise of this server is missing from the input")]
     NoiseMissing,
@@ -762,6 +762,8 @@ pub enum Awaited {
     Input,
     #[error("the signatures on the chain's input")]
     InputSignatures,
+    #[error("what shows that its noise is in the chain's input")]
+    Receipt,
     #[error("the inputs of all chains")]
     Inputs,
     #[error("the confirmations of all servers")]

@@ -153,7 +153,7 @@ pub fn abort_code(reason: &AbortReason) -> (u8, u16) {
         AbortReason::ActedBefore => (5, 0),
         AbortReason::Storage => (6, 0),
         AbortReason::NoiseLeftOut(server) => (16, server.0),
-        AbortReason::NoReceipt(server) => (17, server.0),
+        AbortReason::BadReceipt(server) => (17, server.0),
         AbortReason::NoiseMissing => (18, 0),
         AbortReason::DroppedNoise(server) => (19, server.0),
         AbortReason::FalseClaim(server) => (20, server.0),
@@ -171,6 +171,7 @@ fn awaited_code(awaited: Awaited) -> u8 {
         Awaited::Replies => 5,
         Awaited::Inputs => 7,
         Awaited::Answer => 16,
+        Awaited::Receipt => 17,
         Awaited::Trail => 6,
     }
 }

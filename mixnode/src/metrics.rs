@@ -121,6 +121,7 @@ pub(crate) fn kind(reason: &AbortReason) -> &'static str {
         AbortReason::Deadline(missing) => match missing.what {
             Awaited::Input => "late_input",
             Awaited::InputSignatures => "late_input_signatures",
+            Awaited::Receipt => "late_receipt",
             Awaited::Inputs => "late_inputs",
             Awaited::Confirmations => "late_confirmations",
             Awaited::Batch => "late_batch",
@@ -138,7 +139,7 @@ pub(crate) fn kind(reason: &AbortReason) -> &'static str {
         AbortReason::ActedBefore => "acted_before",
         AbortReason::Storage => "storage",
         AbortReason::NoiseLeftOut(_) => "noise_left_out",
-        AbortReason::NoReceipt(_) => "no_receipt",
+        AbortReason::BadReceipt(_) => "bad_receipt",
         AbortReason::NoiseMissing => "noise_missing",
         AbortReason::DroppedNoise(_) => "dropped_noise",
         AbortReason::FalseClaim(_) => "false_claim",

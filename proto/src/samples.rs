@@ -575,6 +575,7 @@ fn abort_reasons() -> impl Iterator<Item = AbortReason> {
     let awaited = [
         Awaited::Input,
         Awaited::InputSignatures,
+        Awaited::Receipt,
         Awaited::Inputs,
         Awaited::Confirmations,
         Awaited::Batch,
@@ -592,7 +593,7 @@ fn abort_reasons() -> impl Iterator<Item = AbortReason> {
         AbortReason::ActedBefore,
         AbortReason::Storage,
         AbortReason::NoiseLeftOut(ServerId(4)),
-        AbortReason::NoReceipt(ServerId(5)),
+        AbortReason::BadReceipt(ServerId(5)),
         AbortReason::NoiseMissing,
         AbortReason::DroppedNoise(ServerId(6)),
         AbortReason::FalseClaim(ServerId(7)),

@@ -55,7 +55,7 @@ pub(super) fn word(from: ServerId, stage: Stage, reason: &AbortReason) -> Word {
         }
         AbortReason::DroppedNoise(about) | AbortReason::FalseClaim(about) => complaint(None, *about),
         AbortReason::NoiseLeftOut(about) => complaint(Some((Layer(0), Awaited::Input)), *about),
-        AbortReason::NoReceipt(about) => complaint(Some((Layer(0), Awaited::InputSignatures)), *about),
+        AbortReason::BadReceipt(about) => complaint(Some((Layer(0), Awaited::Receipt)), *about),
         AbortReason::Storage => Word::Own,
         // The convicted is struck for the evidence; what did not open may be a client's doing; a restart is seen by
         // itself.

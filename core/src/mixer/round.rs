@@ -573,7 +573,7 @@ impl Running {
         let confirming = &self.layers.0[0].confirming;
         self.receipts
             .check(&self.context, |chain| confirming.input(chain))
-            .map_err(|BadReceipt(first)| (entry, AbortReason::NoReceipt(first)))?;
+            .map_err(|BadReceipt(first)| (entry, AbortReason::BadReceipt(first)))?;
         for layer in 0..self.layers.0.len() {
             let whole = self.context.whole(Layer(layer as u8)).expect("a signed round has open chains");
             self.confirm(env, layer).map_err(|reason| (whole, reason))?;
@@ -731,10 +731,6 @@ impl Running {
         if let Some(stage) = self.claims.waits_for().filter(|_| !self.is_closed()) {
             self.fail(env, stage, AbortReason::Deadline(Awaited::Answer.into()));
         }
-        if let Some(first) = self.receipts.lacking(&self.context).filter(|_| self.lacks_receipts()) {
-            let entry = self.context.whole(Layer(0)).expect("a signed round has open chains");
-            self.fail(env, entry, AbortReason::NoReceipt(first));
-        }
         if let Some((stage, reason)) = self.complaint().filter(|_| !self.is_done()) {
             self.fail(env, stage, reason);
         }
@@ -771,8 +767,13 @@ impl Running {
             .values()
             .flat_map(Hop::unexplained)
             .map(|stage| (stage, Missing { what: Awaited::Trail, from: Some(self.context.last_of(stage)) }));
-        let of_traces = of_traces.chain(unexplained);
-        let missing = self.hops.values().map(of_hop).chain(of_layers).chain(of_traces).filter(|_| !self.failed);
+        let of_receipts = self.receipts.lacking(&self.context).filter(|_| self.lacks_receipts());
+        let of_receipts = of_receipts.zip(self.context.whole(Layer(0))).map(|(first, entry)| {
+            let what = Awaited::Receipt;
+            (entry, Missing { what, from: Some(first) })
+        });
+        let of_chains = self.hops.values().map(of_hop).chain(of_receipts);
+        let missing = of_chains.chain(of_layers).chain(of_traces).chain(unexplained).filter(|_| !self.failed);
         let first = missing.min_by_key(|(stage, missing)| (stage.layer, missing.what, missing.from.is_none()))?;
         Some((first.0, AbortReason::Deadline(first.1)))
     }

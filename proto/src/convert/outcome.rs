@@ -60,7 +60,7 @@ fn reason_to_wire(reason: &AbortReason) -> Reason {
         AbortReason::ActedBefore => Reason::ActedBefore(pb::Empty {}),
         AbortReason::Storage => Reason::Storage(pb::Empty {}),
         AbortReason::NoiseLeftOut(server) => Reason::NoiseLeftOut(server.0.into()),
-        AbortReason::NoReceipt(server) => Reason::NoReceipt(server.0.into()),
+        AbortReason::BadReceipt(server) => Reason::BadReceipt(server.0.into()),
         AbortReason::NoiseMissing => Reason::NoiseMissing(pb::Empty {}),
         AbortReason::DroppedNoise(server) => Reason::DroppedNoise(server.0.into()),
         AbortReason::FalseClaim(server) => Reason::FalseClaim(server.0.into()),
@@ -82,7 +82,7 @@ fn reason_from_wire(reason: Reason) -> Result<AbortReason, WireError> {
         Reason::ActedBefore(_) => AbortReason::ActedBefore,
         Reason::Storage(_) => AbortReason::Storage,
         Reason::NoiseLeftOut(id) => AbortReason::NoiseLeftOut(server("noise_left_out", id)?),
-        Reason::NoReceipt(id) => AbortReason::NoReceipt(server("no_receipt", id)?),
+        Reason::BadReceipt(id) => AbortReason::BadReceipt(server("bad_receipt", id)?),
         Reason::NoiseMissing(_) => AbortReason::NoiseMissing,
         Reason::DroppedNoise(id) => AbortReason::DroppedNoise(server("dropped_noise", id)?),
         Reason::FalseClaim(id) => AbortReason::FalseClaim(server("false_claim", id)?),
@@ -95,6 +95,7 @@ impl From<Awaited> for pb::Awaited {
         match awaited {
             Awaited::Input => Self::Input,
             Awaited::InputSignatures => Self::InputSignatures,
+            Awaited::Receipt => Self::Receipt,
             Awaited::Confirmations => Self::Confirmations,
             Awaited::Batch => Self::Batch,
             Awaited::Proofs => Self::Proofs,
@@ -110,6 +111,7 @@ fn awaited(code: i32) -> Result<Awaited, WireError> {
     match pb::Awaited::try_from(code) {
         Ok(pb::Awaited::Input) => Ok(Awaited::Input),
         Ok(pb::Awaited::InputSignatures) => Ok(Awaited::InputSignatures),
+        Ok(pb::Awaited::Receipt) => Ok(Awaited::Receipt),
         Ok(pb::Awaited::Confirmations) => Ok(Awaited::Confirmations),
         Ok(pb::Awaited::Batch) => Ok(Awaited::Batch),
         Ok(pb::Awaited::Proofs) => Ok(Awaited::Proofs),

@@ -281,7 +281,7 @@ fn named_by(reason: &AbortReason) -> Option<ServerId> {
         | AbortReason::BadProof(server)
         | AbortReason::Equivocation(server)
         | AbortReason::Convicted(server)
-        | AbortReason::NoReceipt(server)
+        | AbortReason::BadReceipt(server)
         | AbortReason::DroppedNoise(server)
         | AbortReason::FalseClaim(server) => Some(*server),
         // The noise goes through the coordinator, which may have kept it.
