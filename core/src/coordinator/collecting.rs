@@ -405,9 +405,11 @@ impl Collecting {
         self.ended && self.counted && !self.judged
     }
 
-    /// Whether its servers should be mixing.
+    /// Whether its servers should be mixing. Once all have done their part but as many as may be bad, they may be waiting
+    /// for nothing but the last word of these.
     pub(super) fn is_being_mixed(&self, now_ms: u64) -> bool {
-        !self.ended && now_ms >= self.collected_ms()
+        let busy = self.roster.active().len() - self.reports.len();
+        !self.ended && now_ms >= self.collected_ms() && busy > usize::from(self.directory.params().bad_servers)
     }
 
     pub(super) fn is_over(&self) -> bool {

@@ -335,6 +335,21 @@ fn what_is_due_stays_due_until_the_coordinator_looks() {
 }
 
 #[test]
+fn a_server_that_keeps_its_last_word_back_does_not_slow_down_the_others() {
+    let mut world = World::with(NetworkParams { deadline_ms: 5000, ..params() });
+    world.run_until(20, |world| !world.completed.is_empty());
+    let lingers = world.member(0);
+    world.fate = Box::new(move |(from, _, message)| match message {
+        Message::Replies(_) | Message::Report(_) if *from == Party::Server(lingers) => Fate::Later(4000),
+        _ => Fate::Arrives,
+    });
+    let (before, end_ms) = (world.proposed.len(), world.now_ms + 20_000);
+    world.run_until(21, |world| world.now_ms >= end_ms);
+    let opened = world.proposed.len() - before;
+    assert!(opened >= 19, "{opened} rounds were opened in 20 periods: {:#?}", world.coordinator.status());
+}
+
+#[test]
 fn many_restarts_use_up_numbers_and_repeat_none() {
     let mut world = World::new();
     for lives in [11, 70, 5, 120, 33, 61, 2, 90] {
