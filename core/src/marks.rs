@@ -59,6 +59,8 @@ impl Act {
 
 /// The key under which a store keeps when round 1 starts; no act has it.
 const ORIGIN: u64 = 9 << 32;
+/// The key under which it keeps the same of an epoch that is signed, but may never begin.
+const SIGNED_ORIGIN: u64 = 10 << 32;
 
 /// A store that cannot read or write.
 #[derive(Debug, thiserror::Error)]
@@ -196,25 +198,41 @@ impl Marks {
     /// When round 1 of the network starts, or would have started, milliseconds since 1970; none if no epoch is known
     /// yet.
     pub fn origin_ms(&self) -> Result<Option<u64>, StoreError> {
-        self.store.read(ORIGIN)
+        Ok(self.store.read(ORIGIN)?.or(self.store.read(SIGNED_ORIGIN)?))
     }
 
     /// Refuses rounds that count from another time than those that are known.
     pub fn check_origin(&self, got_ms: u64) -> Result<(), OffGrid> {
-        match self.origin_ms()? {
-            Some(kept_ms) if kept_ms != got_ms => Err(OffGrid::Moved { got_ms, kept_ms }),
-            _ => Ok(()),
+        check_grid(self.origin_ms()?, got_ms)
+    }
+
+    /// Keeps durably from when the rounds of an epoch count that is about to be signed. Nothing else is signed until an
+    /// epoch has begun, so no two of them on different grids find a quorum.
+    pub fn sign_origin(&mut self, origin_ms: u64) -> Result<(), OffGrid> {
+        self.check_origin(origin_ms)?;
+        if self.origin_ms()?.is_none() {
+            self.store.write(SIGNED_ORIGIN, origin_ms)?;
         }
+        Ok(())
     }
 
     /// Keeps durably from when the rounds of the network count, once and for ever, so that a restart forgets no more of
-    /// the grid than of what was done on it.
+    /// the grid than of what was done on it. It counts for more than what was signed: an epoch that began has a quorum, and
+    /// so none that was signed on another grid ever gets one.
     pub fn keep_origin(&mut self, origin_ms: u64) -> Result<(), OffGrid> {
-        self.check_origin(origin_ms)?;
-        if self.origin_ms()?.is_none() {
+        let kept_ms = self.store.read(ORIGIN)?;
+        check_grid(kept_ms, origin_ms)?;
+        if kept_ms.is_none() {
             self.store.write(ORIGIN, origin_ms)?;
         }
         Ok(())
+    }
+}
+
+fn check_grid(kept_ms: Option<u64>, got_ms: u64) -> Result<(), OffGrid> {
+    match kept_ms {
+        Some(kept_ms) if kept_ms != got_ms => Err(OffGrid::Moved { got_ms, kept_ms }),
+        _ => Ok(()),
     }
 }
 
@@ -348,9 +366,24 @@ mod tests {
     }
 
     #[test]
+    fn an_epoch_that_began_counts_for_more_than_one_that_was_signed() {
+        let store = MemoryMarks::default();
+        Marks::new(Box::new(store.clone())).sign_origin(3).expect("the first");
+        let mut marks = Marks::new(Box::new(store.clone()));
+        assert!(marks.sign_origin(3).is_ok());
+        assert!(matches!(marks.sign_origin(4), Err(OffGrid::Moved { got_ms: 4, kept_ms: 3 })));
+        marks.keep_origin(4).expect("a quorum has signed it");
+        let mut marks = Marks::new(Box::new(store));
+        assert!(marks.sign_origin(4).is_ok());
+        for off in [Marks::sign_origin, Marks::keep_origin] {
+            assert!(matches!(off(&mut marks, 3), Err(OffGrid::Moved { got_ms: 3, kept_ms: 4 })));
+        }
+    }
+
+    #[test]
     fn every_act_layer_and_chain_has_its_own_key() {
         let acts = [Act::Submit, Act::Epoch, Act::Amend, Act::Open, Act::Descriptor];
-        let mut keys: Vec<u64> = acts.into_iter().map(Act::key).chain([ORIGIN]).collect();
+        let mut keys: Vec<u64> = acts.into_iter().map(Act::key).chain([ORIGIN, SIGNED_ORIGIN]).collect();
         for layer in (0..3).map(Layer) {
             keys.push(Act::Confirm(layer).key());
             for chain in [0, 1, 0xffff].map(ChainId) {

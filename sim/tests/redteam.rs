@@ -109,33 +109,45 @@ impl Rig {
         EpochPlan { number, registry: Vec::new(), first_round: Round(first_round), start_ms, live, standings }
     }
 
-    /// Commit and reveal at all servers; none if one of them refuses.
+    /// What a server commits to when it is called to a plan.
+    fn commit(&mut self, server: ServerId, plan: &EpochPlan) -> Option<(Digest, Signature)> {
+        let call = Message::SeedCall(SeedCall { plan: plan.clone() });
+        match self.ask(server.0.into(), call)? {
+            Message::SeedCommitment(SeedCommitment { commitment, signature, .. }) => Some((commitment, signature)),
+            _ => None,
+        }
+    }
+
+    /// The share that a server reveals on everybody's commitments.
+    fn reveal(&mut self, server: ServerId, epoch: u64, commitments: &[(Digest, Signature)]) -> Option<[u8; 32]> {
+        let message = SeedCommitments { epoch, commitments: commitments.to_vec() };
+        match self.ask(server.0.into(), Message::SeedCommitments(message))? {
+            Message::SeedReveal(SeedReveal { share, .. }) => Some(share),
+            _ => None,
+        }
+    }
+
+    /// A server's signature under what everybody's shares make.
+    fn sign(&mut self, server: ServerId, epoch: u64, shares: &[[u8; 32]]) -> Option<(ServerId, Signature)> {
+        let message = EpochProposal { epoch, shares: shares.to_vec() };
+        match self.ask(server.0.into(), Message::EpochProposal(message))? {
+            Message::EpochSignature(EpochSignature { signature, .. }) => Some((server, signature)),
+            _ => None,
+        }
+    }
+
+    /// Commit and reveal at all live servers; none if one of them refuses.
+    fn shares(&mut self, plan: &EpochPlan) -> Option<Vec<[u8; 32]>> {
+        let commitments: Option<Vec<_>> = plan.live.iter().map(|server| self.commit(*server, plan)).collect();
+        let commitments = commitments?;
+        plan.live.iter().map(|server| self.reveal(*server, plan.number, &commitments)).collect()
+    }
+
+    /// Commit, reveal and sign at all live servers; none if one of them refuses.
     fn found(&mut self, plan: &EpochPlan) -> Option<EpochStart> {
-        let epoch = plan.number;
-        let mut commitments = Vec::new();
-        for index in 0..SERVERS {
-            let call = Message::SeedCall(SeedCall { plan: plan.clone() });
-            let Some(Message::SeedCommitment(SeedCommitment { commitment, signature, .. })) = self.ask(index, call)
-            else {
-                return None;
-            };
-            commitments.push((commitment, signature));
-        }
-        let mut shares = Vec::new();
-        for index in 0..SERVERS {
-            let message = Message::SeedCommitments(SeedCommitments { epoch, commitments: commitments.clone() });
-            let Some(Message::SeedReveal(SeedReveal { share, .. })) = self.ask(index, message) else { return None };
-            shares.push(share);
-        }
-        let mut signatures = Vec::new();
-        for (index, id) in self.directory.clone().server_ids().enumerate() {
-            let message = Message::EpochProposal(EpochProposal { epoch, shares: shares.clone() });
-            let Some(Message::EpochSignature(EpochSignature { signature, .. })) = self.ask(index, message) else {
-                return None;
-            };
-            signatures.push((id, signature));
-        }
-        Some(EpochStart { plan: plan.clone(), shares, signatures })
+        let shares = self.shares(plan)?;
+        let signatures: Option<_> = plan.live.iter().map(|server| self.sign(*server, plan.number, &shares)).collect();
+        Some(EpochStart { plan: plan.clone(), shares, signatures: signatures? })
     }
 
     fn begin(&mut self, start: &EpochStart) -> Arc<Epoch> {
@@ -275,7 +287,7 @@ fn numbers_that_would_use_up_those_of_honest_epochs_are_refused_and_nothing_over
 #[test]
 fn servers_that_were_all_restarted_still_know_the_grid_of_rounds() {
     let mut rig = Rig::new(small_params());
-    // One share is enough to know it, also if nothing comes of the attempt.
+    // One signature is enough to know it, also if nothing comes of the attempt.
     rig.found(&rig.plan(1, 1)).expect("an honest plan");
     for number in [2, 3] {
         rig.mixers = (0..SERVERS).map(|index| rig.start(index)).collect();
@@ -291,6 +303,42 @@ fn servers_that_were_all_restarted_still_know_the_grid_of_rounds() {
         }
         rig.epoch(number, 100 * number);
     }
+}
+
+#[test]
+fn a_coordinator_that_has_two_plans_revealed_parts_nobody_from_the_others() {
+    let mut rig = Rig::new(small_params());
+    let plan = rig.plan(1, 1);
+    let moved = EpochPlan { start_ms: plan.start_ms + 1, ..plan.clone() };
+    let commit = |rig: &mut Rig, plan: &EpochPlan| -> Vec<_> {
+        let commitments = plan.live.iter().map(|server| rig.commit(*server, plan));
+        commitments.collect::<Option<_>>().expect("both plans are honest so far")
+    };
+    let (mut one, other) = (commit(&mut rig, &plan), commit(&mut rig, &moved));
+    // One half comes back to the first plan; what the others have committed to in it still stands.
+    let (half, rest) = plan.live.split_at(SERVERS / 2);
+    for &server in half {
+        one[usize::from(server.0)] = rig.commit(server, &plan).expect("it is called anew");
+    }
+    assert!(half.iter().all(|server| rig.reveal(*server, 1, &one).is_some()));
+    assert!(rest.iter().all(|server| rig.reveal(*server, 1, &other).is_some()));
+    for plan in [rig.plan(2, 1), EpochPlan { number: 3, ..moved }] {
+        assert!(rig.shares(&plan).is_some(), "whatever grid it is on: {:?}", rig.refusals());
+    }
+}
+
+#[test]
+fn whoever_signed_an_epoch_that_never_began_takes_part_in_the_one_that_did() {
+    let mut rig = Rig::new(small_params());
+    let moved = EpochPlan { start_ms: rig.plan(1, 1).start_ms + 1, ..rig.plan(1, 1) };
+    let shares = rig.shares(&moved).expect("honest so far");
+    rig.sign(ServerId(0), 1, &shares).expect("everybody has revealed");
+    assert!(rig.commit(ServerId(0), &rig.plan(2, 1)).is_none(), "it has signed for another grid");
+    let without = EpochPlan { live: (1..SERVERS as u16).map(ServerId).collect(), ..rig.plan(2, 1) };
+    let start = rig.found(&without).expect("the others have not");
+    rig.begin(&start);
+    let next = rig.plan(3, 100);
+    assert!(rig.found(&next).is_some(), "all are on the grid of the epoch that began: {:?}", rig.refusals());
 }
 
 #[test]

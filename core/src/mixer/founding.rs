@@ -133,8 +133,7 @@ impl Founding {
     }
 
     /// Reveals the share once everybody has committed; one share for each epoch number, ever, so that nobody who has
-    /// seen the others' shares can ask for another draw under the same number. From the first share on the server is
-    /// bound to the grid of rounds, so that no two epochs on different ones find a quorum.
+    /// seen the others' shares can ask for another draw under the same number.
     pub(crate) fn reveal(
         &mut self,
         directory: &Directory,
@@ -151,17 +150,19 @@ impl Founding {
         if !entries.any(|(server, (value, _))| *server == me && *value == commitment.commitment) {
             return Err(EpochError::OwnCommitmentMissing.into());
         }
-        marks.keep_origin(origin_ms(directory, plan)?)?;
         let _once = marks.claim(Act::Epoch, Round(message.epoch))?;
         let reveal = SeedReveal { epoch: message.epoch, share: *share };
         *self = Self::Revealed { plan: plan.clone(), commitments: message.commitments };
         Ok(reveal)
     }
 
-    /// Signs the epoch that everybody's shares make, once for each share revealed.
+    /// Signs the epoch that everybody's shares make, once for each share revealed. With that the server is bound to its grid
+    /// of rounds. Bound by its share, it could be parted from the others by a coordinator that has two plans revealed, each
+    /// by one half of the servers; but nobody signs what not everybody has revealed his share of.
     pub(crate) fn sign(
         &mut self,
         directory: &Directory,
+        marks: &mut Marks,
         key: &SigningKey,
         message: &EpochProposal,
     ) -> Result<EpochSignature, FoundingError> {
@@ -171,12 +172,13 @@ impl Founding {
         }
         check_shares(directory, plan, commitments, &message.shares)?;
         let draft = EpochDraft::new(directory, plan.clone(), &message.shares)?;
+        marks.sign_origin(origin_ms(directory, plan)?)?;
         *self = Self::Idle;
         Ok(EpochSignature { epoch: message.epoch, signature: draft.sign(key) })
     }
 }
 
-/// Takes an epoch that a quorum of the servers has signed, and its grid of rounds, if none is known yet.
+/// Takes an epoch that a quorum of the servers has signed, and with it its grid of rounds, if none has begun before.
 pub(crate) fn start(
     directory: &Directory,
     marks: &mut Marks,

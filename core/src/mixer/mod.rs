@@ -365,7 +365,7 @@ impl Mixer {
                 Message::SeedReveal(founding.reveal(directory, identity.me, marks, message)?)
             }
             Message::EpochProposal(message) => {
-                Message::EpochSignature(founding.sign(directory, &identity.key, &message)?)
+                Message::EpochSignature(founding.sign(directory, marks, &identity.key, &message)?)
             }
             Message::EpochStart(message) => return self.on_epoch(message, out),
             Message::AmendmentProposal(message) => self.on_amendment_proposal(&message.amendment)?,
