@@ -146,7 +146,8 @@ impl World {
             let (layer, chain, position) = (turn.layer, turn.chain, turn.position);
             keys.push(ProvenHopKeys { layer, chain, position, public, proof });
         }
-        let descriptor = Descriptor::new(&self.directory, roster, Round(round), &keys).expect("one key pair a hop");
+        let descriptor =
+            Descriptor::new(&self.directory, roster, Round(round), &keys, Vec::new()).expect("one key pair a hop");
         let active = roster.active().iter().map(|id| &self.servers[usize::from(id.0)]);
         let signatures: Vec<_> = active.map(|keys| descriptor.sign(&keys.signing_key())).collect();
         let signed = descriptor.verify(&self.directory, &signatures).expect("all have signed");

@@ -20,6 +20,8 @@ use crate::{
     ids::{ChainId, Layer, Place, Position, RosterId, Round, ServerId, Stage},
     layout::Turn,
     message::ProvenHopKeys,
+    params::NetworkParams,
+    pledge,
     roster::Roster,
 };
 
@@ -123,6 +125,7 @@ fn descriptor_digest(
     round: Round,
     entry_root: &Digest,
     later: &[Vec<ChainKeys>],
+    pledges: Option<&Digest>,
 ) -> Digest {
     let epoch = roster.epoch();
     let hasher = Hasher::new("hippodrome v1 descriptor")
@@ -134,10 +137,24 @@ fn descriptor_digest(
         .number(epoch.window_start_ms(round))
         .digest(entry_root)
         .number(later.len() as u64);
-    later.iter().fold(hasher, |hasher, chains| hasher.digest(&layer_digest(chains))).finish()
+    let hasher = later.iter().fold(hasher, |hasher, chains| hasher.digest(&layer_digest(chains)));
+    pledges.into_iter().fold(hasher, Hasher::digest).finish()
 }
 
-fn check_usable(roster: &Roster) -> Result<(), DescriptorError> {
+/// Digest of the pledges of all active servers where noise is audited; there are none elsewhere.
+fn pledges_digest(
+    params: &NetworkParams,
+    roster: &Roster,
+    pledges: &[Digest],
+) -> Result<Option<Digest>, DescriptorError> {
+    let expected = if pledge::is_pledged(params) { roster.active().len() } else { 0 };
+    if pledges.len() != expected {
+        return Err(DescriptorError::Shape { expected: "the pledge of each active server where noise is audited" });
+    }
+    Ok(pledge::is_pledged(params).then(|| pledge::all_digest(pledges)))
+}
+
+pub(crate) fn check_usable(roster: &Roster) -> Result<(), DescriptorError> {
     let expected = "an open chain in every layer";
     if roster.is_usable() { Ok(()) } else { Err(DescriptorError::Shape { expected }) }
 }
@@ -154,16 +171,19 @@ pub struct Descriptor {
     digest: Digest,
     keys: Vec<Vec<ChainKeys>>,
     entry: Tree,
+    pledges: Vec<Digest>,
 }
 
 impl Descriptor {
     /// Arranges the keys of all hops of open chains, given in order of layer, chain and position. Proofs are checked by
-    /// [`check_chain`]: each server checks those of the chains that it is in.
+    /// [`check_chain`]: each server checks those of the chains that it is in. `pledges` are the digests of the active
+    /// servers' pledges of noise, in order, where it is audited.
     pub fn new(
         directory: &Directory,
         roster: &Arc<Roster>,
         round: Round,
         keys: &[ProvenHopKeys],
+        pledges: Vec<Digest>,
     ) -> Result<Self, DescriptorError> {
         check_usable(roster)?;
         let mut given = keys.iter();
@@ -183,8 +203,9 @@ impl Descriptor {
             return Err(DescriptorError::Shape { expected: "one key pair for each hop of an open chain" });
         }
         let entry = Tree::new(layers[0].iter().map(|keys| chain_leaf(keys)).collect());
-        let digest = descriptor_digest(directory, roster, round, entry.root(), &layers[1..]);
-        Ok(Self { roster: Arc::clone(roster), round, digest, keys: layers, entry })
+        let pledged = pledges_digest(directory.params(), roster, &pledges)?;
+        let digest = descriptor_digest(directory, roster, round, entry.root(), &layers[1..], pledged.as_ref());
+        Ok(Self { roster: Arc::clone(roster), round, digest, keys: layers, entry, pledges })
     }
 
     /// Takes the keys of every hop by layer, chain and position; none of a closed chain. For those who judge a round
@@ -194,6 +215,7 @@ impl Descriptor {
         roster: &Arc<Roster>,
         round: Round,
         keys: Vec<Vec<Vec<HopPublic>>>,
+        pledges: Vec<Digest>,
     ) -> Result<Self, DescriptorError> {
         check_usable(roster)?;
         let params = directory.params();
@@ -208,8 +230,9 @@ impl Descriptor {
             });
         }
         let entry = Tree::new(keys[0].iter().map(|keys| chain_leaf(keys)).collect());
-        let digest = descriptor_digest(directory, roster, round, entry.root(), &keys[1..]);
-        Ok(Self { roster: Arc::clone(roster), round, digest, keys, entry })
+        let pledged = pledges_digest(params, roster, &pledges)?;
+        let digest = descriptor_digest(directory, roster, round, entry.root(), &keys[1..], pledged.as_ref());
+        Ok(Self { roster: Arc::clone(roster), round, digest, keys, entry, pledges })
     }
 
     /// Who takes part in the round.
@@ -225,6 +248,11 @@ impl Descriptor {
     /// Keys of every hop: layers, chains, positions; none of a closed chain.
     pub fn all_keys(&self) -> &[Vec<Vec<HopPublic>>] {
         &self.keys
+    }
+
+    /// Digests of the active servers' pledges of noise, in order; none where noise is not audited.
+    pub fn pledges(&self) -> &[Digest] {
+        &self.pledges
     }
 
     /// The digest under every proof and signature of the round.
@@ -300,6 +328,7 @@ impl SignedDescriptor {
             entry_root: *self.descriptor.entry.root(),
             branch: self.descriptor.entry.inclusion(index)?,
             later: self.descriptor.keys[1..].to_vec(),
+            pledges: (!self.descriptor.pledges.is_empty()).then(|| pledge::all_digest(&self.descriptor.pledges)),
             signatures: self.signatures.clone(),
         })
     }
@@ -322,6 +351,8 @@ pub struct ClientDescriptor {
     pub branch: InclusionProof,
     /// Keys of every chain of every later layer; none of a closed chain.
     pub later: Vec<Vec<Vec<HopPublic>>>,
+    /// Digest of all servers' pledges of noise, where it is audited.
+    pub pledges: Option<Digest>,
     /// One signature an active server, in order.
     pub signatures: Vec<Signature>,
 }
@@ -358,9 +389,13 @@ impl ClientDescriptor {
                 return Err(DescriptorError::Shape { expected: "the keys of every open chain, and of no other" });
             }
         }
+        if self.pledges.is_some() != pledge::is_pledged(params) {
+            return Err(DescriptorError::Shape { expected: "pledges where noise is audited, and only there" });
+        }
         let leaf = chain_leaf(&self.entry);
         merkle::verify(&self.entry_root, params.chains.into(), chain.0.into(), &leaf, &self.branch)?;
-        let digest = descriptor_digest(directory, roster, self.round, &self.entry_root, &self.later);
+        let pledges = self.pledges.as_ref();
+        let digest = descriptor_digest(directory, roster, self.round, &self.entry_root, &self.later, pledges);
         directory.verify_each(&signed_digest(&digest), roster.active(), &self.signatures)?;
         let (roster, entry) = (Arc::clone(roster), self.entry);
         Ok(RoundView { roster, round: self.round, digest, chain, entry, later: self.later })

@@ -18,6 +18,7 @@ pub mod mixer;
 pub mod noise;
 pub mod params;
 pub mod participant;
+pub mod pledge;
 pub mod reply;
 pub mod roster;
 pub mod statement;

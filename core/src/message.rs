@@ -17,6 +17,7 @@ use hippodrome_crypto::{
 pub use crate::{
     claim::{NoiseClaim, ShownSubmission},
     evidence::{Accusation, TraceStep},
+    pledge::NoisePledge,
     reply::{ReplyClaim, ShownReturn},
 };
 use crate::{
@@ -283,6 +284,9 @@ pub struct Keys {
     pub position: Position,
     /// Keys for each open chain in which the server has that position.
     pub keys: Vec<ProvenHopKeys>,
+    /// With the keys of the first position, which every active server is called for, where noise is audited: the server's
+    /// pledge.
+    pub pledge: Option<NoisePledge>,
 }
 
 /// Coordinator → servers: all keys of a round, to be signed as one descriptor.
@@ -294,6 +298,8 @@ pub struct DescriptorProposal {
     pub roster: RosterId,
     /// Every hop of every open chain of every layer, in order (layer, chain, position).
     pub keys: Vec<ProvenHopKeys>,
+    /// Where noise is audited, the pledge of each active server, in order; otherwise none.
+    pub pledges: Vec<NoisePledge>,
 }
 
 /// Server → coordinator: signature on the descriptor.
@@ -818,12 +824,13 @@ impl Message {
     /// Bytes of the message's body: what it holds besides fields of fixed size.
     pub fn body_len(&self) -> usize {
         let hop_keys = |keys: &[ProvenHopKeys]| std::mem::size_of_val(keys);
+        let pledges = |pledges: &[NoisePledge]| pledges.iter().map(NoisePledge::len_bytes).sum::<usize>();
         match self {
             Self::SeedCall(message) => message.plan.body_len(),
             Self::EpochStart(message) => message.plan.body_len(),
             Self::KeysCall(message) => hop_keys(&message.upstream),
-            Self::Keys(message) => hop_keys(&message.keys),
-            Self::DescriptorProposal(message) => hop_keys(&message.keys),
+            Self::Keys(message) => hop_keys(&message.keys) + pledges(message.pledge.as_slice()),
+            Self::DescriptorProposal(message) => hop_keys(&message.keys) + pledges(&message.pledges),
             Self::Noise(message) => message.submissions.len(),
             Self::Submissions(message) => message.submissions.len(),
             Self::InputOffer(message) => message.entries.len() + message.left_out.len(),

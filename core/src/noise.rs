@@ -6,7 +6,7 @@
 //! very line along which `B` moves them. `B` follows the beta-binomial law with parameters (α, α), drawn by an urn
 //! (Pólya's) from integers alone: samplers that use floating-point numbers are known to leak (Mironov, CCS 2012).
 
-use std::{fmt, str::FromStr};
+use std::{fmt, num::NonZeroU32, str::FromStr};
 
 use hippodrome_crypto::{
     hash::{Digest, Hasher},
@@ -27,6 +27,10 @@ pub struct NoiseParams {
     pub slots: u32,
     /// α: how far the number of shared slots spreads.
     pub shape: Shape,
+    /// R, if every server pledges its noise, and each has one round's in R opened afterwards, so that it sends what it
+    /// should. None: nobody sees what a server makes of its noise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<NonZeroU32>,
     /// What it is said to hide. Whoever takes part checks that it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guarantee: Option<Guarantee>,
@@ -70,7 +74,7 @@ impl NoiseParams {
 
     /// Noise whose number of shared slots is uniform (α = 1): what stays best if fewer servers are honest than planned.
     pub const fn uniform(slots: u32) -> Self {
-        Self { slots, shape: Shape { numerator: 1, denominator: 1 }, guarantee: None }
+        Self { slots, shape: Shape { numerator: 1, denominator: 1 }, audit: None, guarantee: None }
     }
 
     /// Records that each server sends into each of `open` input chains: the least number that fills all planned slots
@@ -89,7 +93,8 @@ impl NoiseParams {
             .number(self.shape.numerator.into())
             .number(self.shape.denominator.into())
             .number(u64::from(self.guarantee.is_some()));
-        self.guarantee.iter().fold(hasher, |hasher, guarantee| hasher.digest(&guarantee.digest())).finish()
+        let hasher = self.guarantee.iter().fold(hasher, |hasher, guarantee| hasher.digest(&guarantee.digest()));
+        self.audit.iter().fold(hasher, |hasher, one_in| hasher.number(one_in.get().into())).finish()
     }
 
     /// Most records that a server may send into one chain: all, where only one is open.

@@ -76,6 +76,9 @@ pub const MAX_FAILURE_BITS: u16 = 64;
 /// Longest least length of an epoch: 34 years, so that no doubling of it overflows.
 const MAX_EPOCH_MS: u64 = 1 << 40;
 
+/// Fewest servers that a network relies on if it states a guarantee and audits noise.
+const MIN_AUDITED: u16 = 8;
+
 /// A bound on a chance, in units of 2^-110 and rounded up, so that everybody computes the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Odds(u128);
@@ -136,6 +139,7 @@ impl NetworkParams {
             let expected = "at most 32768 slots, since a chain's records of one server are numbered by 16 bits";
             return refuse("noise.slots", self.noise.slots.into(), expected);
         }
+        self.check_audit()?;
         if self.period_ms < 100 {
             return refuse("period_ms", self.period_ms, "at least 100 milliseconds");
         }
@@ -161,6 +165,20 @@ impl NetworkParams {
             return refuse("bad_servers", self.bad_servers.into(), "fewer than there are servers");
         }
         self.check_epochs(servers)
+    }
+
+    /// Opened noise hides nothing: where it is stated what the noise hides, there has to be much besides.
+    fn check_audit(&self) -> Result<(), BadParameter> {
+        let Some(one_in) = self.noise.audit else { return Ok(()) };
+        let refuse = |expected| Err(BadParameter { field: "noise.audit", value: one_in.to_string(), expected });
+        let relied_on = self.min_live.saturating_sub(self.bad_servers);
+        match self.noise {
+            NoiseParams { slots: 0, .. } => refuse("nothing, since there is no noise that could be pledged"),
+            NoiseParams { guarantee: Some(_), .. } if relied_on < MIN_AUDITED => {
+                refuse("nothing, since a guarantee is stated and fewer than eight servers are relied on")
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check_epochs(&self, servers: usize) -> Result<(), BadParameter> {
@@ -248,7 +266,10 @@ impl NetworkParams {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use super::*;
+    use crate::noise::Guarantee;
 
     fn params() -> NetworkParams {
         NetworkParams {
@@ -296,6 +317,15 @@ mod tests {
         let noise = |slots| NetworkParams { noise: NoiseParams::uniform(slots), ..params() };
         assert_eq!(field(noise(MAX_NOISE_SLOTS + 1)), "noise.slots");
         assert_eq!(field(noise(342)), "max_batch");
+        let audit = NonZeroU32::new(60);
+        let audited = |noise| NetworkParams { noise: NoiseParams { audit, ..noise }, ..params() };
+        let guarantee = Some(Guarantee { rounds: 1, epsilon_millionths: 1, delta_billionths: 1 });
+        assert_eq!(audited(params().noise).check(6), Ok(()), "where nothing is stated");
+        assert_eq!(field(audited(NoiseParams::NONE)), "noise.audit");
+        assert_eq!(field(audited(NoiseParams { guarantee, ..params().noise })), "noise.audit");
+        let large = NetworkParams { min_live: 9, ..audited(NoiseParams { guarantee, ..params().noise }) };
+        assert_eq!(large.check(9), Ok(()));
+        assert_ne!(audited(params().noise).digest(), params().digest());
         assert_eq!(field(NetworkParams { failure_bits: 65, ..params() }), "failure_bits");
         assert_eq!(field(NetworkParams { failure_bits: 2, bad_servers: 3, min_live: 6, ..params() }), "failure_bits");
         assert_eq!(field(NetworkParams { epoch_ms: 999, ..params() }), "epoch_ms");

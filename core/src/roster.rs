@@ -248,6 +248,11 @@ impl Roster {
         self.noise_per_chain
     }
 
+    /// Slots of each active server's noise, two records each.
+    pub fn noise_slots(&self) -> u32 {
+        (u64::from(self.noise_per_chain) * self.open[0].len() as u64 / 2) as u32
+    }
+
     /// Whether rounds can be held: every layer has an open chain.
     pub fn is_usable(&self) -> bool {
         self.open.iter().all(|chains| !chains.is_empty())

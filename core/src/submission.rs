@@ -364,62 +364,10 @@ pub struct Composer<'a> {
 impl Composer<'_> {
     /// Wraps one access for one slot. The output chain follows from the mailbox; a middle chain is drawn.
     pub fn compose<R: CryptoRng>(&self, slot: u16, access: &Access, rng: &mut R) -> Composed {
-        let last = Layer(self.view.layers() - 1);
-        let path = self.path(&access.mailbox, rng);
-        let mut payload = [access.mailbox.as_slice(), &access.content].concat();
-        let mut replies = Vec::with_capacity(path.len());
-        let mut opened = Vec::with_capacity(path.len());
-        for layer in (1..=last.0).rev().map(Layer) {
-            let (source, chain) = (path[usize::from(layer.0) - 1], path[usize::from(layer.0)]);
-            let exponent = SecretScalar::random(rng);
-            let (record, keys) = self.inner(layer, source, chain, &exponent, &payload, rng);
-            replies.push(keys);
-            opened.push(OpenedLayer { chain, key: record.key, exponent });
-            payload = Forwarded { destination: chain, record }.encode();
-        }
-        let exponent = SecretScalar::random(rng);
-        let (submission, keys) = self.outer(slot, &exponent, &payload, rng);
-        replies.push(keys);
-        opened.push(OpenedLayer { chain: self.view.chain(), key: submission.key, exponent });
-        replies.reverse();
-        opened.reverse();
-        Composed { submission, route: ReplyRoute(replies), opening: Opening(opened) }
-    }
-
-    /// The chain of each layer: the own input chain, open middle chains at random, the mailbox's output chain.
-    fn path<R: CryptoRng>(&self, mailbox: &[u8; MAILBOX_LEN], rng: &mut R) -> Vec<ChainId> {
-        let (roster, layers) = (self.view.roster(), self.view.layers());
-        let middle = |open: &[ChainId], rng: &mut R| open[below(open.len() as u32, rng) as usize];
-        (0..layers)
-            .map(|layer| match layer {
-                0 => self.view.chain(),
-                _ if layer + 1 == layers => roster.output_chain(mailbox).expect("a signed round has open chains"),
-                _ => middle(roster.open(Layer(layer)), rng),
-            })
-            .collect()
-    }
-
-    fn inner<R: CryptoRng>(
-        &self,
-        layer: Layer,
-        source: ChainId,
-        destination: ChainId,
-        x: &SecretScalar,
-        payload: &[u8],
-        rng: &mut R,
-    ) -> (ParcelRecord, ReplyKeys) {
-        let keys = self.view.keys(layer, destination);
-        let onion = wrap(self.view.digest(), layer.0, destination.0, keys, x, payload);
-        let body = body_hash(&onion.body);
-        let context = inner_context(self.view.digest(), layer, source, destination, &onion.key, &body);
-        let knowledge = Knowledge::sign(x, &Element::base(), &onion.key, &context, rng);
-        (ParcelRecord { key: onion.key, knowledge, body: onion.body }, onion.replies)
-    }
-
-    fn outer<R: CryptoRng>(&self, slot: u16, x: &SecretScalar, payload: &[u8], rng: &mut R) -> (Submission, ReplyKeys) {
-        let chain = self.view.chain();
-        let onion = wrap(self.view.digest(), 0, chain.0, self.view.keys(Layer(0), chain), x, payload);
-        (self.sign(slot, onion.key, onion.body, x, rng), onion.replies)
+        let Wrapped { body, route, opening } = Wrapped::new(self.view, access, rng);
+        let OpenedLayer { key, exponent, .. } = &opening.0[0];
+        let submission = self.sign(slot, *key, body, exponent, rng);
+        Composed { submission, route, opening }
     }
 
     /// Signs an onion for a slot: knowledge of its key's exponent `x`, and the author's signature.
@@ -439,6 +387,68 @@ impl Composer<'_> {
         let signature = self.key.sign(&origin.signed(descriptor, chain, &author, &key, &hash, &knowledge));
         Submission { author: self.author, slot, key, body, knowledge, signature }
     }
+}
+
+/// An access in the onion of every layer, not signed yet: all that follows from the access and what was drawn.
+pub(crate) struct Wrapped {
+    /// The body at the first hop.
+    pub(crate) body: Vec<u8>,
+    route: ReplyRoute,
+    opening: Opening,
+}
+
+impl Wrapped {
+    pub(crate) fn new<R: CryptoRng>(view: &RoundView, access: &Access, rng: &mut R) -> Self {
+        let last = Layer(view.layers() - 1);
+        let path = path(view, &access.mailbox, rng);
+        let mut payload = [access.mailbox.as_slice(), &access.content].concat();
+        let mut replies = Vec::with_capacity(path.len());
+        let mut opened = Vec::with_capacity(path.len());
+        for layer in (1..=last.0).rev().map(Layer) {
+            let (source, chain) = (path[usize::from(layer.0) - 1], path[usize::from(layer.0)]);
+            let exponent = SecretScalar::random(rng);
+            let (record, keys) = inner(view, layer, source, chain, &exponent, &payload, rng);
+            replies.push(keys);
+            opened.push(OpenedLayer { chain, key: record.key, exponent });
+            payload = Forwarded { destination: chain, record }.encode();
+        }
+        let (chain, exponent) = (view.chain(), SecretScalar::random(rng));
+        let onion = wrap(view.digest(), 0, chain.0, view.keys(Layer(0), chain), &exponent, &payload);
+        replies.push(onion.replies);
+        opened.push(OpenedLayer { chain, key: onion.key, exponent });
+        replies.reverse();
+        opened.reverse();
+        Self { body: onion.body, route: ReplyRoute(replies), opening: Opening(opened) }
+    }
+}
+
+/// The chain of each layer: the view's input chain, open middle chains at random, the mailbox's output chain.
+fn path<R: CryptoRng>(view: &RoundView, mailbox: &[u8; MAILBOX_LEN], rng: &mut R) -> Vec<ChainId> {
+    let (roster, layers) = (view.roster(), view.layers());
+    let middle = |open: &[ChainId], rng: &mut R| open[below(open.len() as u32, rng) as usize];
+    (0..layers)
+        .map(|layer| match layer {
+            0 => view.chain(),
+            _ if layer + 1 == layers => roster.output_chain(mailbox).expect("a signed round has open chains"),
+            _ => middle(roster.open(Layer(layer)), rng),
+        })
+        .collect()
+}
+
+fn inner<R: CryptoRng>(
+    view: &RoundView,
+    layer: Layer,
+    source: ChainId,
+    destination: ChainId,
+    x: &SecretScalar,
+    payload: &[u8],
+    rng: &mut R,
+) -> (ParcelRecord, ReplyKeys) {
+    let onion = wrap(view.digest(), layer.0, destination.0, view.keys(layer, destination), x, payload);
+    let body = body_hash(&onion.body);
+    let context = inner_context(view.digest(), layer, source, destination, &onion.key, &body);
+    let knowledge = Knowledge::sign(x, &Element::base(), &onion.key, &context, rng);
+    (ParcelRecord { key: onion.key, knowledge, body: onion.body }, onion.replies)
 }
 
 /// Author as bytes: 0 for a client or 1 for a server, then its number.

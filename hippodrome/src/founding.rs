@@ -1,6 +1,6 @@
 //! Founding a network on one machine: keys of everybody, a directory that all servers sign, seats for people.
 
-use std::{fs, io, path::PathBuf, time::Duration};
+use std::{fs, io, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use clap::Args;
 use hippodrome_core::{
@@ -74,6 +74,10 @@ pub(crate) struct Shape {
     /// With --epsilon: rounds for which it holds
     #[arg(long, value_name = "ROUNDS", value_parser = rounds, requires = "epsilon")]
     pub(crate) budget: Option<Rounds>,
+    /// Servers pledge their noise, and each shows that of one round in R once it is over: who sends other noise is convicted.
+    /// Where --epsilon is given too, at least eight servers have to be relied on [default: nobody looks at it]
+    #[arg(long, value_name = "R")]
+    pub(crate) audit: Option<NonZeroU32>,
     /// Messages that each client sends in each round [default: 1]
     #[arg(long)]
     pub(crate) slots: Option<u16>,
@@ -102,6 +106,7 @@ impl Shape {
             Some(per_chain) => noise_of(per_chain, chains)?,
             None => watchful_noise(self.servers() - bad_servers, chains),
         };
+        let noise = NoiseParams { audit: self.audit, ..noise };
         let deadline = (period * DEADLINE_PERIODS).max(LEAST_DEADLINE);
         let params = NetworkParams {
             name: name.to_owned(),
@@ -146,6 +151,7 @@ impl Shape {
         let noise = NoiseParams {
             slots: plan.slots().try_into().unwrap_or(u32::MAX),
             shape: shape.expect("shapes that are tried have no part 0"),
+            audit: self.audit,
             guarantee: Some(stated),
         };
         Ok(NetworkParams { noise, max_batch: room(noise, self.servers()), ..params })
@@ -159,6 +165,7 @@ impl Shape {
         let stated = params.noise.guarantee;
         let of = |field: &dyn Fn(&Guarantee) -> f64| stated.as_ref().map_or("none".into(), |it| field(it).to_string());
         let text = |number: Option<u64>| number.map(|number| number.to_string());
+        let audit = params.noise.audit.map_or("none".into(), |one_in| one_in.to_string());
         let Self { chains, chain_len, layers, verification, period, noise, slots, .. } = self;
         [
             differs("--servers", text(self.servers.map(Into::into)), servers.to_string()),
@@ -171,6 +178,7 @@ impl Shape {
             differs("--epsilon", self.epsilon.map(|it| it.value().to_string()), of(&|stated| stated.epsilon())),
             differs("--delta", self.delta.map(|it| it.value().to_string()), of(&|stated| stated.delta())),
             differs("--budget", text(self.budget.map(Rounds::count)), of(&|stated| stated.rounds as f64)),
+            differs("--audit", text(self.audit.map(|it| it.get().into())), audit),
             differs("--slots", text(slots.map(Into::into)), params.slots.to_string()),
         ]
         .into_iter()

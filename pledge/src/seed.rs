@@ -41,6 +41,14 @@ impl NoiseSeed {
         self.stream("hippodrome v1 noise stream", label.as_bytes())
     }
 
+    /// The stream of random numbers for one of many uses of a kind, independent of all others: those with another label,
+    /// other numbers, and those of [`Self::rng`].
+    pub fn rng_of(&self, label: &str, numbers: [u16; 2]) -> ChaCha20Rng {
+        let topic = Hasher::new("hippodrome v1 noise stream of many").bytes(label.as_bytes());
+        let topic = numbers.into_iter().fold(topic, |topic, number| topic.number(number.into())).finish();
+        self.stream("hippodrome v1 noise stream of many", topic.as_bytes())
+    }
+
     /// What binds a server to its seed before the round: its digest, which is no other round's.
     pub(crate) fn commitment(&self, terms: &Terms) -> Digest {
         Hasher::new("hippodrome v1 noise seed commitment").digest(terms.digest()).bytes(&self.0).finish()
@@ -73,6 +81,11 @@ mod tests {
         assert_eq!(draw(1, "mailboxes"), draw(1, "mailboxes"));
         let different: std::collections::BTreeSet<_> =
             [draw(1, "mailboxes"), draw(1, "order"), draw(1, ""), draw(2, "mailboxes")].into();
+        assert_eq!(different.len(), 4);
+        let draw = |label: &str, numbers| NoiseSeed::from_bytes([1; SEED_LEN]).rng_of(label, numbers).next_u64();
+        assert_eq!(draw("record", [1, 2]), draw("record", [1, 2]));
+        let different: std::collections::BTreeSet<_> =
+            [draw("record", [1, 2]), draw("record", [2, 1]), draw("other", [1, 2]), draw("", [0, 0])].into();
         assert_eq!(different.len(), 4);
     }
 

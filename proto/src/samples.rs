@@ -5,8 +5,8 @@ use std::sync::Arc;
 use hippodrome_core::{
     claim::NoiseCase,
     evidence::{
-        BadProof, Case, Evidence, ParcelPlace, RosterRecord, Showing, ShownEntry, ShownRecord, SignedStatement, Source,
-        Statement, Traced, Unlinked,
+        BadPledge, BadProof, Case, Evidence, ParcelPlace, RosterRecord, Showing, ShownEntry, ShownRecord,
+        SignedStatement, Source, Statement, Traced, Unlinked,
     },
     ids::{ChainId, Layer, Place, Position, RosterId, Round, ServerId, Stage},
     message::{
@@ -20,6 +20,7 @@ use hippodrome_core::{
         TraceStep,
     },
     participant::Inclusion,
+    pledge::NoisePledge,
     reply::{EnteredInput, ReplyCase},
 };
 use hippodrome_crypto::{
@@ -343,8 +344,13 @@ impl Sampler {
         let roster = RosterId { epoch: 3, amendment: 4 };
         vec![
             Message::KeysCall(KeysCall { round: Round(10), roster, position: Position(2), upstream }),
-            Message::Keys(Keys { round: Round(11), position: Position(3), keys: vec![self.proven()] }),
-            Message::DescriptorProposal(DescriptorProposal { round: Round(12), roster, keys: vec![self.proven()] }),
+            Message::Keys(Keys { round: Round(11), position: Position(3), keys: vec![self.proven()], pledge: None }),
+            Message::DescriptorProposal(DescriptorProposal {
+                round: Round(12),
+                roster,
+                keys: vec![self.proven()],
+                pledges: Vec::new(),
+            }),
             Message::DescriptorSignature(DescriptorSignature { round: Round(13), signature: self.signature() }),
             Message::Announcement(Announcement { round: Round(14), signatures: self.signatures(2) }),
         ]
@@ -530,6 +536,7 @@ impl Sampler {
             };
             evidence.push(Evidence::Equivocation(Box::new([signed(self), signed(self)])));
         }
+        evidence.push(Evidence::BadPledge(Box::new(BadPledge { server: ServerId(3), pledge: pledge(1) })));
         evidence
     }
 
@@ -540,6 +547,7 @@ impl Sampler {
             record: RosterRecord { epoch: self.epoch_start(2), amendment: Some(self.amendment_start()) },
             round: Round(19),
             keys: vec![vec![vec![public, public], vec![]], vec![vec![], vec![public]]],
+            pledges: vec![pledge(2).digest(), pledge(3).digest()],
             signatures: self.signatures(2),
             evidence: Arc::new(evidence),
         }
@@ -567,8 +575,31 @@ impl Sampler {
         messages.extend(self.receipt_messages());
         messages.extend(self.blame_messages());
         messages.extend(self.reply_messages());
+        messages.extend(self.pledge_messages());
         messages
     }
+
+    fn pledge_messages(&mut self) -> Vec<Message> {
+        let (roster, keys) = (RosterId { epoch: 6, amendment: 1 }, vec![self.proven()]);
+        vec![
+            Message::Keys(Keys {
+                round: Round(61),
+                position: Position(0),
+                keys: keys.clone(),
+                pledge: Some(pledge(4)),
+            }),
+            Message::DescriptorProposal(DescriptorProposal {
+                round: Round(62),
+                roster,
+                keys,
+                pledges: vec![pledge(5), pledge(6)],
+            }),
+        ]
+    }
+}
+
+fn pledge(byte: u8) -> NoisePledge {
+    NoisePledge { coin: Digest([byte; 32]), pledge: vec![byte; 100] }
 }
 
 fn abort_reasons() -> impl Iterator<Item = AbortReason> {

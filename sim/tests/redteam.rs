@@ -195,8 +195,12 @@ impl Rig {
 
     fn descriptor_signatures(&mut self, round: Round, keys: &[ProvenHopKeys]) -> Vec<Signature> {
         let signed = (0..SERVERS).map(|index| {
-            let proposal =
-                Message::DescriptorProposal(DescriptorProposal { round, roster: UNAMENDED, keys: keys.to_vec() });
+            let proposal = Message::DescriptorProposal(DescriptorProposal {
+                round,
+                roster: UNAMENDED,
+                keys: keys.to_vec(),
+                pledges: Vec::new(),
+            });
             match self.ask(index, proposal) {
                 Some(Message::DescriptorSignature(DescriptorSignature { signature, .. })) => signature,
                 other => panic!("{other:?} {:?}", self.notices),
@@ -396,8 +400,12 @@ fn keys_are_never_kept_when_a_predecessor_changes() {
         assert!(one.iter().all(|hop| other.iter().all(|other| other.public != hop.public)), "a key was used twice");
     }
     // And the descriptor with the keys of the first call is no longer signed.
-    let proposal =
-        Message::DescriptorProposal(DescriptorProposal { round: Round(1), roster: UNAMENDED, keys: keys.clone() });
+    let proposal = Message::DescriptorProposal(DescriptorProposal {
+        round: Round(1),
+        roster: UNAMENDED,
+        keys: keys.clone(),
+        pledges: Vec::new(),
+    });
     assert!(rig.ask(second, proposal).is_none());
 }
 

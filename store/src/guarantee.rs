@@ -1,7 +1,8 @@
 //! Whether a network's noise hides what the network says that it hides.
 //!
 //! Those relied on are the fewest servers that an epoch may have, less those that may be bad; all chains are open. With
-//! fewer of them open there are more records on each link, and no fewer slots.
+//! fewer of them open there are more records on each link, and no fewer slots. Where noise is audited one server fewer is
+//! relied on, as if one's noise were opened in every round: more than is.
 
 use hippodrome_core::{
     noise::{Guarantee, NoiseParams},
@@ -50,7 +51,8 @@ pub enum Overstated {
 /// Who makes noise in a network, and where it goes.
 pub fn deployment(params: &NetworkParams) -> Result<Deployment, Overstated> {
     let min_live = params.min_live;
-    let honest = min_live.checked_sub(params.bad_servers).filter(|honest| *honest > 0);
+    let opened = u16::from(params.noise.audit.is_some());
+    let honest = min_live.checked_sub(params.bad_servers.saturating_add(opened)).filter(|honest| *honest > 0);
     let honest = honest.ok_or(Overstated::NobodyHonest { min_live })?;
     let layers = match params.layers {
         1 => Layers::One,

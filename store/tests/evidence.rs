@@ -31,6 +31,7 @@ fn case(round: u64) -> Case {
         record: RosterRecord { epoch, amendment: None },
         round: Round(round),
         keys: Vec::new(),
+        pledges: Vec::new(),
         signatures: Vec::new(),
         evidence: Arc::new(Evidence::Equivocation(Box::new([signed(1), signed(2)]))),
     }

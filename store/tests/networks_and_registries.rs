@@ -283,7 +283,7 @@ fn refuses_lines_that_are_no_keys() {
 /// Noise of slots of shape 7/2 at three servers, one of them bad, that is said to hide a thousand rounds.
 fn stating(slots: u32) -> NetworkParams {
     let guarantee = Guarantee { rounds: 1000, epsilon_millionths: 693_147, delta_billionths: 100_000 };
-    let noise = NoiseParams { slots, shape: "7/2".parse().expect("a shape"), guarantee: Some(guarantee) };
+    let noise = NoiseParams { slots, shape: "7/2".parse().expect("a shape"), audit: None, guarantee: Some(guarantee) };
     NetworkParams { noise, max_batch: 1 << 20, ..params() }
 }
 

@@ -15,6 +15,7 @@ use crate::{
     layout::Turn,
     marks::{Act, Marks, Refused},
     message::{Announcement, DescriptorProposal, KeysCall, Message, ProvenHopKeys},
+    pledge::{self, NoisePledge},
     roster::Roster,
 };
 
@@ -35,6 +36,8 @@ pub(super) struct Opening {
     position: Position,
     waiting: BTreeSet<ServerId>,
     keys: BTreeMap<(u8, u16, u8), ProvenHopKeys>,
+    /// Of noise, where it is audited.
+    pledges: BTreeMap<ServerId, NoisePledge>,
     /// Once all keys are there.
     descriptor: Option<Descriptor>,
     /// One for each active server, in order.
@@ -66,6 +69,7 @@ impl Opening {
             position: Position(0),
             waiting: BTreeSet::new(),
             keys: BTreeMap::new(),
+            pledges: BTreeMap::new(),
             descriptor: None,
             signatures: vec![None; roster.active().len()],
             began_ms: now_ms,
@@ -142,6 +146,14 @@ impl Opening {
 
     fn wait_for_position(&mut self) {
         self.waiting = self.turns().iter().map(|(_, server)| *server).collect();
+        if self.wants_pledges() {
+            self.waiting.extend(self.roster.active());
+        }
+    }
+
+    /// Whether every active server pledges its noise with the keys at the current position.
+    fn wants_pledges(&self) -> bool {
+        pledge::is_pledged(self.directory.params()) && self.position.0 == 0
     }
 
     /// Calls every server whose keys at the current position are missing.
@@ -167,6 +179,7 @@ impl Opening {
             round: self.round,
             roster: self.roster.id(),
             keys,
+            pledges: self.pledges.values().cloned().collect(),
         }));
         for to in self.unsigned() {
             out.push(self.send(to, Arc::clone(&proposal)));
@@ -193,7 +206,7 @@ impl Opening {
     ) -> Result<Option<SignedDescriptor>, OpeningError> {
         match message {
             Message::Keys(message) if message.position == self.position && self.waiting.contains(&from) => {
-                if self.take_keys(from, message.keys) {
+                if self.take_pledge(from, message.pledge) && self.take_keys(from, message.keys) {
                     self.waiting.remove(&from);
                     if self.is_late(now_ms) {
                         self.late.insert(from);
@@ -215,6 +228,20 @@ impl Opening {
                 }
             }
             _ => Ok(None),
+        }
+    }
+
+    /// Whether there is a pledge of the right length where one has to be. What it proves the servers look at.
+    fn take_pledge(&mut self, from: ServerId, pledge: Option<NoisePledge>) -> bool {
+        match pledge {
+            Some(pledge) if self.wants_pledges() => {
+                let fits = pledge.fits(&pledge::terms(&self.directory, &self.roster, self.round, from));
+                if fits {
+                    self.pledges.insert(from, pledge);
+                }
+                fits
+            }
+            pledge => pledge.is_none() && !self.wants_pledges(),
         }
     }
 
@@ -258,7 +285,8 @@ impl Opening {
         if self.is_complete() {
             let _once = marks.claim(Act::Open, self.round)?;
             let keys: Vec<ProvenHopKeys> = self.keys.values().cloned().collect();
-            self.descriptor = Some(Descriptor::new(&self.directory, &self.roster, self.round, &keys)?);
+            let pledges = self.pledges.values().map(NoisePledge::digest).collect();
+            self.descriptor = Some(Descriptor::new(&self.directory, &self.roster, self.round, &keys, pledges)?);
             self.propose(out);
         } else {
             self.call(out);

@@ -8,6 +8,7 @@ use hippodrome_crypto::{
     hop::{HopContext, HopPublic},
     signing::Signature,
 };
+use hippodrome_pledge::Terms;
 
 use crate::{
     descriptor::SignedDescriptor,
@@ -16,6 +17,7 @@ use crate::{
     layout::Turn,
     message::{AgreedInput, SignedBatch},
     params::{NetworkParams, Verification},
+    pledge,
     roster::Roster,
     statement,
     wire::Sizes,
@@ -78,6 +80,11 @@ impl RoundBasis {
 
     pub(crate) fn stage(&self, layer: Layer, chain: ChainId) -> Stage {
         Stage { round: self.round(), layer, chain }
+    }
+
+    /// What a server's pledge of the round's noise is about.
+    pub(crate) fn pledge_terms(&self, server: ServerId) -> Terms {
+        pledge::terms(&self.directory, &self.roster, self.round(), server)
     }
 
     /// The servers that take part in the round, ascending.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hippodrome_crypto::{hop::HopPublic, signing::Signature};
+use hippodrome_crypto::{hash::Digest, hop::HopPublic, signing::Signature};
 
 use super::{Evidence, NotProven, RoundBasis, Verdict};
 use crate::{
@@ -32,6 +32,8 @@ pub struct Case {
     pub round: Round,
     /// The keys of every hop: layers, chains, positions; none of a closed chain.
     pub keys: Vec<Vec<Vec<HopPublic>>>,
+    /// Digests of all servers' pledges of noise, where it is audited.
+    pub pledges: Vec<Digest>,
     /// Everybody's signatures on the round's descriptor, in order.
     pub signatures: Vec<Signature>,
     /// The evidence.
@@ -73,13 +75,14 @@ impl Case {
     pub fn new(basis: &RoundBasis, evidence: Arc<Evidence>) -> Self {
         let descriptor = &basis.descriptor;
         let (keys, signatures) = (descriptor.all_keys().to_vec(), descriptor.signatures().to_vec());
-        Self { record: basis.roster.record(), round: basis.round(), keys, signatures, evidence }
+        let (record, pledges) = (basis.roster.record(), descriptor.pledges().to_vec());
+        Self { record, round: basis.round(), keys, pledges, signatures, evidence }
     }
 
     /// Rebuilds what was public about the round, from the directory alone, and judges the evidence by it.
     pub fn verify(&self, directory: &Arc<Directory>) -> Result<Verdict, CaseError> {
         let roster = self.record.verify(directory)?;
-        let descriptor = Descriptor::arrange(directory, &roster, self.round, self.keys.clone())?;
+        let descriptor = Descriptor::arrange(directory, &roster, self.round, self.keys.clone(), self.pledges.clone())?;
         let descriptor = descriptor.verify(directory, &self.signatures)?;
         let basis = RoundBasis::new(Arc::clone(directory), descriptor);
         Ok(self.evidence.verify(&basis)?)

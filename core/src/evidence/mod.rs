@@ -43,6 +43,7 @@ use crate::{
     ids::{Author, Place, ServerId},
     message::{Batch, InputCommitment, InputOffer, Parcel, Proof, SignedBatch},
     params::Verification,
+    pledge::{NoisePledge, PledgeError},
     reply::{self, ReplyCase},
     statement,
 };
@@ -72,6 +73,18 @@ pub enum Evidence {
     Noise(Box<NoiseCase>),
     /// A claim that a reply was spoiled, with what was shown of it.
     Reply(Box<ReplyCase>),
+    /// A pledge of noise that proves nothing.
+    BadPledge(Box<BadPledge>),
+}
+
+/// A pledge that a round's descriptor holds for a server: all active servers have signed the descriptor, and an honest one
+/// signs none that has another pledge than its own in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadPledge {
+    /// The server.
+    pub server: ServerId,
+    /// What it pledged.
+    pub pledge: NoisePledge,
 }
 
 /// An accusation with steps, in an order in which they can be followed.
@@ -194,6 +207,9 @@ pub enum Offence {
     /// A reply that did not come back as it should.
     #[error("it did not send back what it was given, sealed for the record that it answers")]
     SpoiledReply,
+    /// A pledge that does not hold.
+    #[error("its pledge of noise does not hold: {0}")]
+    BadPledge(PledgeError),
     /// A malformed submission.
     #[error("the trace of malformed records ends at submissions that are signed by it")]
     MalformedSubmission,
@@ -235,6 +251,7 @@ impl Evidence {
             Self::Trail(traced) => judge_trail(basis, traced, rng),
             Self::Noise(case) => judge_noise(basis, case, rng),
             Self::Reply(case) => judge_reply(basis, case),
+            Self::BadPledge(bad) => judge_pledge(basis, bad),
         }
     }
 
@@ -244,7 +261,9 @@ impl Evidence {
         let encoded = |elements: &[Element]| elements.iter().map(|element| *element.encoded()).collect::<Vec<_>>();
         let hasher = Hasher::new("hippodrome v1 weights of a judgement").digest(descriptor);
         let hasher = match self {
-            Self::Equivocation(_) | Self::Unlinked(_) | Self::BadBatch(_) | Self::Reply(_) => hasher,
+            Self::Equivocation(_) | Self::Unlinked(_) | Self::BadBatch(_) | Self::Reply(_) | Self::BadPledge(_) => {
+                hasher
+            }
             Self::BadProof(bad) => {
                 hasher.list(encoded(&bad.inputs).iter()).list(encoded(&bad.proof.keys).iter()).bytes(&bad.proof.proof)
             }
@@ -269,6 +288,7 @@ impl Evidence {
             Self::WrongStep(traced) | Self::Trail(traced) => traced.len_bytes(),
             Self::Noise(case) => case.len_bytes(),
             Self::Reply(case) => case.len_bytes(),
+            Self::BadPledge(bad) => bad.pledge.len_bytes(),
         }
     }
 }
@@ -311,6 +331,22 @@ fn judge_reply(basis: &RoundBasis, case: &ReplyCase) -> Result<Verdict, NotProve
         reply::Finding::Spoiled(server) => Ok(guilty(server, Offence::SpoiledReply)),
         reply::Finding::Open => Err(NotProven::Unfinished),
         reply::Finding::Nothing => Err(NotProven::NothingWrong),
+    }
+}
+
+/// Whether the round's descriptor holds the pledge for the server.
+fn is_pledged(basis: &RoundBasis, server: ServerId, pledge: &NoisePledge) -> bool {
+    let index = basis.active().binary_search(&server).ok();
+    index.is_some_and(|index| basis.descriptor.pledges().get(index) == Some(&pledge.digest()))
+}
+
+fn judge_pledge(basis: &RoundBasis, BadPledge { server, pledge }: &BadPledge) -> Result<Verdict, NotProven> {
+    if !is_pledged(basis, *server, pledge) {
+        return Err(NotProven::NotWhatWasSigned);
+    }
+    match pledge.verify(&basis.pledge_terms(*server)) {
+        Ok(_) => Err(NotProven::NothingWrong),
+        Err(error) => Ok(guilty(*server, Offence::BadPledge(error))),
     }
 }
 

@@ -13,7 +13,9 @@ use hippodrome_crypto::{
     shuffle::{Mixing, Precomputed, VerifiedHop, aggregate},
     signing::SigningKey,
 };
+use hippodrome_pledge::NoiseSeed;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+use rayon::prelude::*;
 use zeroize::Zeroizing;
 
 use super::{
@@ -23,27 +25,34 @@ use super::{
     exchange::exchange,
     gate::{Held, HeldReplies, Received},
     input::{self, Assembled, BadOffer, CheckedOffer, NoInput},
-    noise::{self, ChainNoise},
+    noise::{self, ChainNoise, Pledging},
     receipts::{self, Found, Search},
     replies::{Check, Checked},
 };
 use crate::{
     evidence::{
-        Accusation, BadProof, Evidence, Judged, Stopped, Trace, TraceStep, Traced, check_proof, faulty_payloads,
-        removal, rules, shuffle_statement,
+        Accusation, BadPledge, BadProof, Evidence, Judged, Stopped, Trace, TraceStep, Traced, check_proof,
+        faulty_payloads, removal, rules, shuffle_statement,
     },
     ids::{Author, Layer, Place, Position, Round, ServerId, Stage},
     message::{Batch, BatchCommitment, InputCommitment, InputOffer, Parcel, Proof},
     params::Verification,
+    pledge::NoisePledge,
     statement,
 };
 
 /// A computation that the machine wants done, with everything that it needs.
 pub struct Job {
     pub(crate) id: JobId,
-    pub(crate) seed: Zeroizing<[u8; 32]>,
-    pub(crate) context: Arc<RoundContext>,
-    pub(crate) work: Work,
+    pub(crate) task: Task,
+}
+
+/// What is to be computed.
+pub(crate) enum Task {
+    /// For a round that is announced, with a seed for what is drawn.
+    Round(Arc<RoundContext>, Zeroizing<[u8; 32]>, Work),
+    /// A pledge of noise, before there is a descriptor.
+    Pledge(Box<Pledging>),
 }
 
 /// What a job was for.
@@ -62,7 +71,9 @@ pub struct JobDone {
 }
 
 pub(crate) enum Work {
-    Noise(Arc<SigningKey>),
+    Noise(Arc<SigningKey>, Arc<NoiseSeed>),
+    /// Those of all active servers, in order.
+    CheckPledges(Arc<Vec<NoisePledge>>),
     /// Without what these clients send, who are convicted.
     AssembleSubmissions(Records, BTreeSet<Author>),
     AssembleParcels(Arc<Vec<Parcel>>),
@@ -90,6 +101,9 @@ pub(crate) enum Work {
 
 #[derive(Debug)]
 pub(crate) enum Outcome {
+    Pledged(Box<NoisePledge>),
+    /// What convicts those whose pledges do not hold.
+    PledgesChecked(Vec<Judged>),
     Noise(Vec<ChainNoise>),
     NoiseFound(Layer, Found),
     RepliesChecked(Checked),
@@ -249,13 +263,15 @@ impl Job {
 
     /// Whether no round waits for it.
     pub fn can_wait(&self) -> bool {
-        matches!(self.work, Work::Judge(..))
+        matches!(self.task, Task::Round(_, _, Work::Judge(..) | Work::CheckPledges(_)))
     }
 
     /// Does the work, on the rayon pool that the caller has installed.
     pub fn run(self) -> JobDone {
-        let mut rng = ChaCha20Rng::from_seed(*self.seed);
-        let outcome = run(&self.context, self.id.stage, self.work, &mut rng);
+        let outcome = match self.task {
+            Task::Round(context, seed, work) => run(&context, self.id.stage, work, &mut ChaCha20Rng::from_seed(*seed)),
+            Task::Pledge(pledging) => Outcome::Pledged(Box::new(pledging.run())),
+        };
         JobDone { id: self.id, outcome }
     }
 }
@@ -263,7 +279,8 @@ impl Job {
 fn run(context: &RoundContext, stage: Option<Stage>, work: Work, rng: &mut ChaCha20Rng) -> Outcome {
     let stage = || stage.expect("work of a chain names its stage");
     match work {
-        Work::Noise(key) => Outcome::Noise(noise::compose(context, &key, rng)),
+        Work::Noise(key, seed) => Outcome::Noise(noise::compose(context, &key, &seed)),
+        Work::CheckPledges(pledges) => Outcome::PledgesChecked(check_pledges(context, &pledges)),
         Work::AssembleSubmissions(records, convicted) => {
             Outcome::Assembled(input::assemble_submissions(context, stage(), &records, &convicted, rng))
         }
@@ -290,6 +307,16 @@ fn run(context: &RoundContext, stage: Option<Stage>, work: Work, rng: &mut ChaCh
         Work::Step(stepping, key) => Outcome::Stepped(Box::new(stepping.make(context, &key, rng))),
         Work::Judge(from, evidence) => Outcome::Judged(from, Box::new(Judged::new(context, evidence))),
     }
+}
+
+/// Looks at every pledge but the own one.
+fn check_pledges(context: &RoundContext, pledges: &[NoisePledge]) -> Vec<Judged> {
+    let others = context.active().par_iter().zip(pledges).filter(|(server, _)| **server != context.me);
+    let bad = others.filter(|(server, pledge)| pledge.verify(&context.pledge_terms(**server)).is_err());
+    let evidence = |(server, pledge): (&ServerId, &NoisePledge)| {
+        Evidence::BadPledge(Box::new(BadPledge { server: *server, pledge: pledge.clone() }))
+    };
+    bad.map(|bad| Judged::new(context, evidence(bad))).collect()
 }
 
 fn judge(context: &RoundContext, evidence: Evidence) -> Box<Judged> {

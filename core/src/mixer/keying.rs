@@ -6,16 +6,19 @@ use hippodrome_crypto::{
     hop::{HopPublic, HopSecret},
     signing::{Signature, SigningKey},
 };
+use hippodrome_pledge::NoiseSeed;
 use rand_chacha::ChaCha20Rng;
 
+use super::noise::Pledging;
 use crate::{
-    descriptor::{Descriptor, DescriptorError, SignedDescriptor, check_chain, hop_context},
+    descriptor::{Descriptor, DescriptorError, SignedDescriptor, check_chain, check_usable, hop_context},
     directory::Directory,
     epoch::Epoch,
     ids::{ChainId, Layer, Place, Position, RosterId, Round, ServerId, Stage},
     layout::Turn,
     marks::{Act, Marks, Refused},
     message::{DescriptorProposal, Keys, KeysCall, ProvenHopKeys},
+    pledge::{self, NoisePledge},
     roster::Roster,
 };
 
@@ -26,6 +29,22 @@ pub(crate) struct Keying {
     own: BTreeMap<(Layer, ChainId), OwnKeys>,
     answered: BTreeMap<Position, (Vec<ProvenHopKeys>, Keys)>,
     proposal: Option<Descriptor>,
+    /// What all of the server's noise of the round follows from.
+    seed: Arc<NoiseSeed>,
+    pledging: OwnPledge,
+    /// Everybody's, as the descriptor holds them; none where noise is not audited.
+    pledges: Vec<NoisePledge>,
+}
+
+/// The server's own pledge of noise.
+enum OwnPledge {
+    /// Noise is not audited.
+    None,
+    /// It has not been asked for.
+    Due,
+    /// A job makes it; the call for it is answered then.
+    BeingMade(KeysCall),
+    Made(NoisePledge),
 }
 
 struct OwnKeys {
@@ -53,6 +72,9 @@ pub enum KeyingError {
         /// The chain.
         chain: ChainId,
     },
+    /// The descriptor has another pledge in the place of this server's, or pledges that are none by their lengths.
+    #[error("the descriptor of {0} does not hold this server's pledge of noise, or not one of each active server")]
+    Pledges(Round),
     /// The call is not for a turn of this server, or does not bring just the keys of the hops before it.
     #[error("a call for {position} with {got} keys of hops before it, where this server needs {expected}")]
     Call {
@@ -95,6 +117,17 @@ impl std::fmt::Display for DisplayRoster {
     }
 }
 
+/// A round whose descriptor all active servers have signed, with what this server keeps of its keying.
+pub(crate) struct Announced {
+    pub(crate) descriptor: SignedDescriptor,
+    /// Of the server's hops.
+    pub(crate) secrets: Vec<(Place, HopSecret)>,
+    /// Of the server's noise.
+    pub(crate) seed: Arc<NoiseSeed>,
+    /// Of all active servers, in order, where noise is audited.
+    pub(crate) pledges: Vec<NoisePledge>,
+}
+
 /// How many rounds ahead of its clock a server makes keys and signs.
 pub(crate) const LOOKAHEAD: u64 = 3;
 
@@ -125,9 +158,56 @@ impl Keying {
         if !roster.is_active(keeper.me) {
             return Err(KeyingError::NotActive(roster.id()));
         }
+        check_usable(roster)?;
         let _once = keeper.marks.claim(Act::Open, round)?;
-        let roster = Arc::clone(roster);
-        Ok(Self { round, roster, own: BTreeMap::new(), answered: BTreeMap::new(), proposal: None })
+        let pledging = if pledge::is_pledged(keeper.directory.params()) { OwnPledge::Due } else { OwnPledge::None };
+        Ok(Self {
+            round,
+            roster: Arc::clone(roster),
+            own: BTreeMap::new(),
+            answered: BTreeMap::new(),
+            proposal: None,
+            seed: Arc::new(NoiseSeed::random(keeper.rng)),
+            pledging,
+            pledges: Vec::new(),
+        })
+    }
+
+    /// Keeps a call that waits for the own pledge: none if it does not, else whether it is the first one that does.
+    pub(crate) fn wait_for_pledge(&mut self, call: &KeysCall) -> Option<bool> {
+        let is_first = matches!(self.pledging, OwnPledge::Due);
+        let waits = call.position.0 == 0 && matches!(self.pledging, OwnPledge::Due | OwnPledge::BeingMade(_));
+        waits.then(|| {
+            self.pledging = OwnPledge::BeingMade(call.clone());
+            is_first
+        })
+    }
+
+    /// The job that makes the own pledge.
+    pub(crate) fn pledge(&self, directory: &Arc<Directory>, me: ServerId, key: &Arc<SigningKey>) -> Pledging {
+        Pledging {
+            terms: pledge::terms(directory, &self.roster, self.round, me),
+            directory: Arc::clone(directory),
+            roster: Arc::clone(&self.roster),
+            key: Arc::clone(key),
+            seed: Arc::clone(&self.seed),
+        }
+    }
+
+    /// Takes the own pledge; gives the call that has waited for it.
+    pub(crate) fn set_pledge(&mut self, pledge: NoisePledge) -> Option<KeysCall> {
+        match std::mem::replace(&mut self.pledging, OwnPledge::Made(pledge)) {
+            OwnPledge::BeingMade(call) => Some(call),
+            OwnPledge::None | OwnPledge::Due | OwnPledge::Made(_) => None,
+        }
+    }
+
+    /// The own pledge, where noise is audited and it is made.
+    fn own_pledge(&self) -> Option<&NoisePledge> {
+        match &self.pledging {
+            OwnPledge::Made(pledge) => Some(pledge),
+            OwnPledge::None | OwnPledge::Due | OwnPledge::BeingMade(_) => None,
+        }
     }
 
     /// Who takes part in the round.
@@ -168,7 +248,8 @@ impl Keying {
         let turns: Vec<_> = self.turns_of(keeper.me).filter(|turn| turn.position == call.position).collect();
         let epoch = Arc::clone(self.roster.epoch());
         let expected = turns.len() * usize::from(call.position.0);
-        if turns.is_empty() || call.upstream.len() != expected {
+        let pledge = self.own_pledge().filter(|_| call.position.0 == 0).cloned();
+        if turns.is_empty() && pledge.is_none() || call.upstream.len() != expected {
             return Err(KeyingError::Call { position: call.position, got: call.upstream.len(), expected });
         }
         let mut keys = Vec::with_capacity(turns.len());
@@ -188,7 +269,7 @@ impl Keying {
             let (layer, chain, position) = (turn.layer, turn.chain, turn.position);
             keys.push(ProvenHopKeys { layer, chain, position, public, proof });
         }
-        let keys = Keys { round: self.round, position: call.position, keys };
+        let keys = Keys { round: self.round, position: call.position, keys, pledge };
         self.answered.insert(call.position, (call.upstream.clone(), keys.clone()));
         Ok(keys)
     }
@@ -204,7 +285,8 @@ impl Keying {
             return Err(KeyingError::Clock(self.round));
         }
         self.check_roster(proposal.roster)?;
-        let descriptor = Descriptor::new(keeper.directory, &self.roster, self.round, &proposal.keys)?;
+        let pledges = proposal.pledges.iter().map(NoisePledge::digest).collect();
+        let descriptor = Descriptor::new(keeper.directory, &self.roster, self.round, &proposal.keys, pledges)?;
         if let Some(signed) = self.proposal.as_ref().filter(|signed| signed.digest() == descriptor.digest()) {
             return Ok(signed.sign(keeper.key));
         }
@@ -220,10 +302,23 @@ impl Keying {
                 proposal.keys.iter().filter(|hop| (hop.layer, hop.chain) == (turn.layer, turn.chain)).collect();
             check_chain(keeper.directory, self.roster.epoch(), stage, &hops)?;
         }
+        self.check_pledges(keeper, &proposal.pledges)?;
         let _once = keeper.marks.claim(Act::Descriptor, self.round)?;
         let signature = descriptor.sign(keeper.key);
-        self.proposal = Some(descriptor);
+        (self.proposal, self.pledges) = (Some(descriptor), proposal.pledges.clone());
         Ok(signature)
+    }
+
+    /// Whether the own pledge is in its place among as many as there are active servers, and all have the right length.
+    /// What they prove is looked at when the round is announced: a bad one convicts its server.
+    fn check_pledges(&self, keeper: &Keeper<'_>, pledges: &[NoisePledge]) -> Result<(), KeyingError> {
+        if !pledge::is_pledged(keeper.directory.params()) {
+            return Ok(());
+        }
+        let terms = pledge::terms(keeper.directory, &self.roster, self.round, keeper.me);
+        let own = self.roster.active().binary_search(&keeper.me).ok().and_then(|index| pledges.get(index));
+        let holds = own.is_some() && own == self.own_pledge() && pledges.iter().all(|pledge| pledge.fits(&terms));
+        if holds { Ok(()) } else { Err(KeyingError::Pledges(self.round)) }
     }
 
     /// Whether all active servers have signed what this one has signed.
@@ -233,16 +328,12 @@ impl Keying {
     }
 
     /// The signed descriptor and this server's secrets, once all active servers have signed what this one has signed.
-    pub(crate) fn announce(
-        self,
-        directory: &Directory,
-        signatures: &[Signature],
-    ) -> Result<(SignedDescriptor, Vec<(Place, HopSecret)>), KeyingError> {
+    pub(crate) fn announce(self, directory: &Directory, signatures: &[Signature]) -> Result<Announced, KeyingError> {
         let round = self.round;
         let descriptor = self.proposal.ok_or(KeyingError::Clock(round))?.verify(directory, signatures)?;
         let secrets = self.own.into_iter().map(|((layer, chain), own)| {
             (Place { stage: Stage { round, layer, chain }, position: own.position }, own.secret)
         });
-        Ok((descriptor, secrets.collect()))
+        Ok(Announced { descriptor, secrets: secrets.collect(), seed: self.seed, pledges: self.pledges })
     }
 }

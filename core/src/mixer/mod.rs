@@ -42,8 +42,8 @@ use self::{
     context::RoundContext,
     founding::Founding,
     gate::Convictions,
-    job::{JobId, Outcome, Work},
-    keying::{Keeper, Keying},
+    job::{JobId, Outcome, Task, Work},
+    keying::{Announced, Keeper, Keying},
     round::{Life, Running},
     sparse::Threshold,
 };
@@ -59,9 +59,10 @@ use crate::{
     marks::{Act, Marks, Once, Refused},
     message::{
         AbortReason, Amendment, AmendmentSignature, AmendmentStart, Announcement, Charge, DescriptorProposal,
-        DescriptorSignature, EpochStart, KeysCall, Message,
+        DescriptorSignature, EpochStart, Keys, KeysCall, Message,
     },
     params::MAX_ROUNDS_IN_FLIGHT,
+    pledge::NoisePledge,
     roster::{AmendmentError, Roster},
 };
 
@@ -255,6 +256,12 @@ impl Mixer {
             Input::Done(JobDone { id, outcome: Outcome::Judged(from, judged) }) => {
                 self.on_judged(now_ms, id.round, from, *judged, &mut out);
             }
+            Input::Done(JobDone { id, outcome: Outcome::Pledged(pledge) }) => {
+                self.on_pledged(now_ms, id.round, *pledge, &mut out);
+            }
+            Input::Done(JobDone { id, outcome: Outcome::PledgesChecked(bad) }) => {
+                bad.into_iter().for_each(|judged| self.take_own_verdict(now_ms, id.round, judged, &mut out));
+            }
             Input::Done(done) => {
                 let round = done.id.round;
                 self.with_running(now_ms, round, &mut out, |running, env| running.on_done(env, done));
@@ -341,7 +348,19 @@ impl Mixer {
             *heard = heard.saturating_sub(1);
         }
         self.env(now_ms, &context, out).convict(evidence, &verdict);
-        // It counts in every round under way, not only in the one that it is about.
+        self.act_on_conviction(now_ms, out);
+    }
+
+    /// Takes what this server has found and judged by itself besides the course of a round.
+    fn take_own_verdict(&mut self, now_ms: u64, round: Round, judged: Judged, out: &mut Outbox) {
+        let (Some(recent), Ok(verdict)) = (self.recent.get(&round), &judged.verdict) else { return };
+        let context = Arc::clone(&recent.context);
+        self.env(now_ms, &context, out).convict(judged.evidence, verdict);
+        self.act_on_conviction(now_ms, out);
+    }
+
+    /// A conviction counts in every round under way, not only in the one that it is about.
+    fn act_on_conviction(&mut self, now_ms: u64, out: &mut Outbox) {
         let rounds: Vec<Round> = self.rounds.keys().copied().collect();
         for round in rounds {
             self.with_running(now_ms, round, out, |running, env| running.on_conviction(env));
@@ -370,7 +389,10 @@ impl Mixer {
             Message::EpochStart(message) => return self.on_epoch(message, out),
             Message::AmendmentProposal(message) => self.on_amendment_proposal(&message.amendment)?,
             Message::AmendmentStart(message) => return self.on_amendment(message, out),
-            Message::KeysCall(message) => self.on_keys_call(now_ms, &message)?,
+            Message::KeysCall(message) => match self.on_keys_call(now_ms, &message, out)? {
+                Some(keys) => Message::Keys(keys),
+                None => return Ok(()),
+            },
             Message::DescriptorProposal(message) => self.on_descriptor(now_ms, &message)?,
             Message::Announcement(message) => return self.on_announcement(now_ms, message, out),
             _ => return Err(RefusedCall::NotForCoordinator),
@@ -436,9 +458,29 @@ impl Mixer {
         Ok(())
     }
 
-    fn on_keys_call(&mut self, now_ms: u64, call: &KeysCall) -> Result<Message, RefusedCall> {
+    /// Publishes keys; none yet if the call waits for the pledge of the own noise, which a job makes.
+    fn on_keys_call(&mut self, now_ms: u64, call: &KeysCall, out: &mut Outbox) -> Result<Option<Keys>, RefusedCall> {
         let (keying, mut keeper) = self.keying(now_ms, call.round, call.roster)?;
-        Ok(Message::Keys(keying.publish(&mut keeper, call)?))
+        let Some(is_first) = keying.wait_for_pledge(call) else {
+            return Ok(Some(keying.publish(&mut keeper, call)?));
+        };
+        if is_first {
+            let Self { identity: Identity { me, key }, directory, rounds, .. } = self;
+            if let Some(RoundState::Keying { keying, .. }) = rounds.get(&call.round) {
+                let task = Task::Pledge(Box::new(keying.pledge(directory, *me, key)));
+                out.outputs.push(Output::Run(Job { id: JobId { round: call.round, stage: None }, task }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The own noise is pledged: the call that waited for it is answered.
+    fn on_pledged(&mut self, now_ms: u64, round: Round, pledge: NoisePledge, out: &mut Outbox) {
+        let Some(RoundState::Keying { keying, .. }) = self.rounds.get_mut(&round) else { return };
+        let Some(call) = keying.set_pledge(pledge) else { return };
+        if let Err(why) = self.on_coordinator(now_ms, Message::KeysCall(call), out) {
+            out.outputs.push(Output::Notice(Notice::Refused { why: why.to_string() }));
+        }
     }
 
     fn on_descriptor(&mut self, now_ms: u64, proposal: &DescriptorProposal) -> Result<Message, RefusedCall> {
@@ -494,7 +536,7 @@ impl Mixer {
             None => return Err(RefusedCall::Keying(KeyingError::Clock(round))),
         }
         let Some(RoundState::Keying { keying, early }) = self.rounds.remove(&round) else { return Ok(()) };
-        let (descriptor, secrets) = keying.announce(&self.directory, &message.signatures)?;
+        let Announced { descriptor, secrets, seed, pledges } = keying.announce(&self.directory, &message.signatures)?;
         let basis = RoundBasis::new(Arc::clone(&self.directory), descriptor);
         let context = Arc::new(RoundContext { basis, me: self.identity.me });
         self.recent.insert(round, Recent { context: Arc::clone(&context), charges: BTreeMap::new() });
@@ -505,7 +547,11 @@ impl Mixer {
             self.charges.forget_before(oldest.context.roster.id().epoch);
         }
         out.outputs.push(Output::Notice(Notice::Announced(round)));
-        let running = Running::begin(&mut self.env(now_ms, &context, out), secrets);
+        let mut env = self.env(now_ms, &context, out);
+        let running = Running::begin(&mut env, secrets, seed);
+        if !pledges.is_empty() {
+            env.run(None, Work::CheckPledges(Arc::new(pledges)));
+        }
         self.rounds.insert(round, RoundState::Running(Box::new(running)));
         early.messages.into_iter().for_each(|(from, message)| self.on_round_message(now_ms, from, message, out));
         Ok(())
@@ -702,7 +748,7 @@ impl Env<'_> {
         self.rng.fill_bytes(&mut *seed);
         let id = JobId { round: self.context.round(), stage };
         let context = Arc::clone(self.context);
-        self.out.outputs.push(Output::Run(Job { id, seed, context, work }));
+        self.out.outputs.push(Output::Run(Job { id, task: Task::Round(context, seed, work) }));
     }
 
     fn notice(&mut self, notice: Notice) {

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use hippodrome_crypto::{group::Element, permutation::below, signing::Signature};
+use hippodrome_pledge::NoiseSeed;
 
 use super::{
     Env, Notice,
@@ -110,10 +111,14 @@ pub(crate) enum Life {
 
 impl Running {
     /// Begins a round: noise and the offline parts of the proofs are made at once.
-    pub(crate) fn begin(env: &mut Env<'_>, secrets: Vec<(Place, hippodrome_crypto::hop::HopSecret)>) -> Self {
+    pub(crate) fn begin(
+        env: &mut Env<'_>,
+        secrets: Vec<(Place, hippodrome_crypto::hop::HopSecret)>,
+        seed: Arc<NoiseSeed>,
+    ) -> Self {
         let context = Arc::clone(env.context);
         let key = Arc::clone(env.key);
-        env.run(None, Work::Noise(key));
+        env.run(None, Work::Noise(key, seed));
         let hops: BTreeMap<_, _> = secrets
             .into_iter()
             .map(|(place, secret)| ((place.stage.layer, place.stage.chain), Hop::new(&context, place, secret)))
@@ -382,7 +387,9 @@ impl Running {
                 hop.back.on_sealed(replies);
                 Ok(())
             }
-            Outcome::Noise(_)
+            Outcome::Pledged(_)
+            | Outcome::PledgesChecked(_)
+            | Outcome::Noise(_)
             | Outcome::NoiseFound(..)
             | Outcome::RepliesChecked(_)
             | Outcome::Traced(..)

@@ -307,10 +307,10 @@ fn a_descriptor_binds_its_amendment_and_has_keys_of_open_chains_only() {
         })
         .collect();
     let open: Vec<_> = all.iter().filter(|hop| after.is_open(hop.layer, hop.chain)).cloned().collect();
-    assert!(Descriptor::new(&world.directory, &after, Round(11), &all).is_err());
-    assert!(Descriptor::new(&world.directory, &before, Round(11), &open).is_err());
-    let whole = Descriptor::new(&world.directory, &before, Round(11), &all).expect("every chain");
-    let descriptor = Descriptor::new(&world.directory, &after, Round(11), &open).expect("every open chain");
+    assert!(Descriptor::new(&world.directory, &after, Round(11), &all, Vec::new()).is_err());
+    assert!(Descriptor::new(&world.directory, &before, Round(11), &open, Vec::new()).is_err());
+    let whole = Descriptor::new(&world.directory, &before, Round(11), &all, Vec::new()).expect("every chain");
+    let descriptor = Descriptor::new(&world.directory, &after, Round(11), &open, Vec::new()).expect("every open chain");
     assert_ne!(whole.digest(), descriptor.digest());
     // The active servers sign, each in its place, and nobody else.
     let sign = |servers: &[ServerId]| -> Vec<Signature> {

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use hippodrome_core::{
     claim::NoiseCase,
     evidence::{
-        BadProof, Case, Evidence, ParcelPlace, RosterRecord, Showing, ShownEntry, ShownRecord, SignedStatement, Source,
-        Statement, Traced, Unlinked,
+        BadPledge, BadProof, Case, Evidence, ParcelPlace, RosterRecord, Showing, ShownEntry, ShownRecord,
+        SignedStatement, Source, Statement, Traced, Unlinked,
     },
     ids::Round,
     message::{
@@ -34,6 +34,7 @@ use super::{
         signed_batch, stage,
     },
     header_of,
+    keys::{join_pledge, pledge},
     replies::return_commitment,
 };
 use crate::pb::{self, evidence::Kind, shown_records, signed_statement};
@@ -75,6 +76,7 @@ pub fn encode_case(case: &Case) -> Vec<u8> {
         round: case.round.0,
         keys: case.keys.iter().map(keys).collect(),
         signatures: join_signatures(&case.signatures).into(),
+        pledges: case.pledges.iter().flat_map(|pledge| pledge.0).collect(),
         evidence: Some((&*case.evidence).into()),
     };
     [MAGIC, &wire.encode_to_vec()].concat()
@@ -102,6 +104,7 @@ pub fn decode_case(bytes: &[u8]) -> Result<Case, CaseFileError> {
         round: Round(wire.round),
         keys: wire.keys.iter().map(chains).collect::<Result<_, WireError>>()?,
         signatures: signatures("signatures", &wire.signatures)?,
+        pledges: records::<32>("pledges", &wire.pledges)?.iter().copied().map(Digest).collect(),
         evidence: Arc::new(evidence(wire.evidence)?),
     })
 }
@@ -433,6 +436,10 @@ impl From<&Evidence> for pb::Evidence {
             Evidence::Trail(traced) => Kind::Trail(traced.into()),
             Evidence::Noise(case) => Kind::Noise((&**case).into()),
             Evidence::Reply(case) => Kind::Reply((&**case).into()),
+            Evidence::BadPledge(bad) => Kind::BadPledge(pb::BadPledge {
+                server: bad.server.0.into(),
+                pledge: join_pledge(&bad.pledge).collect(),
+            }),
         };
         Self { kind: Some(kind) }
     }
@@ -559,6 +566,10 @@ fn evidence(wire: Option<pb::Evidence>) -> Result<Evidence, WireError> {
         Kind::Trail(wire) => Evidence::Trail(traced(wire)?),
         Kind::Noise(wire) => Evidence::Noise(Box::new(noise_case(wire)?)),
         Kind::Reply(wire) => Evidence::Reply(Box::new(reply_case(wire)?)),
+        Kind::BadPledge(wire) => Evidence::BadPledge(Box::new(BadPledge {
+            server: server("server", wire.server)?,
+            pledge: pledge(&wire.pledge)?,
+        })),
     })
 }
 

@@ -134,6 +134,7 @@ impl From<&ClientDescriptor> for pb::ClientDescriptor {
             branch: descriptor.branch.0.iter().flat_map(|digest| digest.0).collect(),
             later: descriptor.later.iter().map(layer_keys).collect(),
             signatures: join_signatures(&descriptor.signatures).into(),
+            pledges: descriptor.pledges.iter().flat_map(|pledges| pledges.0).collect(),
         }
     }
 }
@@ -149,6 +150,10 @@ fn client_descriptor(descriptor: pb::ClientDescriptor) -> Result<ClientDescripto
         branch: InclusionProof(branch.iter().copied().map(Digest).collect()),
         later: descriptor.later.into_iter().map(layer_keys).collect::<Result<_, _>>()?,
         signatures: signatures("signatures", &descriptor.signatures)?,
+        pledges: match descriptor.pledges.is_empty() {
+            true => None,
+            false => Some(digest("pledges", &descriptor.pledges)?),
+        },
     })
 }
 

@@ -124,6 +124,7 @@ fn descriptor() -> ClientDescriptor {
         entry_root: sampler.digest(),
         branch: InclusionProof(vec![sampler.digest(), sampler.digest()]),
         later,
+        pledges: Some(sampler.digest()),
         signatures: sampler.signatures(3),
     }
 }

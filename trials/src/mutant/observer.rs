@@ -8,6 +8,7 @@ use hippodrome_core::{
     epoch::{Epoch, EpochDraft},
     ids::{RosterId, Round},
     message::{DescriptorProposal, EpochStart, Message},
+    pledge::NoisePledge,
     roster::Roster,
 };
 use hippodrome_crypto::hash::Digest;
@@ -65,7 +66,8 @@ impl Observer {
 
     fn propose(&mut self, proposal: &DescriptorProposal) -> Option<()> {
         let roster = self.rosters.get(&proposal.roster)?;
-        let descriptor = Descriptor::new(&self.directory, roster, proposal.round, &proposal.keys).ok()?;
+        let pledges = proposal.pledges.iter().map(NoisePledge::digest).collect();
+        let descriptor = Descriptor::new(&self.directory, roster, proposal.round, &proposal.keys, pledges).ok()?;
         self.proposed.insert(proposal.round, (*descriptor.digest(), Arc::clone(roster)));
         if self.proposed.len() > ROUNDS {
             self.proposed.pop_first();

@@ -10,6 +10,7 @@ use hippodrome_crypto::{
     onion::{self, HopKdf, open_layer, tag_holds},
     permutation::Permutation,
 };
+use hippodrome_pledge::NoiseSeed;
 use rand_chacha::rand_core::SeedableRng;
 
 use super::*;
@@ -133,7 +134,7 @@ impl World {
             (0..3).map(hop).collect::<Vec<HopPublic>>()
         };
         let keys = vec![vec![chain(0)], vec![chain(1)]];
-        let descriptor = Descriptor::arrange(&directory, &roster, ROUND, keys).expect("keys of every hop");
+        let descriptor = Descriptor::arrange(&directory, &roster, ROUND, keys, Vec::new()).expect("keys of every hop");
         let signatures: Vec<Signature> = servers.iter().map(|key| descriptor.sign(key)).collect();
         let descriptor = descriptor.verify(&directory, &signatures).expect("all have signed");
         let basis = RoundBasis::new(Arc::clone(&directory), descriptor);
@@ -165,7 +166,8 @@ impl World {
     }
 
     pub(crate) fn noise(&self, owner: ServerId) -> Vec<ChainNoise> {
-        noise::compose(&self.context_of(owner), self.key_of(owner), &mut rng(2000 + u64::from(owner.0)))
+        let seed = NoiseSeed::random(&mut rng(2000 + u64::from(owner.0)));
+        noise::compose(&self.context_of(owner), self.key_of(owner), &seed)
     }
 
     fn submit(&self, client: u32, onion: &Onion) -> Vec<u8> {

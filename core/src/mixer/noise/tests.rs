@@ -117,3 +117,17 @@ fn every_order_in_which_records_are_dealt_is_as_likely() {
     let statistic: f64 = counts.values().map(|count| (count - expected).powi(2) / expected).sum();
     assert!(counts.len() == 24 && statistic < 70.0, "chi-square of 23: {statistic}");
 }
+
+#[test]
+fn all_of_a_servers_noise_follows_from_one_seed() {
+    let world = World::with_noise(6);
+    let (context, key) = (world.context_of(ServerId(1)), world.key_of(ServerId(1)));
+    let composed = |byte: u8| {
+        let noise = compose(&context, key, &NoiseSeed::from_bytes([byte; 32]));
+        noise.into_iter().flat_map(|noise| noise.submissions).collect::<Vec<u8>>()
+    };
+    assert_eq!(composed(1), composed(1));
+    let width = world.basis.sizes.submission;
+    let (one, other) = (composed(1), composed(2));
+    assert!(one.chunks(width).zip(other.chunks(width)).all(|(one, other)| one != other), "each record is another's");
+}
