@@ -4,6 +4,7 @@
 //! run. Sockets, clocks, disks and threads are in the shells around them. Every verified thing is a type that only its
 //! verifier makes, and the gate of [`mixer::gate`] releases nothing without the witnesses of what was checked.
 
+pub mod audit;
 pub mod claim;
 pub mod coordinator;
 pub mod descriptor;

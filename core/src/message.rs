@@ -15,6 +15,7 @@ use hippodrome_crypto::{
 };
 
 pub use crate::{
+    audit::NoiseOpening,
     claim::{NoiseClaim, ShownSubmission},
     evidence::{Accusation, TraceStep},
     pledge::NoisePledge,
@@ -56,6 +57,10 @@ pub enum Message {
     Confirmation(Confirmation),
     NoiseClaim(NoiseClaim),
     NoiseAnswer(NoiseAnswer),
+    ShareCall(ShareCall),
+    CoinShare(CoinShare),
+    Coin(Coin),
+    NoiseOpening(NoiseOpening),
     Batch(Batch),
     Proof(Proof),
     Parcel(Parcel),
@@ -667,6 +672,31 @@ pub struct Replies {
     pub replies: Vec<u8>,
 }
 
+/// Coordinator → server: the round is over; reveal your share of the coin that decides whose noise is opened.
+#[derive(Clone, Debug)]
+pub struct ShareCall {
+    /// The round.
+    pub round: Round,
+}
+
+/// Server → coordinator: its share of a round's coin.
+#[derive(Clone, Debug)]
+pub struct CoinShare {
+    /// The round.
+    pub round: Round,
+    /// What its pledge has a commitment to.
+    pub share: [u8; 32],
+}
+
+/// Coordinator → servers: a round's coin has fallen.
+#[derive(Clone, Debug)]
+pub struct Coin {
+    /// The round.
+    pub round: Round,
+    /// One share an active server, in order.
+    pub shares: Vec<[u8; 32]>,
+}
+
 /// Server → coordinator: the round is over for this server; nothing in it depends on a secret.
 #[derive(Clone, Debug)]
 pub struct Report {
@@ -847,6 +877,8 @@ impl Message {
             Self::ReplyClaim(message) => message.body_len(),
             Self::ReplyAnswer(message) => message.claim.body_len() + message.shown.body_len(),
             Self::Replies(message) => message.replies.len(),
+            Self::Coin(message) => std::mem::size_of_val(&*message.shares),
+            Self::NoiseOpening(message) => message.body_len(),
             Self::Accusation(message) => message.len_bytes(),
             Self::TraceStep(message) => message.len_bytes(),
             Self::Charge(message) => message.evidence.len_bytes(),
@@ -897,6 +929,10 @@ impl Message {
             Self::Abort(message) => Some(message.stage.round),
             Self::Accusation(message) => Some(message.place.stage.round),
             Self::TraceStep(message) => Some(message.place.stage.round),
+            Self::ShareCall(message) => Some(message.round),
+            Self::CoinShare(message) => Some(message.round),
+            Self::Coin(message) => Some(message.round),
+            Self::NoiseOpening(message) => Some(message.round),
             Self::Charge(message) => Some(message.round),
         }
     }

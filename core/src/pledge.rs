@@ -13,6 +13,7 @@ use hippodrome_pledge::{Context, Counts, CountsError, NoiseSeed, Pledge, Terms, 
 use crate::{
     directory::Directory,
     ids::{Layer, Round, ServerId},
+    message::Coin,
     params::NetworkParams,
     roster::Roster,
 };
@@ -43,25 +44,41 @@ pub(crate) fn terms(directory: &Directory, roster: &Roster, round: Round, server
 
 /// A server's share of a round's coin. It follows from the server's key, so that a restart does not lose it: only who has
 /// the key knows it before it is revealed.
-pub(crate) fn coin_share(terms: &Terms, key: &SigningKey) -> [u8; 32] {
-    let context = Hasher::new("hippodrome v1 signature behind a coin share").digest(terms.digest()).finish();
-    Hasher::new("hippodrome v1 coin share").bytes(&key.sign(&context).0).finish().0
+pub(crate) fn coin_share(directory: &Directory, roster: &Roster, round: Round, key: &SigningKey) -> [u8; 32] {
+    let signed = coin_digest("hippodrome v1 signature behind a coin share", directory, roster, round).finish();
+    Hasher::new("hippodrome v1 coin share").bytes(&key.sign(&signed).0).finish().0
 }
 
 /// What binds a server to its share.
-pub(crate) fn coin_commitment(terms: &Terms, share: &[u8; 32]) -> Digest {
-    Hasher::new("hippodrome v1 coin share commitment").digest(terms.digest()).bytes(share).finish()
+pub(crate) fn coin_commitment(directory: &Directory, roster: &Roster, round: Round, share: &[u8; 32]) -> Digest {
+    coin_digest("hippodrome v1 coin share commitment", directory, roster, round).bytes(share).finish()
+}
+
+fn coin_digest(label: &str, directory: &Directory, roster: &Roster, round: Round) -> Hasher {
+    Hasher::new(label).digest(directory.id()).number(roster.epoch().plan().number).number(round.0)
+}
+
+/// Whom a coin picks, if anybody; none if the shares are not those that the active servers are bound to, in order.
+pub(crate) fn picked(
+    directory: &Directory,
+    roster: &Roster,
+    coin: &Coin,
+    bound: impl ExactSizeIterator<Item = Digest>,
+) -> Option<Option<ServerId>> {
+    let one_in = directory.params().noise.audit?;
+    let Coin { round, shares } = coin;
+    let commitments = shares.iter().map(|share| coin_commitment(directory, roster, *round, share));
+    if shares.len() != roster.active().len() || !commitments.eq(bound) {
+        return None;
+    }
+    let fallen = coin_digest("hippodrome v1 fallen coin", directory, roster, *round).list(shares.iter()).finish();
+    let active: Vec<u16> = roster.active().iter().map(|server| server.0).collect();
+    Some(hippodrome_pledge::picked(&fallen, round.0, &active, one_in).map(ServerId))
 }
 
 impl NoisePledge {
     /// Makes the pledge of noise with these counts.
-    pub(crate) fn make(
-        terms: &Terms,
-        key: &SigningKey,
-        seed: &NoiseSeed,
-        counts: &Counts,
-    ) -> Result<Self, CountsError> {
-        let coin = coin_commitment(terms, &coin_share(terms, key));
+    pub(crate) fn make(terms: &Terms, coin: Digest, seed: &NoiseSeed, counts: &Counts) -> Result<Self, CountsError> {
         Ok(Self { coin, pledge: Pledge::make(terms, seed, counts)?.to_bytes() })
     }
 

@@ -420,6 +420,10 @@ impl Wrapped {
         opened.reverse();
         Self { body: onion.body, route: ReplyRoute(replies), opening: Opening(opened) }
     }
+    /// The leaf of the record in its chain's input.
+    pub(crate) fn leaf(&self) -> Digest {
+        merkle::leaf(self.opening.entry(Layer(0)).1.encoded(), &body_hash(&self.body))
+    }
 }
 
 /// The chain of each layer: the view's input chain, open middle chains at random, the mailbox's output chain.

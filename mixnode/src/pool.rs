@@ -9,13 +9,13 @@ use std::{
 
 use hippodrome_core::{
     ids::Round,
-    mixer::{Job, JobDone},
+    mixer::{Job, JobDone, Urgency},
 };
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tokio::sync::mpsc;
 
-/// Runs jobs, those of the oldest round first, and hands back what came of them. Shared evenly among all rounds under
-/// way, too little time would make all of them miss their deadlines.
+/// Runs jobs and hands back what came of them: first those without which a round is not opened, then those of the oldest
+/// round. Shared evenly among all rounds under way, too little time would make all of them miss their deadlines.
 pub(crate) struct Pool {
     threads: ThreadPool,
     turns: Arc<Turns>,
@@ -32,8 +32,8 @@ struct Turns {
 
 /// Jobs whose turn has not come.
 struct Waiting<J = Job> {
-    /// What no round waits for comes last; then by round, and then in the order in which they came.
-    jobs: BTreeMap<(bool, Round, u64), J>,
+    /// The most urgent first; then by round, and then in the order in which they came.
+    jobs: BTreeMap<(Urgency, Round, u64), J>,
     came: u64,
     /// Jobs under way, those included that a thread has been asked for and that still wait.
     under_way: usize,
@@ -45,8 +45,8 @@ impl<J> Waiting<J> {
         Self { jobs: BTreeMap::new(), came: 0, under_way: 0, asked_for: 0 }
     }
 
-    fn add(&mut self, can_wait: bool, round: Round, job: J) {
-        self.jobs.insert((can_wait, round, self.came), job);
+    fn add(&mut self, urgency: Urgency, round: Round, job: J) {
+        self.jobs.insert((urgency, round, self.came), job);
         self.came += 1;
     }
 
@@ -93,7 +93,7 @@ impl Turns {
     /// Puts a job in line; whether a thread is to be asked for it.
     fn add(&self, job: Job) -> bool {
         let mut waiting = self.lock();
-        waiting.add(job.can_wait(), job.round(), job);
+        waiting.add(job.urgency(), job.round(), job);
         waiting.begin(self.most)
     }
 
@@ -134,24 +134,25 @@ mod tests {
     #[test]
     fn the_oldest_round_comes_first_and_what_no_round_waits_for_last() {
         let mut waiting = Waiting::new();
-        for (can_wait, round, job) in [
-            (true, 1, "a charge"),
-            (false, 7, "7"),
-            (false, 5, "5"),
-            (false, 5, "5 again"),
-            (true, 9, "another charge"),
+        for (urgency, round, job) in [
+            (Urgency::Aside, 1, "a charge"),
+            (Urgency::UnderWay, 7, "7"),
+            (Urgency::UnderWay, 5, "5"),
+            (Urgency::UnderWay, 5, "5 again"),
+            (Urgency::Aside, 9, "another charge"),
+            (Urgency::Opening, 8, "to open 8"),
         ] {
-            waiting.add(can_wait, Round(round), job);
+            waiting.add(urgency, Round(round), job);
         }
-        let order: Vec<_> = (0..5).map(|_| (waiting.begin(9), waiting.take())).collect();
-        let expected = ["5", "5 again", "7", "a charge", "another charge"];
+        let order: Vec<_> = (0..6).map(|_| (waiting.begin(9), waiting.take())).collect();
+        let expected = ["to open 8", "5", "5 again", "7", "a charge", "another charge"];
         assert_eq!(order, expected.map(|job| (true, Some(job))));
     }
 
     #[test]
     fn no_more_jobs_begin_than_there_are_threads_and_none_is_forgotten() {
         let mut waiting = Waiting::new();
-        (0..5).for_each(|job| waiting.add(false, Round(1), job));
+        (0..5).for_each(|job| waiting.add(Urgency::UnderWay, Round(1), job));
         assert!(waiting.begin(2) && waiting.begin(2) && !waiting.begin(2));
         assert_eq!((waiting.take(), waiting.take()), (Some(0), Some(1)));
         // Each that ends asks for one.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hippodrome_core::{
+    audit::OpeningCase,
     claim::NoiseCase,
     evidence::{
         BadPledge, BadProof, Case, Evidence, ParcelPlace, RosterRecord, Showing, ShownEntry, ShownRecord,
@@ -11,13 +12,13 @@ use hippodrome_core::{
     ids::{ChainId, Layer, Place, Position, RosterId, Round, ServerId, Stage},
     message::{
         Abort, AbortReason, Accusation, AgreedInput, Amendment, AmendmentProposal, AmendmentSignature, AmendmentStart,
-        Announcement, Awaited, Batch, BatchCommitment, Charge, Confirmation, DescriptorProposal, DescriptorSignature,
-        EpochPlan, EpochProposal, EpochSignature, EpochStart, Ground, Hello, InputCommitment, InputOffer, InputRoot,
-        InputSignature, Keys, KeysCall, Message, Missing, Noise, NoiseAnswer, NoiseClaim, NoiseReceipt, NoiseReplies,
-        Parcel, ParcelCommitment, Peers, Proof, ProvenHopKeys, Receipts, Replaced, Replies, ReplyAnswer, ReplyClaim,
-        Report, Return, ReturnCommitment, SeedCall, SeedCommitment, SeedCommitments, SeedReveal, ShownPart,
-        ShownReturn, ShownSubmission, SignedBatch, SignedParcel, SignedReturn, Standing, Strike, Submissions,
-        TraceStep,
+        Announcement, Awaited, Batch, BatchCommitment, Charge, Coin, CoinShare, Confirmation, DescriptorProposal,
+        DescriptorSignature, EpochPlan, EpochProposal, EpochSignature, EpochStart, Ground, Hello, InputCommitment,
+        InputOffer, InputRoot, InputSignature, Keys, KeysCall, Message, Missing, Noise, NoiseAnswer, NoiseClaim,
+        NoiseOpening, NoiseReceipt, NoiseReplies, Parcel, ParcelCommitment, Peers, Proof, ProvenHopKeys, Receipts,
+        Replaced, Replies, ReplyAnswer, ReplyClaim, Report, Return, ReturnCommitment, SeedCall, SeedCommitment,
+        SeedCommitments, SeedReveal, ShareCall, ShownPart, ShownReturn, ShownSubmission, SignedBatch, SignedParcel,
+        SignedReturn, Standing, Strike, Submissions, TraceStep,
     },
     participant::Inclusion,
     pledge::NoisePledge,
@@ -537,6 +538,13 @@ impl Sampler {
             evidence.push(Evidence::Equivocation(Box::new([signed(self), signed(self)])));
         }
         evidence.push(Evidence::BadPledge(Box::new(BadPledge { server: ServerId(3), pledge: pledge(1) })));
+        let mut sampler = Self::new(7);
+        let opening = sampler.opening();
+        let confirmed = (vec![sampler.input(), sampler.input()], Some(sampler.signature()));
+        for (inputs, confirmation) in [confirmed, (Vec::new(), None)] {
+            let case = OpeningCase { opening: opening.clone(), pledge: pledge(7), inputs, confirmation };
+            evidence.push(Evidence::FalseOpening(Box::new(case)));
+        }
         evidence
     }
 
@@ -594,7 +602,23 @@ impl Sampler {
                 keys,
                 pledges: vec![pledge(5), pledge(6)],
             }),
+            Message::ShareCall(ShareCall { round: Round(63) }),
+            Message::CoinShare(CoinShare { round: Round(64), share: self.array() }),
+            Message::Coin(Coin { round: Round(65), shares: vec![self.array(), self.array()] }),
+            Message::NoiseOpening(self.opening()),
         ]
+    }
+}
+
+impl Sampler {
+    fn opening(&mut self) -> NoiseOpening {
+        NoiseOpening {
+            round: Round(66),
+            server: ServerId(5),
+            seed: self.array(),
+            branches: vec![RangeProof(vec![self.digest(), self.digest()]), RangeProof(Vec::new())],
+            signature: self.signature(),
+        }
     }
 }
 

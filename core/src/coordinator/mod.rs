@@ -3,9 +3,10 @@
 //!
 //! One module for each duty: who is there ([`presence`]), an epoch ([`founding`], and when: [`epochs`]), the keys and
 //! the descriptor of a round ([`opening`]), its submissions and replies ([`collecting`], [`included`], and when:
-//! [`rounds`]), evidence ([`charges`]), who is at fault without ([`verdict`]) and what follows ([`striking`]), what is kept
+//! [`rounds`]), whose noise is opened ([`auditing`]), evidence ([`charges`]), who is at fault without ([`verdict`]) and what follows ([`striking`]), what is kept
 //! ([`state`]) and told ([`status`]).
 
+mod auditing;
 mod charges;
 mod collecting;
 mod epochs;
@@ -27,6 +28,7 @@ use std::{
 use hippodrome_crypto::{hash::Digest, signing::PublicKey};
 
 use self::{
+    auditing::Auditing,
     charges::Charges,
     collecting::Collecting,
     founding::Founding,
@@ -146,6 +148,7 @@ pub struct Coordinator {
     next_round: Round,
     opening: BTreeMap<Round, Opening>,
     collecting: BTreeMap<Round, Collecting>,
+    auditing: BTreeMap<Round, Auditing>,
     charges: Charges,
     status: Status,
 }
@@ -198,6 +201,7 @@ impl Coordinator {
             next_round: Round(1),
             opening: BTreeMap::new(),
             collecting: BTreeMap::new(),
+            auditing: BTreeMap::new(),
             charges: Charges::default(),
             status: Status::default(),
         };
@@ -275,6 +279,7 @@ impl Coordinator {
         let waits = |round: &Round, collecting: &Collecting| collecting.is_unjudged() && self.charges.is_open(*round);
         let rounds = self.collecting.iter().filter(|(round, collecting)| !waits(round, collecting));
         let rounds = rounds.map(|(_, collecting)| collecting.next_tick_ms(self.looked_ms));
+        let audits = self.auditing.values().map(Auditing::next_tick_ms);
         let unopened = self.opening.values().map(Opening::next_tick_ms);
         let amending = (!self.faulty.is_empty()).then_some(self.amend_ms);
         let founding = (self.founding.is_some() || self.epoch.is_some()).then(|| self.found_due_ms());
@@ -283,7 +288,7 @@ impl Coordinator {
         // What was due at the last look already waits for something else.
         let due = amending.into_iter().chain(founding).chain(self.open_due_ms());
         let due = due.filter(|due_ms| *due_ms > self.looked_ms);
-        due.chain(rounds).chain(unopened).chain([now_and_then]).min().unwrap_or(now_and_then)
+        due.chain(rounds).chain(unopened).chain(audits).chain([now_and_then]).min().unwrap_or(now_and_then)
     }
 
     /// The epoch under way, with what proves it.
@@ -357,6 +362,7 @@ impl Coordinator {
             Message::Noise(_) | Message::Receipts(_) | Message::Replies(_) | Message::Report(_) | Message::Abort(_) => {
                 self.on_collecting(now_ms, from, message, out);
             }
+            Message::CoinShare(_) | Message::NoiseOpening(_) => self.on_audit(now_ms, from, message, out),
             Message::Charge(charge) => self.on_charge(from, &charge, out),
             _ => out.push(Output::Notice(format!("ignored a message that {from} has no cause to send here"))),
         }
@@ -400,6 +406,7 @@ impl Coordinator {
         self.finish_rounds(now_ms, out);
         self.judge_rounds(now_ms, out);
         self.end_openings(now_ms, out);
+        self.audit_in_time(now_ms, out);
     }
 
     fn on_clock(&mut self, now_ms: u64, out: &mut Vec<Output>) {

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use hippodrome_crypto::{group::Element, signing::Signature};
+use hippodrome_crypto::{group::Element, hash::Digest, signing::Signature};
 
 use super::{Output, founding::all};
 use crate::{
@@ -99,6 +99,11 @@ impl Opening {
     /// and would be taken for silent.
     pub(super) fn deadline_ms(&self) -> u64 {
         self.roster.epoch().window_start_ms(self.round)
+    }
+
+    /// The active servers' commitments to their shares of the coin, in order, where noise is audited.
+    pub(super) fn coins(&self) -> Vec<Digest> {
+        self.pledges.values().map(|pledge| pledge.coin).collect()
     }
 
     /// When it began; nothing that its servers did before counts.

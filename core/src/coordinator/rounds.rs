@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Coordinator, KEPT_ROUNDS, Output, collecting, collecting::Collecting, founding::Founding, opening::Opening,
+    Coordinator, KEPT_ROUNDS, Output, auditing::Auditing, collecting, collecting::Collecting, founding::Founding,
+    opening::Opening,
 };
 use crate::{
     epoch::Epoch,
@@ -21,7 +22,9 @@ impl Coordinator {
         match opening.on_message(now_ms, &mut self.marks, from, message, out) {
             Ok(Some(descriptor)) => {
                 let collecting = Collecting::new(&self.directory, descriptor, opening.began_ms());
+                let auditing = Auditing::new(&self.directory, collecting.descriptor(), opening);
                 self.opening.remove(&round);
+                self.audit(round, auditing);
                 self.collecting.insert(round, collecting);
                 self.status.round = self.status.round.max(round.0);
                 out.push(Output::Announced(round));
@@ -150,7 +153,9 @@ impl Coordinator {
         let faults: Vec<_> = rounds.filter_map(|(_, round)| Some((round.began_ms(), round.faults(now_ms)?))).collect();
         faults.iter().for_each(|(began_ms, heard)| self.judge_round(now_ms, *began_ms, heard, out));
         let newest = self.status.round;
-        self.collecting.retain(|round, collecting| !collecting.is_over() || round.0 + KEPT_ROUNDS > newest);
+        let (collecting, auditing) = (&mut self.collecting, &self.auditing);
+        let is_kept = |round: &Round| round.0 + KEPT_ROUNDS > newest || auditing.contains_key(round);
+        collecting.retain(|round, collecting| !collecting.is_over() || is_kept(round));
         self.forget_charges();
     }
 }

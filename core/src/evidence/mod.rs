@@ -39,6 +39,7 @@ pub(crate) use self::{
     trace::{Output, faulty_payloads},
 };
 use crate::{
+    audit::{self, FalseOpening, OpeningCase},
     claim::{FalseClaim, Finding, NoiseCase},
     ids::{Author, Place, ServerId},
     message::{Batch, InputCommitment, InputOffer, Parcel, Proof, SignedBatch},
@@ -75,6 +76,8 @@ pub enum Evidence {
     Reply(Box<ReplyCase>),
     /// A pledge of noise that proves nothing.
     BadPledge(Box<BadPledge>),
+    /// The opening of noise that is not what was pledged, or not what was sent.
+    FalseOpening(Box<OpeningCase>),
 }
 
 /// A pledge that a round's descriptor holds for a server: all active servers have signed the descriptor, and an honest one
@@ -210,6 +213,9 @@ pub enum Offence {
     /// A pledge that does not hold.
     #[error("its pledge of noise does not hold: {0}")]
     BadPledge(PledgeError),
+    /// Other noise than was pledged.
+    #[error("the noise that it opened is false: {0}")]
+    FalseOpening(FalseOpening),
     /// A malformed submission.
     #[error("the trace of malformed records ends at submissions that are signed by it")]
     MalformedSubmission,
@@ -252,6 +258,7 @@ impl Evidence {
             Self::Noise(case) => judge_noise(basis, case, rng),
             Self::Reply(case) => judge_reply(basis, case),
             Self::BadPledge(bad) => judge_pledge(basis, bad),
+            Self::FalseOpening(case) => judge_opening(basis, case),
         }
     }
 
@@ -261,9 +268,12 @@ impl Evidence {
         let encoded = |elements: &[Element]| elements.iter().map(|element| *element.encoded()).collect::<Vec<_>>();
         let hasher = Hasher::new("hippodrome v1 weights of a judgement").digest(descriptor);
         let hasher = match self {
-            Self::Equivocation(_) | Self::Unlinked(_) | Self::BadBatch(_) | Self::Reply(_) | Self::BadPledge(_) => {
-                hasher
-            }
+            Self::Equivocation(_)
+            | Self::Unlinked(_)
+            | Self::BadBatch(_)
+            | Self::Reply(_)
+            | Self::BadPledge(_)
+            | Self::FalseOpening(_) => hasher,
             Self::BadProof(bad) => {
                 hasher.list(encoded(&bad.inputs).iter()).list(encoded(&bad.proof.keys).iter()).bytes(&bad.proof.proof)
             }
@@ -289,6 +299,7 @@ impl Evidence {
             Self::Noise(case) => case.len_bytes(),
             Self::Reply(case) => case.len_bytes(),
             Self::BadPledge(bad) => bad.pledge.len_bytes(),
+            Self::FalseOpening(case) => case.len_bytes(),
         }
     }
 }
@@ -347,6 +358,18 @@ fn judge_pledge(basis: &RoundBasis, BadPledge { server, pledge }: &BadPledge) ->
     match pledge.verify(&basis.pledge_terms(*server)) {
         Ok(_) => Err(NotProven::NothingWrong),
         Err(error) => Ok(guilty(*server, Offence::BadPledge(error))),
+    }
+}
+
+fn judge_opening(basis: &RoundBasis, case: &OpeningCase) -> Result<Verdict, NotProven> {
+    let server = case.opening.server;
+    if !is_pledged(basis, server, &case.pledge) {
+        return Err(NotProven::NotWhatWasSigned);
+    }
+    match case.judge(basis) {
+        audit::Finding::False(why) => Ok(guilty(server, Offence::FalseOpening(why))),
+        audit::Finding::Holds => Err(NotProven::NothingWrong),
+        audit::Finding::Unsigned => Err(NotProven::Unsigned),
     }
 }
 

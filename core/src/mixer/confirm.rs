@@ -33,6 +33,11 @@ pub(crate) struct ConfirmedLayer {
 }
 
 impl ConfirmedLayer {
+    /// The layer's inputs, in the order of their chains.
+    pub(crate) fn inputs(&self) -> &[InputCommitment] {
+        &self.inputs
+    }
+
     /// Whether this layer's vector holds that input.
     pub(crate) fn holds(&self, input: &SignedInput) -> bool {
         self.layer == input.commitment().stage.layer && self.inputs.contains(input.commitment())
@@ -96,6 +101,11 @@ impl Confirming {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Everybody's signatures on the vector that each has seen.
+    pub(crate) fn signatures(&self) -> BTreeMap<ServerId, Signature> {
+        self.vectors.iter().map(|(server, (_, signature))| (*server, *signature)).collect()
     }
 
     /// Whether a server has signed some vector.

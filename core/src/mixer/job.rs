@@ -30,6 +30,7 @@ use super::{
     replies::{Check, Checked},
 };
 use crate::{
+    audit::OpeningCase,
     evidence::{
         Accusation, BadPledge, BadProof, Evidence, Judged, Stopped, Trace, TraceStep, Traced, check_proof,
         faulty_payloads, removal, rules, shuffle_statement,
@@ -55,6 +56,17 @@ pub(crate) enum Task {
     Pledge(Box<Pledging>),
 }
 
+/// How soon a job is wanted, soonest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// A round is not opened before it is done; it is short.
+    Opening,
+    /// A round under way waits for it.
+    UnderWay,
+    /// No round waits for it.
+    Aside,
+}
+
 /// What a job was for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct JobId {
@@ -74,6 +86,7 @@ pub(crate) enum Work {
     Noise(Arc<SigningKey>, Arc<NoiseSeed>),
     /// Those of all active servers, in order.
     CheckPledges(Arc<Vec<NoisePledge>>),
+    CheckOpening(Box<OpeningCase>),
     /// Without what these clients send, who are convicted.
     AssembleSubmissions(Records, BTreeSet<Author>),
     AssembleParcels(Arc<Vec<Parcel>>),
@@ -104,6 +117,8 @@ pub(crate) enum Outcome {
     Pledged(Box<NoisePledge>),
     /// What convicts those whose pledges do not hold.
     PledgesChecked(Vec<Judged>),
+    /// Noise that was opened, judged.
+    OpeningChecked(Box<Judged>),
     Noise(Vec<ChainNoise>),
     NoiseFound(Layer, Found),
     RepliesChecked(Checked),
@@ -261,9 +276,13 @@ impl Job {
         self.id.round
     }
 
-    /// Whether no round waits for it.
-    pub fn can_wait(&self) -> bool {
-        matches!(self.task, Task::Round(_, _, Work::Judge(..) | Work::CheckPledges(_)))
+    /// How soon it is wanted.
+    pub fn urgency(&self) -> Urgency {
+        match self.task {
+            Task::Pledge(_) => Urgency::Opening,
+            Task::Round(_, _, Work::Judge(..) | Work::CheckPledges(_) | Work::CheckOpening(_)) => Urgency::Aside,
+            Task::Round(..) => Urgency::UnderWay,
+        }
     }
 
     /// Does the work, on the rayon pool that the caller has installed.
@@ -281,6 +300,7 @@ fn run(context: &RoundContext, stage: Option<Stage>, work: Work, rng: &mut ChaCh
     match work {
         Work::Noise(key, seed) => Outcome::Noise(noise::compose(context, &key, &seed)),
         Work::CheckPledges(pledges) => Outcome::PledgesChecked(check_pledges(context, &pledges)),
+        Work::CheckOpening(case) => Outcome::OpeningChecked(judge(context, Evidence::FalseOpening(case))),
         Work::AssembleSubmissions(records, convicted) => {
             Outcome::Assembled(input::assemble_submissions(context, stage(), &records, &convicted, rng))
         }

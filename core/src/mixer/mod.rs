@@ -3,6 +3,7 @@
 //! One module for each phase of a round, in the order of the data's way: [`keying`] → [`noise`] → [`input`] (collect) →
 //! [`confirm`] → [`hop`] (mix, behind the [`gate`]) → [`distribute`] → [`exchange`] → [`back`].
 
+mod audit;
 mod back;
 pub(crate) mod blame;
 mod claims;
@@ -39,6 +40,7 @@ use rand_core::Rng;
 use zeroize::Zeroizing;
 
 use self::{
+    audit::{Audit, NotTheShares},
     context::RoundContext,
     founding::Founding,
     gate::Convictions,
@@ -49,7 +51,7 @@ use self::{
 };
 pub use self::{
     founding::FoundingError,
-    job::{Job, JobDone},
+    job::{Job, JobDone, Urgency},
     keying::KeyingError,
 };
 use crate::{
@@ -58,11 +60,11 @@ use crate::{
     ids::{Party, Place, RosterId, Round, ServerId, Stage},
     marks::{Act, Marks, Once, Refused},
     message::{
-        AbortReason, Amendment, AmendmentSignature, AmendmentStart, Announcement, Charge, DescriptorProposal,
-        DescriptorSignature, EpochStart, Keys, KeysCall, Message,
+        AbortReason, Amendment, AmendmentSignature, AmendmentStart, Announcement, Charge, Coin, CoinShare,
+        DescriptorProposal, DescriptorSignature, EpochStart, Keys, KeysCall, Message, NoiseOpening,
     },
     params::MAX_ROUNDS_IN_FLIGHT,
-    pledge::NoisePledge,
+    pledge::{self, NoisePledge},
     roster::{AmendmentError, Roster},
 };
 
@@ -155,6 +157,8 @@ struct Recent {
     context: Arc<RoundContext>,
     /// How many charges of each server have been judged, or are being so. Each of an honest one convicts another server.
     charges: BTreeMap<ServerId, usize>,
+    /// Where noise is audited.
+    audit: Option<Audit>,
 }
 
 struct Identity {
@@ -197,6 +201,8 @@ const KEPT_ROSTERS: usize = 2;
 const MAX_OPEN_ROUNDS: usize = MAX_ROUNDS_IN_FLIGHT as usize + 8;
 /// Milliseconds after the deadline for which a word to the coordinator about the round's end is of use.
 const LAST_WORD_MS: u64 = 2000;
+/// Milliseconds after a round's deadline for which its noise can be audited: longer than the coordinator waits for anybody.
+const AUDIT_MS: u64 = 60_000;
 /// Most messages kept for a round that is not announced yet: every server's inputs and confirmations, and more.
 const MAX_EARLY: usize = 4096;
 /// Most bytes of bodies kept for such a round.
@@ -262,6 +268,9 @@ impl Mixer {
             Input::Done(JobDone { id, outcome: Outcome::PledgesChecked(bad) }) => {
                 bad.into_iter().for_each(|judged| self.take_own_verdict(now_ms, id.round, judged, &mut out));
             }
+            Input::Done(JobDone { id, outcome: Outcome::OpeningChecked(judged) }) => {
+                self.take_own_verdict(now_ms, id.round, *judged, &mut out);
+            }
             Input::Done(done) => {
                 let round = done.id.round;
                 self.with_running(now_ms, round, &mut out, |running, env| running.on_done(env, done));
@@ -301,6 +310,7 @@ impl Mixer {
                     out.outputs.push(Output::Notice(Notice::Refused { why: why.to_string() }));
                 }
             }
+            (_, Message::NoiseOpening(opening)) => self.on_opening(now_ms, opening, out),
             (Party::Server(server), Message::Charge(charge)) => self.on_charge(now_ms, server, &charge, out),
             (Party::Server(_), message) => self.on_round_message(now_ms, from, message, out),
         }
@@ -395,6 +405,8 @@ impl Mixer {
             },
             Message::DescriptorProposal(message) => self.on_descriptor(now_ms, &message)?,
             Message::Announcement(message) => return self.on_announcement(now_ms, message, out),
+            Message::ShareCall(call) => Message::CoinShare(self.on_share_call(now_ms, call.round)?),
+            Message::Coin(coin) => return self.on_coin(now_ms, &coin, out),
             _ => return Err(RefusedCall::NotForCoordinator),
         };
         out.outputs.push(Output::Send { to: Party::Coordinator, message: Arc::new(reply), until_ms });
@@ -539,7 +551,9 @@ impl Mixer {
         let Announced { descriptor, secrets, seed, pledges } = keying.announce(&self.directory, &message.signatures)?;
         let basis = RoundBasis::new(Arc::clone(&self.directory), descriptor);
         let context = Arc::new(RoundContext { basis, me: self.identity.me });
-        self.recent.insert(round, Recent { context: Arc::clone(&context), charges: BTreeMap::new() });
+        let pledges = Arc::new(pledges);
+        let audit = (!pledges.is_empty()).then(|| Audit::new(Arc::clone(&seed), Arc::clone(&pledges)));
+        self.recent.insert(round, Recent { context: Arc::clone(&context), charges: BTreeMap::new(), audit });
         while self.recent.len() > MAX_OPEN_ROUNDS {
             self.recent.pop_first();
         }
@@ -550,11 +564,53 @@ impl Mixer {
         let mut env = self.env(now_ms, &context, out);
         let running = Running::begin(&mut env, secrets, seed);
         if !pledges.is_empty() {
-            env.run(None, Work::CheckPledges(Arc::new(pledges)));
+            env.run(None, Work::CheckPledges(pledges));
         }
         self.rounds.insert(round, RoundState::Running(Box::new(running)));
         early.messages.into_iter().for_each(|(from, message)| self.on_round_message(now_ms, from, message, out));
         Ok(())
+    }
+
+    /// Reveals the own share of a round's coin, once the round is over by the own clock: by then noise is sent, and replies
+    /// are out.
+    fn on_share_call(&self, now_ms: u64, round: Round) -> Result<CoinShare, RefusedCall> {
+        let roster = self.roster_of(round).ok_or(RefusedCall::NoEpoch)?;
+        if self.directory.params().noise.audit.is_none() || now_ms < self.over_ms(roster, round) {
+            return Err(RefusedCall::NotOver(round));
+        }
+        let share = pledge::coin_share(&self.directory, roster, round, &self.identity.key);
+        Ok(CoinShare { round, share })
+    }
+
+    /// When a round is over, whatever comes of it.
+    fn over_ms(&self, roster: &Roster, round: Round) -> u64 {
+        roster.epoch().window_start_ms(round).saturating_add(self.directory.params().deadline_ms)
+    }
+
+    /// A coin has fallen: whom it picks shows its noise to everybody.
+    fn on_coin(&mut self, now_ms: u64, coin: &Coin, out: &mut Outbox) -> Result<(), RefusedCall> {
+        let round = coin.round;
+        let over_ms = self.recent.get(&round).map(|recent| self.over_ms(&recent.context.roster, round));
+        let Some(recent) = self.recent.get_mut(&round).filter(|_| over_ms.is_some_and(|over_ms| now_ms >= over_ms))
+        else {
+            return Err(RefusedCall::NotOver(round));
+        };
+        let context = Arc::clone(&recent.context);
+        let Some(audit) = &mut recent.audit else { return Err(RefusedCall::NotOver(round)) };
+        if let Some(opening) = audit.fall(&context, &self.identity.key, coin)? {
+            self.env(now_ms, &context, out).send_late(Message::NoiseOpening(opening));
+        }
+        Ok(())
+    }
+
+    /// Another server has shown its noise, or somebody says so for it: a job draws it again.
+    fn on_opening(&mut self, now_ms: u64, opening: NoiseOpening, out: &mut Outbox) {
+        let Some(recent) = self.recent.get_mut(&opening.round) else { return };
+        let context = Arc::clone(&recent.context);
+        let case = recent.audit.as_mut().and_then(|audit| audit.take_opening(&context, opening));
+        if let Some(case) = case {
+            self.env(now_ms, &context, out).run(None, Work::CheckOpening(Box::new(case)));
+        }
     }
 
     fn on_round_message(&mut self, now_ms: u64, from: Party, message: Message, out: &mut Outbox) {
@@ -580,6 +636,10 @@ impl Mixer {
         let rounds: Vec<Round> = self.rounds.keys().copied().collect();
         for round in rounds {
             self.with_running(now_ms, round, out, |running, env| running.on_tick(env));
+        }
+        // A coin that has not fallen by now falls no more: seeds go.
+        for Recent { context, audit, .. } in self.recent.values_mut() {
+            audit.take_if(|_| now_ms >= context.deadline_ms().saturating_add(AUDIT_MS));
         }
         // Rounds whose announcement never came go with their secrets.
         let unannounced = self.rounds.iter().filter(|(round, state)| match state {
@@ -607,6 +667,9 @@ impl Mixer {
             Some(RoundState::Running(mut running)) => {
                 let context = Arc::clone(&running.context);
                 let life = step(&mut running, &mut self.env(now_ms, &context, out));
+                if let Some(audit) = self.recent.get_mut(&round).and_then(|recent| recent.audit.as_mut()) {
+                    running.note_inputs(audit);
+                }
                 match life {
                     Life::GoesOn => drop(self.rounds.insert(round, RoundState::Running(running))),
                     Life::Over => out.outputs.push(Output::Notice(Notice::RoundOver(round))),
@@ -638,6 +701,10 @@ enum RefusedCall {
     NoEpoch,
     #[error("{MAX_OPEN_ROUNDS} rounds are open already")]
     TooManyRounds,
+    #[error("{0} is not over, or its noise is not audited")]
+    NotOver(Round),
+    #[error(transparent)]
+    Shares(#[from] NotTheShares),
     #[error("a message that the coordinator does not send")]
     NotForCoordinator,
     #[error(transparent)]
@@ -708,9 +775,9 @@ impl Env<'_> {
     fn convict(&mut self, evidence: Arc<Evidence>, verdict: &Verdict) {
         if self.note(&evidence, verdict) {
             let charge = Message::Charge(Charge { round: self.context.round(), evidence });
-            self.send_coordinator(charge.clone());
-            if verdict.servers().next().is_some() {
-                self.broadcast_to_others(charge);
+            match verdict.servers().next() {
+                Some(_) => self.send_late(charge),
+                None => self.send_coordinator(charge),
             }
         }
     }
@@ -766,6 +833,17 @@ impl Env<'_> {
     fn send_coordinator(&mut self, message: Message) {
         let until_ms = self.context.deadline_ms().saturating_add(LAST_WORD_MS);
         self.out.outputs.push(Output::Send { to: Party::Coordinator, message: Arc::new(message), until_ms });
+    }
+
+    /// Sends to the coordinator and to all other active servers what is of use also when the round is over.
+    fn send_late(&mut self, message: Message) {
+        let of_use_ms = self.now_ms.saturating_add(self.context.params().deadline_ms);
+        let (message, until_ms) =
+            (Arc::new(message), self.context.deadline_ms().saturating_add(LAST_WORD_MS).max(of_use_ms));
+        let others = self.context.active().iter().filter(|server| **server != self.context.me);
+        let to = others.map(|server| Party::Server(*server)).chain([Party::Coordinator]);
+        let sends = to.map(|to| Output::Send { to, message: Arc::clone(&message), until_ms });
+        self.out.outputs.extend(sends);
     }
 
     fn send_shared(&mut self, to: Party, message: Arc<Message>) {

@@ -10,17 +10,19 @@ use hippodrome_crypto::{hash::Digest, merkle, permutation::below, signing::Signi
 use hippodrome_pledge::{Counts, NoiseSeed, Terms};
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng;
+use rayon::prelude::*;
 use subtle::{Choice, ConditionallySelectable};
 
 use super::context::RoundContext;
 use crate::{
     directory::Directory,
-    ids::{Author, ChainId, Layer},
+    evidence::RoundBasis,
+    ids::{Author, ChainId, Layer, Round},
     noise::shared_slots,
     params::NetworkParams,
-    pledge::NoisePledge,
+    pledge::{self, NoisePledge},
     roster::{Roster, output_chain},
-    submission::{Access, Composed, Composer, Opening, ReplyRoute},
+    submission::{Access, Composed, Composer, Opening, ReplyRoute, Wrapped},
     wire::{FRAME_LEN, MAILBOX_LEN},
 };
 
@@ -76,6 +78,21 @@ pub(crate) fn compose(context: &RoundContext, key: &SigningKey, seed: &NoiseSeed
         noise
     })
     .collect()
+}
+
+/// The leaves of all records that follow from a seed, for each open input chain, slot by slot: what their owner's places in
+/// the chain's input must hold.
+pub(crate) fn leaves(basis: &RoundBasis, seed: &NoiseSeed) -> Vec<(ChainId, Vec<Digest>)> {
+    let per_chain = basis.roster.noise_per_chain() as usize;
+    let dealt = Drawn::new(basis.params(), &basis.roster, seed).dealt(seed);
+    let chains = basis.open(Layer(0)).iter().zip(dealt.chunks(per_chain.max(1)));
+    chains
+        .map(|(&chain, accesses)| {
+            let view = basis.descriptor.own_view(chain);
+            let leaf = |(slot, access)| Wrapped::new(&view, access, &mut record_rng(seed, chain, slot as u16)).leaf();
+            (chain, accesses.par_iter().enumerate().map(leaf).collect())
+        })
+        .collect()
 }
 
 /// What is drawn for one record: middle chains, exponents, proofs.
@@ -136,7 +153,10 @@ impl Pledging {
     /// Draws the noise, and pledges it.
     pub(crate) fn run(&self) -> NoisePledge {
         let counts = counts(self.directory.params(), &self.roster, &self.seed);
-        NoisePledge::make(&self.terms, &self.key, &self.seed, &counts).expect("counts of all records of the terms")
+        let round = Round(self.terms.context().round);
+        let share = pledge::coin_share(&self.directory, &self.roster, round, &self.key);
+        let coin = pledge::coin_commitment(&self.directory, &self.roster, round, &share);
+        NoisePledge::make(&self.terms, coin, &self.seed, &counts).expect("counts of all records of the terms")
     }
 }
 

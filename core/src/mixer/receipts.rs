@@ -40,6 +40,8 @@ pub(crate) struct Receipts {
     noise: Option<Arc<Vec<ChainNoise>>>,
     pending: BTreeMap<ChainId, NoiseReceipt>,
     shown: BTreeMap<ChainId, VerifiedRange>,
+    /// The branches that have shown it.
+    branches: BTreeMap<ChainId, RangeProof>,
     /// Layers whose lists were looked through, or are being looked through; all are in the end, in order.
     searched: u8,
     found: u8,
@@ -107,6 +109,7 @@ impl Receipts {
             let range = verify(input.commitment(), own, start, &branch)
                 .filter(|_| place.is_some_and(|place| place.start == start));
             self.shown.insert(chain, range.ok_or(BadReceipt(context.first_of(stage)))?);
+            self.branches.insert(chain, branch);
         }
         Ok(())
     }
@@ -119,6 +122,11 @@ impl Receipts {
                 0 => self.shown.len() == context.open(layer).len(),
                 later => self.found >= later,
             }
+    }
+
+    /// What has shown that all own noise is in the inputs of layer 0, in the order of the chains.
+    pub(crate) fn branches(&self) -> Vec<RangeProof> {
+        self.branches.values().cloned().collect()
     }
 
     /// The first input chain of layer 0 whose first server has shown nothing.

@@ -7,6 +7,7 @@ use hippodrome_pledge::NoiseSeed;
 
 use super::{
     Env, Notice,
+    audit::{Audit, Entered},
     claims::{Claims, Inputs, Progress, Question},
     confirm::{ConfirmedLayer, Confirming, Contradiction},
     context::RoundContext,
@@ -389,6 +390,7 @@ impl Running {
             }
             Outcome::Pledged(_)
             | Outcome::PledgesChecked(_)
+            | Outcome::OpeningChecked(_)
             | Outcome::Noise(_)
             | Outcome::NoiseFound(..)
             | Outcome::RepliesChecked(_)
@@ -618,6 +620,20 @@ impl Running {
                 let key = Arc::clone(env.key);
                 env.run(Some(place.stage), Work::Step(Box::new(stepping), key));
             }
+        }
+    }
+
+    /// Notes what an audit of the round needs: that the own noise is in the inputs, and who has confirmed them.
+    pub(crate) fn note_inputs(&self, audit: &mut Audit) {
+        let entry = &self.layers.0[0];
+        if audit.branches.is_none() && entry.signed {
+            audit.branches = Some(self.receipts.branches());
+        }
+        if audit.entered.is_none()
+            && let Some(confirmed) = &entry.confirmed
+        {
+            let (inputs, confirmations) = (confirmed.inputs().to_vec(), entry.confirming.signatures());
+            audit.entered = Some(Entered { inputs, confirmations });
         }
     }
 

@@ -4,6 +4,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use hippodrome_core::{
+    audit::OpeningCase,
     claim::NoiseCase,
     evidence::{
         BadPledge, BadProof, Case, Evidence, ParcelPlace, RosterRecord, Showing, ShownEntry, ShownRecord,
@@ -436,6 +437,12 @@ impl From<&Evidence> for pb::Evidence {
             Evidence::Trail(traced) => Kind::Trail(traced.into()),
             Evidence::Noise(case) => Kind::Noise((&**case).into()),
             Evidence::Reply(case) => Kind::Reply((&**case).into()),
+            Evidence::FalseOpening(case) => Kind::FalseOpening(pb::FalseOpening {
+                opening: Some(with_body(Message::NoiseOpening(case.opening.clone()))),
+                pledge: join_pledge(&case.pledge).collect(),
+                inputs: case.inputs.iter().map(pb::InputCommitment::from).collect(),
+                confirmation: case.confirmation.iter().flat_map(|signature| signature.0).collect(),
+            }),
             Evidence::BadPledge(bad) => Kind::BadPledge(pb::BadPledge {
                 server: bad.server.0.into(),
                 pledge: join_pledge(&bad.pledge).collect(),
@@ -496,6 +503,18 @@ fn noise_case(wire: pb::NoiseCase) -> Result<NoiseCase, WireError> {
     let (fingerprints, left_out) = lists;
     let trail = wire.trail.map(traced).transpose()?;
     Ok(NoiseCase { claim, inputs, fingerprints, left_out, shown: shown.collect::<Result<_, _>>()?, trail })
+}
+
+fn opening_case(wire: pb::FalseOpening) -> Result<OpeningCase, WireError> {
+    let Message::NoiseOpening(opening) = message(wire.opening, "opening")? else { return Err(WireError::UnknownKind) };
+    let inputs = wire.inputs.into_iter().map(|input| input_commitment(Some(input)));
+    let confirmation = (!wire.confirmation.is_empty()).then(|| signature("confirmation", &wire.confirmation));
+    Ok(OpeningCase {
+        opening,
+        pledge: pledge(&wire.pledge)?,
+        inputs: inputs.collect::<Result<_, _>>()?,
+        confirmation: confirmation.transpose()?,
+    })
 }
 
 impl From<&ReplyCase> for pb::ReplyCase {
@@ -566,6 +585,7 @@ fn evidence(wire: Option<pb::Evidence>) -> Result<Evidence, WireError> {
         Kind::Trail(wire) => Evidence::Trail(traced(wire)?),
         Kind::Noise(wire) => Evidence::Noise(Box::new(noise_case(wire)?)),
         Kind::Reply(wire) => Evidence::Reply(Box::new(reply_case(wire)?)),
+        Kind::FalseOpening(wire) => Evidence::FalseOpening(Box::new(opening_case(wire)?)),
         Kind::BadPledge(wire) => Evidence::BadPledge(Box::new(BadPledge {
             server: server("server", wire.server)?,
             pledge: pledge(&wire.pledge)?,

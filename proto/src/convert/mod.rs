@@ -13,6 +13,7 @@ use crate::pb::{self, header::Kind};
 
 mod amendment;
 mod assembly;
+mod audit;
 mod epoch;
 mod error;
 mod evidence;
@@ -125,6 +126,10 @@ kinds!(
     NoiseReplies,
     ReplyClaim,
     ReplyAnswer,
+    ShareCall,
+    CoinShare,
+    Coin,
+    NoiseOpening,
     Report,
     Abort,
     AmendmentProposal,

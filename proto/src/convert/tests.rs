@@ -56,7 +56,7 @@ fn every_kind_survives_the_wire() {
         assert_eq!(encode(&Arc::new(decoded)), (header, body), "{}", kind_name(&message));
         kinds.insert(kind_name(&message));
     }
-    assert_eq!(kinds.len(), 41, "there is a sample of every kind");
+    assert_eq!(kinds.len(), 45, "there is a sample of every kind");
 }
 
 #[test]
@@ -113,6 +113,8 @@ fn refuses_a_body_where_there_is_none() {
         "Confirmation",
         "Report",
         "Abort",
+        "ShareCall",
+        "CoinShare",
     ];
     for kind in bodiless {
         let (header, body) = encode(&sample(kind));
@@ -136,6 +138,7 @@ fn refuses_lists_that_are_not_whole_records() {
         "DescriptorProposal",
         "Announcement",
         "InputRoot",
+        "Coin",
     ];
     for kind in structured {
         let (header, body) = encode(&sample(kind));

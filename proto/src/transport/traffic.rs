@@ -47,6 +47,9 @@ impl Class {
             | Message::DescriptorProposal(_)
             | Message::DescriptorSignature(_)
             | Message::Announcement(_)
+            | Message::ShareCall(_)
+            | Message::CoinShare(_)
+            | Message::Coin(_)
             | Message::InputSignature(_)
             | Message::Confirmation(_)
             | Message::Report(_) => Some(Self::Control),

@@ -10,6 +10,7 @@ mod knowledge;
 pub mod mangle;
 mod plot;
 pub mod review;
+pub mod twin;
 
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 

@@ -9,7 +9,7 @@ use hippodrome_core::marks::{MarkStore, Marks, StoreError};
 
 /// A disk; clones are the same disk.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Disk(Arc<Mutex<State>>);
+pub(crate) struct Disk(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -19,7 +19,7 @@ struct State {
 
 impl Disk {
     /// The marks on the disk.
-    pub(super) fn marks(&self) -> Marks {
+    pub(crate) fn marks(&self) -> Marks {
         Marks::new(Box::new(self.clone()))
     }
 

@@ -115,13 +115,17 @@ impl Network {
     pub(super) fn drive_server(&mut self, id: ServerId, input: mixer::Input) {
         let node = Node::Server(id);
         let (now_ms, life, skew) = (self.clock_of(node), self.life(node), self.condition(node).skew);
+        let mut swapped = match (self.twins.get_mut(&id), &input) {
+            (Some(twin), mixer::Input::Message { from: Party::Coordinator, message }) => twin.hear(now_ms, message),
+            _ => Vec::new(),
+        };
         for output in self.mixers[usize::from(id.0)].handle(now_ms, input) {
             match output {
                 mixer::Output::Send { to, message, until_ms } => {
                     self.send(Party::Server(id), to, &message, skew.world(until_ms));
                 }
                 mixer::Output::Run(job) => {
-                    let done = Box::new(job.run());
+                    let done = Box::new(swapped.pop().unwrap_or(job).run());
                     self.schedule(node, JOB_MS, What::Done { server: id, life, done });
                 }
                 mixer::Output::Peers(_) => {}

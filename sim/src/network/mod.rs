@@ -32,15 +32,16 @@ use hippodrome_crypto::{
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use rand_core::Rng;
 
+pub(crate) use self::disk::Disk;
 use self::{
     clock::{Agenda, Skew},
-    disk::Disk,
     gateway::{Heard, Request},
     links::Links,
     seat::Seat,
 };
 pub use self::{faults::Fault, links::LinkQuality};
 use crate::{
+    adversary::twin::Twin,
     adversary::{Adversary, Passive},
     client::{Behaviour, Sight},
 };
@@ -142,6 +143,8 @@ pub struct Network {
     /// What the coordinator has kept.
     coordinator_state: Option<CoordinatorState>,
     mixers: Vec<Mixer>,
+    /// Who pledges other noise than it sends.
+    twins: BTreeMap<ServerId, Twin>,
     server_keys: Vec<SigningKey>,
     server_disks: Vec<Disk>,
     seats: Vec<Seat>,
@@ -220,6 +223,7 @@ impl Network {
             coordinator_disk,
             coordinator_state: None,
             mixers: Vec::new(),
+            twins: BTreeMap::new(),
             server_keys,
             server_disks,
             seats,
@@ -252,6 +256,11 @@ impl Network {
     /// Puts an adversary between the machines.
     pub fn set_adversary(&mut self, adversary: impl Adversary + 'static) {
         self.adversary = Box::new(adversary);
+    }
+
+    /// Has a server pledge the noise of its twin.
+    pub fn set_twin(&mut self, server: ServerId, twin: Twin) {
+        self.twins.insert(server, twin);
     }
 
     /// Has somebody watch.

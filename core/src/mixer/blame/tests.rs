@@ -1,7 +1,7 @@
 //! Attacks on traces and on evidence, mounted on the hops of a chain: who lies is named, nobody else is, and no honest
 //! record is opened.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, num::NonZeroU32};
 
 use hippodrome_crypto::{
     group::SecretScalar,
@@ -33,6 +33,7 @@ use crate::{
     },
     noise::NoiseParams,
     params::{NetworkParams, Verification},
+    pledge::{self, NoisePledge},
     roster::Roster,
     statement,
     submission::{Access, Composer},
@@ -91,6 +92,16 @@ pub(crate) enum Onion {
     BadContent,
 }
 
+fn noise_seed(owner: ServerId) -> NoiseSeed {
+    NoiseSeed::random(&mut rng(2000 + u64::from(owner.0)))
+}
+
+fn pledge_of(directory: &Directory, roster: &Roster, owner: ServerId) -> NoisePledge {
+    let (terms, seed) = (pledge::terms(directory, roster, ROUND, owner), noise_seed(owner));
+    let counts = noise::counts(directory.params(), roster, &seed);
+    NoisePledge::make(&terms, Digest([owner.0 as u8; 32]), &seed, &counts).expect("its own counts")
+}
+
 impl World {
     fn new() -> Self {
         Self::in_mode(Verification::Full)
@@ -103,6 +114,22 @@ impl World {
     /// With so many slots of noise from each server, in the only input chain.
     pub(crate) fn with_noise(slots: u32) -> Self {
         Self::of(NetworkParams { noise: NoiseParams::uniform(slots), ..params("a test", Verification::Full) })
+    }
+
+    /// The same, pledged and audited.
+    pub(crate) fn audited(slots: u32) -> Self {
+        let noise = NoiseParams { audit: NonZeroU32::new(1), ..NoiseParams::uniform(slots) };
+        Self::of(NetworkParams { noise, ..params("a test", Verification::Full) })
+    }
+
+    /// What all of a server's noise follows from.
+    pub(crate) fn noise_seed(&self, owner: ServerId) -> NoiseSeed {
+        noise_seed(owner)
+    }
+
+    /// A server's pledge of its noise.
+    pub(crate) fn pledge(&self, owner: ServerId) -> NoisePledge {
+        pledge_of(&self.directory, &self.basis.roster, owner)
     }
 
     fn of(params: NetworkParams) -> Self {
@@ -134,7 +161,9 @@ impl World {
             (0..3).map(hop).collect::<Vec<HopPublic>>()
         };
         let keys = vec![vec![chain(0)], vec![chain(1)]];
-        let descriptor = Descriptor::arrange(&directory, &roster, ROUND, keys, Vec::new()).expect("keys of every hop");
+        let pledged = directory.params().noise.audit.map_or(0, |_| SERVERS);
+        let pledges = (0..pledged).map(|server| pledge_of(&directory, &roster, ServerId(server)).digest()).collect();
+        let descriptor = Descriptor::arrange(&directory, &roster, ROUND, keys, pledges).expect("keys of every hop");
         let signatures: Vec<Signature> = servers.iter().map(|key| descriptor.sign(key)).collect();
         let descriptor = descriptor.verify(&directory, &signatures).expect("all have signed");
         let basis = RoundBasis::new(Arc::clone(&directory), descriptor);
@@ -166,8 +195,7 @@ impl World {
     }
 
     pub(crate) fn noise(&self, owner: ServerId) -> Vec<ChainNoise> {
-        let seed = NoiseSeed::random(&mut rng(2000 + u64::from(owner.0)));
-        noise::compose(&self.context_of(owner), self.key_of(owner), &seed)
+        noise::compose(&self.context_of(owner), self.key_of(owner), &noise_seed(owner))
     }
 
     fn submit(&self, client: u32, onion: &Onion) -> Vec<u8> {
