@@ -183,7 +183,13 @@ pub(super) type Trick = Box<dyn FnMut(&mut Scene<'_>, &Message) -> Option<Vec<Me
 
 type Change = fn(&Records, &mut ChaCha20Rng) -> Records;
 
-/// Every cheat.
+/// A server that pledges the noise of its [twin](super::twin::Twin), and sends its own: what comes of it comes some time
+/// after the round, when a coin picks it.
+pub static OTHER_NOISE: Cheat = server("other-noise", "noise", Role::Any, Names::Culprit, || {
+    Box::new(|scene, message| (scene.mine() && matches!(message, Message::Noise(_))).then(|| vec![message.clone()]))
+});
+
+/// Every cheat by which the round that it is mounted in is judged.
 pub static CHEATS: &[Cheat] = &[
     // The first epoch.
     server("withheld-share", "F1", Role::Founder, Names::Nobody, || {

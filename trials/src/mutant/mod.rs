@@ -15,7 +15,7 @@ use hippodrome_proto::{
     tls::TlsError,
     transport::{BindError, ServeError},
 };
-use hippodrome_sim::adversary::cheat::{By, CHEATS, Cheat};
+use hippodrome_sim::adversary::cheat::{By, CHEATS, Cheat, OTHER_NOISE};
 use hippodrome_store::{key_file::KeyFileError, marks::MarksError, network_file::NetworkFileError};
 
 use self::shell::Shell;
@@ -54,7 +54,7 @@ pub enum MutantError {
 
 /// The cheats that a server can mount by itself.
 pub fn cheats() -> impl Iterator<Item = &'static Cheat> {
-    CHEATS.iter().filter(|cheat| matches!(cheat.by, By::Server(_)))
+    CHEATS.iter().filter(|cheat| matches!(cheat.by, By::Server(_))).chain([&OTHER_NOISE])
 }
 
 /// Runs a mix server that mounts a cheat whenever it has the turn for it, until the process is killed. `tell` hears of

@@ -20,7 +20,11 @@ use hippodrome_proto::{
     tls::Fingerprint,
     transport::{Limits, Listener, Peers, bind},
 };
-use hippodrome_sim::adversary::{Adversary, Known, Plotter, cheat::Cheat};
+use hippodrome_sim::adversary::{
+    Adversary, Known, Plotter,
+    cheat::{Cheat, OTHER_NOISE},
+    twin::Twin,
+};
 use hippodrome_store::{key_file::ServerKeys, marks::MarkFile, network_file::Network};
 use rand::{TryRng, rngs::SysRng};
 use tokio::{
@@ -57,6 +61,10 @@ impl<F: FnMut(&'static str, Round)> Shell<F> {
         let marks = Marks::new(Box::new(MarkFile::open(&config.state_dir)?));
         let mixer = Mixer::new(Arc::clone(&directory), keys.signing_key(), marks, seed()?).map_err(|_| not_listed())?;
         let known = Known::of_server(&directory, me, keys.signing_key());
+        let twin = match cheat.name == OTHER_NOISE.name {
+            true => Twin::new(&directory, keys.signing_key(), seed()?),
+            false => None,
+        };
 
         let tcp = bind(&config.listen).await?;
         let advertised = match &config.advertise {
@@ -76,7 +84,7 @@ impl<F: FnMut(&'static str, Round)> Shell<F> {
         let plotter = Plotter::of_server(known, me, cheat, u64::from(me.0));
         let observer = Observer::new(directory);
         let told = BTreeSet::new();
-        let machine = Machine { me, mixer, peers, plotter, observer, advertised, told, tell, done };
+        let machine = Machine { me, mixer, twin, peers, plotter, observer, advertised, told, tell, done };
         Ok(Self { machine, listener, messages, results, hello: interval(HELLO) })
     }
 
@@ -105,6 +113,8 @@ impl<F: FnMut(&'static str, Round)> Shell<F> {
 struct Machine<F> {
     me: ServerId,
     mixer: Mixer,
+    /// What pledges in its place.
+    twin: Option<Twin>,
     peers: Peers,
     plotter: Plotter,
     observer: Observer,
@@ -144,12 +154,16 @@ impl<F: FnMut(&'static str, Round)> Machine<F> {
 
     fn handle(&mut self, input: Input) {
         let now_ms = now_ms();
+        let mut swapped = match (&mut self.twin, &input) {
+            (Some(twin), Input::Message { from: Party::Coordinator, message }) => twin.hear(now_ms, message),
+            _ => Vec::new(),
+        };
         for output in self.mixer.handle(now_ms, input) {
             match output {
                 Output::Send { to, message, until_ms } => {
                     self.send(to, message, Instant::now() + Duration::from_millis(until_ms.saturating_sub(now_ms)));
                 }
-                Output::Run(job) => self.run_job(job),
+                Output::Run(job) => self.run_job(swapped.pop().unwrap_or(job)),
                 Output::Peers(addresses) => (0..).zip(addresses).for_each(|(id, address)| {
                     self.peers.set_address(Party::Server(ServerId(id)), address);
                 }),

@@ -3,9 +3,9 @@
 use std::{
     ffi::OsStr,
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Lines},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -26,6 +26,8 @@ const ROUNDS: &str = "2";
 pub(crate) struct Trap {
     mutant: Child,
     net: Testnet,
+    /// It goes on to say what it does.
+    acts: Lines<BufReader<ChildStdout>>,
     _place: TempDir,
 }
 
@@ -44,14 +46,23 @@ struct Guilty {
 impl Trap {
     /// A network in which a server has been replaced by a mutant, which has mounted its cheat.
     pub(crate) fn with_mutant(cheat: &str) -> Self {
+        Self::in_network(cheat, &[])
+    }
+
+    /// The same where some server's noise is opened in every round.
+    pub(crate) fn with_audited_mutant(cheat: &str) -> Self {
+        Self::in_network(cheat, &["--audit", "1"])
+    }
+
+    fn in_network(cheat: &str, more: &[&str]) -> Self {
         let place = tempfile::tempdir().expect("a temporary directory");
         let binary = Binary::locate(None).expect("the binary of this workspace");
-        let net = Testnet::up(&binary, &place.path().join("net"), &SHAPE).expect("a network");
+        let net = Testnet::up(&binary, &place.path().join("net"), &[&SHAPE, more].concat()).expect("a network");
         net.kill(MUTANT).expect("it runs");
         let mut mutant = start(&net, cheat);
-        let acts = BufReader::new(mutant.stdout.take().expect("a pipe"));
-        let trap = Self { mutant, net, _place: place };
-        let act = acts.lines().next().expect("it cheats before it ends").expect("text");
+        let acts = BufReader::new(mutant.stdout.take().expect("a pipe")).lines();
+        let mut trap = Self { mutant, net, acts, _place: place };
+        let act = trap.acts.next().expect("it cheats before it ends").expect("text");
         assert!(act.starts_with(cheat), "{act}");
         trap
     }

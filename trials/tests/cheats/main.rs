@@ -52,3 +52,10 @@ fn a_server_that_sends_no_real_proof_is_convicted() {
 fn a_server_that_confirms_two_vectors_is_convicted() {
     comes_to_light("two-vectors", TWO_STATEMENTS);
 }
+
+#[test]
+fn a_server_that_pledges_other_noise_than_it_sends_is_convicted() {
+    let trap = Trap::with_audited_mutant("other-noise");
+    trap.convicts_the_mutant_of(&["the noise that it opened is false"]);
+    trap.goes_on_without_the_mutant();
+}
