@@ -32,6 +32,8 @@ pub enum Act {
     Submit,
     /// Sign an amendment of an epoch: the numbers of both take the place of the round.
     Amend,
+    /// Draw a limit for spoiled replies: the number of limits drawn takes the place of the round.
+    ReplyLimit,
 }
 
 impl Act {
@@ -39,6 +41,7 @@ impl Act {
     pub fn key(self) -> u64 {
         let (kind, layer, chain) = match self {
             Self::Open => (0, Layer(0), ChainId(0)),
+            Self::ReplyLimit => (11, Layer(0), ChainId(0)),
             Self::Amend => (8, Layer(0), ChainId(0)),
             Self::Submit => (7, Layer(0), ChainId(0)),
             Self::Epoch => (6, Layer(0), ChainId(0)),
@@ -325,7 +328,7 @@ mod tests {
 
     #[test]
     fn what_is_opened_goes_up_only() {
-        for act in [Act::Open, Act::Descriptor, Act::Epoch, Act::Amend, Act::Submit] {
+        for act in [Act::Open, Act::Descriptor, Act::Epoch, Act::Amend, Act::Submit, Act::ReplyLimit] {
             let mut marks = Marks::new(Box::<MemoryMarks>::default());
             assert!(marks.claim(act, Round(8)).is_ok());
             assert!(matches!(marks.claim(act, Round(7)), Err(Refused::Before { .. })), "{act:?}");
@@ -382,7 +385,7 @@ mod tests {
 
     #[test]
     fn every_act_layer_and_chain_has_its_own_key() {
-        let acts = [Act::Submit, Act::Epoch, Act::Amend, Act::Open, Act::Descriptor];
+        let acts = [Act::Submit, Act::Epoch, Act::Amend, Act::Open, Act::Descriptor, Act::ReplyLimit];
         let mut keys: Vec<u64> = acts.into_iter().map(Act::key).chain([ORIGIN, SIGNED_ORIGIN]).collect();
         for layer in (0..3).map(Layer) {
             keys.push(Act::Confirm(layer).key());

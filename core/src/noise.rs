@@ -46,6 +46,20 @@ pub struct Guarantee {
     pub epsilon_millionths: u32,
     /// δ, in billionths.
     pub delta_billionths: u32,
+    /// What of it may be spent on saying that replies were spoiled; if nothing, no server ever says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replies: Option<ReplyBudget>,
+}
+
+/// How often, and from how many on, servers say that replies to their noise were spoiled, in the whole life of a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplyBudget {
+    /// Noisy limits that each server draws, ever: one serves until the server has spoken, or restarts.
+    pub limits: u16,
+    /// Noise of each limit and of each count: with 1 a limit costs a client of one slot ε = 1, with more it costs in
+    /// proportion less, and as many more spoiled replies are borne.
+    pub spread: u16,
 }
 
 impl Guarantee {
@@ -64,6 +78,8 @@ impl Guarantee {
             .number(self.rounds)
             .number(self.epsilon_millionths.into())
             .number(self.delta_billionths.into())
+            .number(self.replies.map_or(0, |replies| replies.limits.into()))
+            .number(self.replies.map_or(0, |replies| replies.spread.into()))
             .finish()
     }
 }

@@ -140,6 +140,11 @@ impl NetworkParams {
             return refuse("noise.slots", self.noise.slots.into(), expected);
         }
         self.check_audit()?;
+        let replies = self.noise.guarantee.and_then(|guarantee| guarantee.replies);
+        if let Some(replies) = replies.filter(|replies| replies.limits == 0 || replies.spread == 0) {
+            let least = replies.limits.min(replies.spread).into();
+            return refuse("noise.guarantee.replies", least, "limits and spread of at least 1, or no such table");
+        }
         if self.period_ms < 100 {
             return refuse("period_ms", self.period_ms, "at least 100 milliseconds");
         }
@@ -265,13 +270,13 @@ impl NetworkParams {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::num::NonZeroU32;
 
     use super::*;
-    use crate::noise::Guarantee;
+    use crate::noise::{Guarantee, ReplyBudget};
 
-    fn params() -> NetworkParams {
+    pub(crate) fn params() -> NetworkParams {
         NetworkParams {
             name: "checked".into(),
             chains: 3,
@@ -319,13 +324,21 @@ mod tests {
         assert_eq!(field(noise(342)), "max_batch");
         let audit = NonZeroU32::new(60);
         let audited = |noise| NetworkParams { noise: NoiseParams { audit, ..noise }, ..params() };
-        let guarantee = Some(Guarantee { rounds: 1, epsilon_millionths: 1, delta_billionths: 1 });
+        let guarantee = Some(Guarantee { rounds: 1, epsilon_millionths: 1, delta_billionths: 1, replies: None });
         assert_eq!(audited(params().noise).check(6), Ok(()), "where nothing is stated");
         assert_eq!(field(audited(NoiseParams::NONE)), "noise.audit");
         assert_eq!(field(audited(NoiseParams { guarantee, ..params().noise })), "noise.audit");
         let large = NetworkParams { min_live: 9, ..audited(NoiseParams { guarantee, ..params().noise }) };
         assert_eq!(large.check(9), Ok(()));
         assert_ne!(audited(params().noise).digest(), params().digest());
+        let replies = |limits, spread| {
+            let replies = Some(ReplyBudget { limits, spread });
+            let guarantee = Guarantee { rounds: 10, epsilon_millionths: 1, delta_billionths: 1, replies };
+            NetworkParams { noise: NoiseParams { guarantee: Some(guarantee), ..params().noise }, ..params() }
+        };
+        assert_eq!(field(replies(0, 1)), "noise.guarantee.replies");
+        assert_eq!(field(replies(1, 0)), "noise.guarantee.replies");
+        assert_eq!(replies(1, 1).check(6), Ok(()));
         assert_eq!(field(NetworkParams { failure_bits: 65, ..params() }), "failure_bits");
         assert_eq!(field(NetworkParams { failure_bits: 2, bad_servers: 3, min_live: 6, ..params() }), "failure_bits");
         assert_eq!(field(NetworkParams { epoch_ms: 999, ..params() }), "epoch_ms");

@@ -6,7 +6,7 @@ use clap::Args;
 use hippodrome_core::{
     directory::DirectoryDraft,
     ids::ServerId,
-    noise::{self, Guarantee, NoiseParams},
+    noise::{self, Guarantee, NoiseParams, ReplyBudget},
     params::{BadParameter, NetworkParams, Verification},
 };
 use hippodrome_privacy::{
@@ -35,6 +35,9 @@ const ROOM_FOR_CLIENTS: u32 = 1 << 16;
 const LEAST_DEADLINE: Duration = Duration::from_secs(10);
 /// Periods after which a round is given up.
 const DEADLINE_PERIODS: u32 = 8;
+
+/// What noise is spread by in what servers say of replies, if nobody asks for more or less.
+const REPLY_SPREAD: u16 = 100;
 
 /// Periods that an epoch lasts at least.
 const EPOCH_PERIODS: u32 = 10;
@@ -78,6 +81,12 @@ pub(crate) struct Shape {
     /// Where --epsilon is given too, at least eight servers have to be relied on [default: nobody looks at it]
     #[arg(long, value_name = "R")]
     pub(crate) audit: Option<NonZeroU32>,
+    /// With --epsilon: how often each server may say, ever, that replies to its noise were spoiled [default: never]
+    #[arg(long, value_name = "N", requires = "epsilon", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) reply_limits: Option<u16>,
+    /// With --reply-limits: each costs 1/N of ε for each slot, and servers bear 240·N spoiled replies [default: 100]
+    #[arg(long, value_name = "N", requires = "reply_limits", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) reply_spread: Option<u16>,
     /// Messages that each client sends in each round [default: 1]
     #[arg(long)]
     pub(crate) slots: Option<u16>,
@@ -143,7 +152,10 @@ impl Shape {
             rounds: budget.count(),
             epsilon_millionths: parts(epsilon.value(), 1e6),
             delta_billionths: parts(delta.value(), 1e9),
+            replies: self.reply_budget(),
         };
+        let stating = NoiseParams { guarantee: Some(stated), ..params.noise };
+        let params = NetworkParams { noise: stating, ..params };
         let (deployment, goal) = (guarantee::deployment(&params)?, guarantee::goal(&stated)?);
         let plan = plan::plan(&deployment, &goal)?;
         let part = |number: u32| u16::try_from(number).expect("shapes that are tried have small parts");
@@ -157,6 +169,11 @@ impl Shape {
         Ok(NetworkParams { noise, max_batch: room(noise, self.servers()), ..params })
     }
 
+    fn reply_budget(&self) -> Option<ReplyBudget> {
+        let spread = self.reply_spread.unwrap_or(REPLY_SPREAD);
+        self.reply_limits.map(|limits| ReplyBudget { limits, spread })
+    }
+
     /// The first thing asked for that a network which exists already does not have: flag, asked for, has.
     pub(crate) fn conflict(&self, params: &NetworkParams, servers: usize) -> Option<(&'static str, String, String)> {
         let differs = |flag, asked: Option<String>, has: String| {
@@ -164,6 +181,9 @@ impl Shape {
         };
         let stated = params.noise.guarantee;
         let of = |field: &dyn Fn(&Guarantee) -> f64| stated.as_ref().map_or("none".into(), |it| field(it).to_string());
+        let replies = |field: fn(ReplyBudget) -> u16| {
+            stated.and_then(|stated| stated.replies).map_or("none".into(), |replies| field(replies).to_string())
+        };
         let text = |number: Option<u64>| number.map(|number| number.to_string());
         let audit = params.noise.audit.map_or("none".into(), |one_in| one_in.to_string());
         let Self { chains, chain_len, layers, verification, period, noise, slots, .. } = self;
@@ -179,6 +199,8 @@ impl Shape {
             differs("--delta", self.delta.map(|it| it.value().to_string()), of(&|stated| stated.delta())),
             differs("--budget", text(self.budget.map(Rounds::count)), of(&|stated| stated.rounds as f64)),
             differs("--audit", text(self.audit.map(|it| it.get().into())), audit),
+            differs("--reply-limits", text(self.reply_limits.map(Into::into)), replies(|it| it.limits)),
+            differs("--reply-spread", text(self.reply_spread.map(Into::into)), replies(|it| it.spread)),
             differs("--slots", text(slots.map(Into::into)), params.slots.to_string()),
         ]
         .into_iter()

@@ -122,6 +122,12 @@ impl Account {
         account
     }
 
+    /// What both see.
+    pub(crate) fn and(mut self, other: &Self) -> Self {
+        self.parts.extend_from_slice(&other.parts);
+        self
+    }
+
     /// The chance that some round has an infinite loss.
     pub(crate) fn infinite(&self) -> f64 {
         -self.parts.iter().map(|part| part.rounds as f64 * (-part.source.infinite()).ln_1p()).sum::<f64>().exp_m1()

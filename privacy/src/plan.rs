@@ -79,6 +79,30 @@ pub struct Deployment {
     layers: Layers,
     chains: u32,
     shift: Shift,
+    replies: Option<Replies>,
+}
+
+/// How often servers may say that replies to their noise were spoiled. What hides whose replies these were is noise in a
+/// count and in the limit that it passes or not (the sparse-vector test); a limit serves for one word and any silence
+/// before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Replies {
+    limits: u32,
+    spread: u32,
+}
+
+impl Replies {
+    /// All servers that are relied on draw at most `limits` limits together, ever; one conversation's replies cost ε = 1/`spread` with each.
+    pub fn new(limits: u32, spread: u32) -> Result<Self, PrivacyError> {
+        match (1..=1 << 26).contains(&limits) && (1..=1 << 16).contains(&spread) {
+            true => Ok(Self { limits, spread }),
+            false => Err(invalid("limits and spread", limits.min(spread), "1 to 2^26, and 1 to 65536")),
+        }
+    }
+
+    /// Least α with several honest servers. Noise of a log-concave law is one record's worth of one server away from what
+    /// another story would have it be, given the sum of all; with a smaller α that is not so.
+    const LEAST_SHAPE: f64 = 1.0;
 }
 
 impl Deployment {
@@ -104,7 +128,12 @@ impl Deployment {
                 "1 where there is one layer: clients of two chains would never meet",
             ));
         }
-        Ok(Self { servers, honest, layers, chains, shift })
+        Ok(Self { servers, honest, layers, chains, shift, replies: None })
+    }
+
+    /// Servers speak of spoiled replies, too.
+    pub fn with_replies(self, replies: Replies) -> Self {
+        Self { replies: Some(replies), ..self }
     }
 
     /// Servers that are relied on.
@@ -169,6 +198,10 @@ struct Views {
     chains_known: Option<Account>,
     /// The larger μ of links.
     mu: f64,
+    /// What is said of replies, in all rounds together: everything that it tells, and without the mailboxes that claims
+    /// show, where mailboxes tell nothing.
+    replies: Account,
+    replies_alone: Account,
 }
 
 impl Views {
@@ -197,6 +230,7 @@ impl Views {
             None => mailboxes.clone(),
         };
         let alone = |mu: Option<f64>| mu.map(|mu| normal(&Account::new(), mu)).transpose();
+        let (replies, replies_alone) = said_of_replies(deployment, shape, slots, honest, counted)?;
         let mus = [Neighbours::TalkingOrIdle, Neighbours::BobOrCharlie].map(|neighbours| of(neighbours).unwrap_or(0.0));
         Ok(Self {
             mailboxes,
@@ -204,6 +238,8 @@ impl Views {
             bob_or_charlie: alone(of(Neighbours::BobOrCharlie))?,
             chains_known: alone(links.mu_with_chains_known(shift))?,
             mu: mus[0].max(mus[1]),
+            replies,
+            replies_alone,
         })
     }
 
@@ -212,28 +248,35 @@ impl Views {
         if self.mu * (goal.rounds.count() as f64).sqrt() > HOPELESS_MU {
             return Ok(1.0);
         }
-        let infinite = self.mailboxes.over(goal.rounds).infinite();
+        let infinite = self.mailboxes.over(goal.rounds).and(&self.replies).infinite();
         if infinite > goal.delta.value() {
             return Ok(infinite);
         }
-        let of = |account: &Account| -> Result<f64, PrivacyError> {
-            let composed = account.over(goal.rounds).compose(Resolution::Coarse)?;
+        let of = |account: &Account, replies: &Account| -> Result<f64, PrivacyError> {
+            let composed = account.over(goal.rounds).and(replies).compose(Resolution::Coarse)?;
             Ok(composed.delta(goal.epsilon).value())
         };
-        let who = self.bob_or_charlie.as_ref().map_or(Ok(0.0), of)?;
+        let who = self.bob_or_charlie.as_ref().map_or(Ok(0.0), |account| of(account, &self.replies_alone))?;
         match who > goal.delta.value() {
             true => Ok(who),
-            false => Ok(who.max(of(&self.talking_or_idle)?)),
+            false => Ok(who.max(of(&self.talking_or_idle, &self.replies)?)),
         }
     }
 
     fn guarantee(&self, rounds: Rounds, delta: Delta) -> Result<Guarantee, PrivacyError> {
-        let of = |account: &Account| match account.over(rounds).compose(Resolution::Coarse)?.epsilon(delta) {
+        let with = |account: &Account, replies: &Account| match account
+            .over(rounds)
+            .and(replies)
+            .compose(Resolution::Coarse)?
+            .epsilon(delta)
+        {
             Err(PrivacyError::Unreachable { .. }) => Ok(None),
             found => found.map(Some),
         };
-        let talking = of(&self.talking_or_idle)?;
-        let who = self.bob_or_charlie.as_ref().map_or(Ok(Some(Epsilon::ZERO)), of)?;
+        let of = |account: &Account| with(account, &Account::new());
+        let talking = with(&self.talking_or_idle, &self.replies)?;
+        let who = self.bob_or_charlie.as_ref();
+        let who = who.map_or(Ok(Some(Epsilon::ZERO)), |account| with(account, &self.replies_alone))?;
         let worse = |(a, b): (Epsilon, Epsilon)| if a > b { a } else { b };
         Ok(Guarantee {
             epsilon: talking.zip(who).map(worse),
@@ -244,6 +287,29 @@ impl Views {
             })?,
         })
     }
+}
+
+/// What is said of replies: a word or silence with every limit, and with every word the kind of one slot of its speaker,
+/// so that in that round the noise of all others has to do.
+fn said_of_replies(
+    deployment: &Deployment,
+    shape: f64,
+    slots: u64,
+    honest: u32,
+    counted: u32,
+) -> Result<(Account, Account), PrivacyError> {
+    let Some(replies) = deployment.replies else { return Ok((Account::new(), Account::new())) };
+    if honest > 1 && shape < Replies::LEAST_SHAPE {
+        return Err(invalid("shape of noise", shape, "at least 1 where servers may speak of spoiled replies"));
+    }
+    let limits = Rounds::new(replies.limits.into())?;
+    let loss = f64::from(deployment.shift.by()) / f64::from(replies.spread);
+    let said = Account::new().with_randomized_response(loss, limits)?;
+    let (noise, servers) = match counted {
+        1 => (Noise::beta_binomial_but(slots, shape, 1, 0)?, Servers::ONE),
+        _ => (Noise::beta_binomial(slots, shape)?, Servers::new(counted - 1)?),
+    };
+    Ok((said.clone().with_count(&noise, servers, deployment.shift, limits)?, said))
 }
 
 fn slots(deployment: &Deployment, per_chain: u32) -> u64 {
@@ -345,7 +411,8 @@ fn shape_at(number: usize) -> Shape {
 
 impl<'a> Search<'a> {
     fn new(deployment: &'a Deployment, goal: &'a Goal) -> Self {
-        let least = LEAST_TOTAL_SHAPE / f64::from(deployment.honest.count());
+        let alone = LEAST_TOTAL_SHAPE / f64::from(deployment.honest.count());
+        let least = if deployment.replies.is_some() { alone.max(Replies::LEAST_SHAPE) } else { alone };
         let least_shape = (0..SHAPES.len()).find(|&number| shape_at(number).value() >= least).unwrap_or(0);
         Self { deployment, goal, least_shape, shape: least_shape, known: BTreeMap::new() }
     }

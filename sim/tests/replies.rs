@@ -8,7 +8,7 @@ use hippodrome_core::{
     layout::Turn,
     message::{Message, Return, ReturnCommitment, SignedReturn},
     mixer::Notice,
-    noise::NoiseParams,
+    noise::{Guarantee, NoiseParams, ReplyBudget},
     params::NetworkParams,
     statement,
 };
@@ -25,15 +25,8 @@ const SEED: u64 = 6;
 const ENOUGH: u32 = 165;
 
 /// One chain a layer, through which all noise of all servers goes; rounds one after another.
-fn params(slots: u32) -> NetworkParams {
-    NetworkParams {
-        chains: 1,
-        min_live: 3,
-        noise: NoiseParams::uniform(slots),
-        period_ms: 10_000,
-        epoch_ms: 60_000,
-        ..small_params()
-    }
+fn params(noise: NoiseParams) -> NetworkParams {
+    NetworkParams { chains: 1, min_live: 3, noise, period_ms: 10_000, epoch_ms: 60_000, ..small_params() }
 }
 
 struct Scene {
@@ -42,9 +35,18 @@ struct Scene {
 }
 
 /// Runs one round in which the replies of the first round are changed between servers.
-fn run(slots: u32, mut act: impl FnMut(&Known, Party, Party, &Return) -> Option<Vec<Return>> + 'static) -> Scene {
+fn run(slots: u32, act: impl FnMut(&Known, Party, Party, &Return) -> Option<Vec<Return>> + 'static) -> Scene {
+    run_with(NoiseParams::uniform(slots), SEED, act)
+}
+
+/// The same, with noise of which the network says something.
+fn run_with(
+    noise: NoiseParams,
+    seed: u64,
+    mut act: impl FnMut(&Known, Party, Party, &Return) -> Option<Vec<Return>> + 'static,
+) -> Scene {
     let clients = (0..2).map(|_| Box::new(Visitor) as Box<dyn Behaviour>);
-    let mut network = Network::new(params(slots), SERVERS, clients.collect(), SEED);
+    let mut network = Network::new(params(noise), SERVERS, clients.collect(), seed);
     let cheat = Informed::of(&network, move |known: &Known, from: Party, to: Party, message: &Message| match message {
         Message::Return(back) if back.place().stage.round == Round(1) => {
             let unchanged = || vec![message.clone()];
@@ -56,7 +58,7 @@ fn run(slots: u32, mut act: impl FnMut(&Known, Party, Party, &Return) -> Option<
     network.set_adversary(cheat);
     network.run(1, 60_000);
     // Claims are made and answered before the round's deadline.
-    network.run_for(params(slots).deadline_ms);
+    network.run_for(params(noise).deadline_ms);
     let scene = Scene { network, known };
     let [last, first] = [scene.server_at(0, 2), scene.server_at(1, 0)];
     assert_ne!(last, first, "another seed is needed: what a server sends to itself nobody changes");
@@ -111,6 +113,22 @@ fn a_server_that_spoils_the_replies_of_a_chain_is_named_by_all() {
         });
         scene.assert_guilty(scene.server_at(layer, position));
     }
+}
+
+#[test]
+fn where_a_guarantee_is_stated_servers_speak_of_spoiled_replies_as_far_as_it_says() {
+    let stating = |replies| {
+        let guarantee = Guarantee { rounds: 10, epsilon_millionths: 1, delta_billionths: 1, replies };
+        NoiseParams { guarantee: Some(guarantee), ..NoiseParams::uniform(ENOUGH) }
+    };
+    let spoil = |known: &Known, from: Party, _: Party, back: &Return| {
+        is_at(back, 1, 0).then(|| vec![garbled(known, from, back)])
+    };
+    let silent = run_with(stating(None), 7, spoil);
+    assert_eq!(silent.claims(), 0, "a word would tell what is not in the guarantee");
+    assert!(!silent.network.notices.iter().any(|(_, notice)| matches!(notice, Notice::Convicted { .. })));
+    let speaking = run_with(stating(Some(ReplyBudget { limits: 1, spread: 1 })), 8, spoil);
+    speaking.assert_guilty(speaking.server_at(1, 0));
 }
 
 #[test]

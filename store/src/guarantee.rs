@@ -5,13 +5,13 @@
 //! relied on, as if one's noise were opened in every round: more than is.
 
 use hippodrome_core::{
-    noise::{Guarantee, NoiseParams},
+    noise::{Guarantee, NoiseParams, ReplyBudget},
     params::NetworkParams,
 };
 use hippodrome_privacy::{
     PrivacyError,
     links::Layers,
-    plan::{self, Deployment, Goal},
+    plan::{self, Deployment, Goal, Replies},
     quantity::{Delta, Epsilon, Rounds, Servers, Shift},
 };
 
@@ -21,8 +21,9 @@ pub enum Overstated {
     /// The noise is too little, or of the wrong shape.
     #[error(
         "the network states epsilon {} and delta {} over {} rounds, but with that epsilon its noise of {} slots of shape {} \
-         at each of {honest} honest servers has delta {reached}: `hippodrome plan` says how many slots it takes",
-        stated.epsilon(), stated.delta(), stated.rounds, noise.slots, noise.shape
+         at each of {honest} honest servers has delta {reached}{besides}: `hippodrome plan` says how many slots it takes",
+        stated.epsilon(), stated.delta(), stated.rounds, noise.slots, noise.shape,
+        besides = if stated.replies.is_some() { ", with what servers may say of spoiled replies" } else { "" }
     )]
     TooLittle {
         /// What the network states.
@@ -60,7 +61,15 @@ pub fn deployment(params: &NetworkParams) -> Result<Deployment, Overstated> {
         _ => Layers::Three,
     };
     let (servers, honest) = (Servers::new(min_live.into())?, Servers::new(honest.into())?);
-    Ok(Deployment::new(servers, honest, layers, params.chains.into(), Shift::new(params.slots.into())?)?)
+    let shift = Shift::new(params.slots.into())?;
+    let deployment = Deployment::new(servers, honest, layers, params.chains.into(), shift)?;
+    let replies = params.noise.guarantee.and_then(|stated| stated.replies);
+    // All honest servers draw limits, also those that are in no small epoch: two quorums share one that is honest, so
+    // there are fewer than twice as many as in the smallest.
+    let speakers = 2 * u32::from(min_live - params.bad_servers) - 1;
+    let of_all = |replies: ReplyBudget| Replies::new(speakers * u32::from(replies.limits), replies.spread.into());
+    let replies = replies.map(of_all).transpose()?;
+    Ok(replies.map_or(deployment, |replies| deployment.with_replies(replies)))
 }
 
 /// What is stated, as the accountant takes it.

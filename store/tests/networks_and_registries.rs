@@ -8,7 +8,7 @@ use std::{
 use hippodrome_core::{
     directory::{DirectoryDraft, DirectoryError},
     ids::ServerId,
-    noise::{Guarantee, NoiseParams},
+    noise::{Guarantee, NoiseParams, ReplyBudget},
     params::{NetworkParams, Verification},
 };
 use hippodrome_store::{
@@ -282,7 +282,7 @@ fn refuses_lines_that_are_no_keys() {
 
 /// Noise of slots of shape 7/2 at three servers, one of them bad, that is said to hide a thousand rounds.
 fn stating(slots: u32) -> NetworkParams {
-    let guarantee = Guarantee { rounds: 1000, epsilon_millionths: 693_147, delta_billionths: 100_000 };
+    let guarantee = Guarantee { rounds: 1000, epsilon_millionths: 693_147, delta_billionths: 100_000, replies: None };
     let noise = NoiseParams { slots, shape: "7/2".parse().expect("a shape"), audit: None, guarantee: Some(guarantee) };
     NetworkParams { noise, max_batch: 1 << 20, ..params() }
 }
@@ -317,6 +317,32 @@ fn a_network_whose_noise_does_not_reach_what_it_states_is_neither_signed_nor_loa
     assert!(signed_by_all(nobody).verify().is_err());
     let all_bad = NetworkParams { bad_servers: 3, ..stating(800) };
     assert!(matches!(guarantee::check(&all_bad), Err(Overstated::NobodyHonest { min_live: 3 })));
+}
+
+#[test]
+fn what_may_be_said_of_spoiled_replies_counts_towards_what_a_network_states() {
+    let speaking = |slots, limits, spread| {
+        let mut params = stating(slots);
+        let stated = params.noise.guarantee.as_mut().expect("it states one");
+        stated.replies = Some(ReplyBudget { limits, spread });
+        params
+    };
+    assert_eq!(guarantee::check(&stating(700)), Ok(()));
+    // One limit of each server costs more than all that the network states.
+    for (limits, spread) in [(1, 1), (1000, 100)] {
+        let refused = guarantee::check(&speaking(700, limits, spread)).expect_err("more is spent than is stated");
+        assert!(matches!(refused, Overstated::TooLittle { honest: 2, reached, .. } if reached > 1e-4), "{refused}");
+        assert!(refused.to_string().contains("spoiled replies"), "{refused}");
+    }
+    assert_eq!(guarantee::check(&speaking(800, 2, 100)), Ok(()), "what is planned for is stated truly");
+    // A client of four slots moves four times as many replies.
+    let several = |spread| NetworkParams { slots: 4, ..speaking(3000, 2, spread) };
+    assert!(guarantee::check(&several(10)).is_err() && guarantee::check(&several(400)).is_ok());
+    let mut steep = speaking(800, 1, 1000);
+    steep.noise.shape = "1/2".parse().expect("a shape");
+    assert!(matches!(guarantee::check(&steep), Err(Overstated::Impossible(_))), "nothing is shown for such noise");
+    assert_ne!(speaking(800, 2, 100).digest(), stating(800).digest());
+    assert_ne!(speaking(800, 2, 100).digest(), speaking(800, 2, 101).digest());
 }
 
 #[test]

@@ -47,7 +47,7 @@ use self::{
     job::{JobId, Outcome, Task, Work},
     keying::{Announced, Keeper, Keying},
     round::{Life, Running},
-    sparse::Threshold,
+    sparse::{Terms, Threshold},
 };
 pub use self::{
     founding::FoundingError,
@@ -804,10 +804,14 @@ impl Env<'_> {
 
     /// Whether to speak of so many bad replies, of all those that came to own noise. To have spoken uses the threshold up.
     fn speaks_of(&mut self, bad: usize, replies: usize) -> bool {
-        let threshold = self.threshold.take().unwrap_or_else(|| Threshold::draw(self.rng));
+        let Some(threshold) = self.threshold.take().or_else(|| self.new_threshold()) else { return false };
         let speaks = threshold.is_passed(bad, replies, self.rng);
         *self.threshold = Some(threshold).filter(|_| !speaks);
         speaks
+    }
+
+    fn new_threshold(&mut self) -> Option<Threshold> {
+        Threshold::new(Terms::of(self.context.params())?, self.marks, self.rng)
     }
 
     fn run(&mut self, stage: Option<Stage>, work: Work) {

@@ -7,7 +7,7 @@ use clap::Args;
 use hippodrome_privacy::{
     PrivacyError,
     links::Layers,
-    plan::{Deployment, Goal, NoisePlan, plan},
+    plan::{Deployment, Goal, NoisePlan, Replies, plan},
     quantity::{Delta, Epsilon, Rounds, Servers, Shift},
 };
 
@@ -49,6 +49,13 @@ pub(crate) struct PlanArgs {
     /// Messages that each client sends in each round
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=16))]
     slots: u16,
+    /// How often each server may say, ever, that replies to its noise were spoiled [default: never]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    reply_limits: Option<u16>,
+    /// With --reply-limits: each costs 1/N of ε for each slot of a client
+    #[arg(long, value_name = "N", default_value_t = 100, requires = "reply_limits")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    reply_spread: u16,
     /// Rounds in which somebody's two stories differ, spoiled ones too
     #[arg(long, value_parser = rounds)]
     rounds: Rounds,
@@ -134,6 +141,9 @@ impl PlanArgs {
         };
         let [servers, honest] = [self.servers, self.honest].map(|count| Servers::new(count.into()));
         let deployment = Deployment::new(servers?, honest?, layers, chains.into(), Shift::new(self.slots.into())?)?;
+        let of_all = |limits: u16| Replies::new(u32::from(limits) * u32::from(self.honest), self.reply_spread.into());
+        let replies = self.reply_limits.map(of_all);
+        let deployment = replies.transpose()?.map_or(deployment, |replies| deployment.with_replies(replies));
         plan(&deployment, &Goal::new(self.epsilon, self.delta, self.rounds)?)
     }
 
