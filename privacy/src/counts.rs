@@ -127,6 +127,8 @@ pub(crate) fn sum(terms: impl Iterator<Item = f64>) -> f64 {
 /// A distribution of a count, on an interval.
 #[derive(Clone, Debug)]
 pub(crate) struct Counts {
+    /// What the first mass is of.
+    first: u64,
     /// Masses.
     mass: Vec<f64>,
     /// `ln mass[i + 1]/mass[i]`.
@@ -189,6 +191,11 @@ impl Atoms {
 }
 
 impl Counts {
+    /// Masses, and the count that the first of them is of.
+    pub(crate) fn masses(&self) -> (u64, &[f64]) {
+        (self.first, &self.mass)
+    }
+
     /// The distribution with these ratios.
     pub(crate) fn from_ratios(ratios: &Ratios) -> Result<Self, PrivacyError> {
         let (below, lost_below) = ratios.downwards()?;
@@ -216,7 +223,8 @@ impl Counts {
         let ln_ratio: Vec<f64> = below.iter().rev().copied().chain(above).collect();
         let relative_error = logs.iter().map(|log| ROUNDOFFS * (1.0 + peak + (log - peak).abs())).collect();
         let lost = (lost_below + lost_above) * (-peak).exp() / total;
-        Ok(Self { mass, ln_ratio, symmetric: ratios.symmetric, lost, relative_error })
+        let first = ratios.start as u64 - below.len() as u64;
+        Ok(Self { first, mass, ln_ratio, symmetric: ratios.symmetric, lost, relative_error })
     }
 
     /// The stories of a count that is moved by up to `shift`: every pair that could be the worst, in every direction.
@@ -277,6 +285,7 @@ impl Counts {
         let len = (self.mass.len() as u64 - 1).saturating_mul(servers.into()).saturating_add(1);
         check_size(len)?;
         let mut sum = if len <= DIRECT { self.direct_power(servers) } else { self.tilted_power(servers, len as usize) };
+        sum.first += self.first * u64::from(servers);
         let servers = f64::from(servers);
         sum.lost += servers * self.lost;
         let of_one = self.relative_error.iter().copied().fold(0.0, f64::max);
@@ -443,7 +452,7 @@ impl Best {
         let relative_error = relative_error[first..=last].iter().map(|error| 1.01 * error.min(1.0)).collect();
         let mass = mass[first..=last].to_vec();
         let ln_ratio = mass.windows(2).map(|pair| (pair[1] / pair[0]).ln()).collect();
-        Counts { mass, ln_ratio, symmetric, lost, relative_error }
+        Counts { first: first as u64, mass, ln_ratio, symmetric, lost, relative_error }
     }
 }
 

@@ -2,8 +2,10 @@
 //!
 //! Everything here runs the `hippodrome` binary as its users do, and reads what it prints. The [`faults`] trial makes
 //! every kind of fault happen while two people talk, and shows that each costs some rounds and nothing else. The
-//! [`mutant`] is a mix server that cheats, to be put into such a network in place of an honest one.
+//! [`mutant`] is a mix server that cheats, to be put into such a network in place of an honest one. The [`audit`] plays an
+//! attacker who guesses from what servers see who talks.
 
+pub mod audit;
 pub mod binary;
 pub mod chat;
 pub mod faults;

@@ -26,6 +26,16 @@ pub(crate) fn exchange(accesses: &Records) -> Records {
     replies
 }
 
+/// How many mailboxes were accessed once, twice, and more often.
+pub(crate) fn occupancy(accesses: &Records) -> [usize; 3] {
+    let mut visits: HashMap<&[u8], usize> = HashMap::with_capacity(accesses.len());
+    accesses.iter().for_each(|access| *visits.entry(&access[..MAILBOX_LEN]).or_default() += 1);
+    visits.values().fold([0; 3], |mut counts, visits| {
+        counts[(visits - 1).min(2)] += 1;
+        counts
+    })
+}
+
 /// The first accesses to a mailbox.
 #[derive(Default)]
 enum Visitors {
@@ -57,6 +67,12 @@ mod tests {
             records.push(&record);
         }
         records
+    }
+
+    #[test]
+    fn mailboxes_are_counted_by_how_often_they_were_accessed() {
+        assert_eq!(occupancy(&batch(&[1, 2, 1, 3, 4, 4, 4, 5, 5])), [2, 2, 1]);
+        assert_eq!(occupancy(&batch(&[])), [0; 3]);
     }
 
     fn readers(mailboxes: &[u8]) -> Vec<u8> {

@@ -22,7 +22,7 @@ use super::{
     blame::{Accusing, Stepping},
     context::RoundContext,
     distribute::{Distribution, distribute},
-    exchange::exchange,
+    exchange::{exchange, occupancy},
     gate::{Held, HeldReplies, Received},
     input::{self, Assembled, BadOffer, CheckedOffer, NoInput},
     noise::{self, ChainNoise, Pledging},
@@ -35,7 +35,7 @@ use crate::{
         Accusation, BadPledge, BadProof, Evidence, Judged, Stopped, Trace, TraceStep, Traced, check_proof,
         faulty_payloads, removal, rules, shuffle_statement,
     },
-    ids::{Author, Layer, Place, Position, Round, ServerId, Stage},
+    ids::{Author, ChainId, Layer, Place, Position, Round, ServerId, Stage},
     message::{Batch, BatchCommitment, InputCommitment, InputOffer, Parcel, Proof},
     params::Verification,
     pledge::NoisePledge,
@@ -73,6 +73,21 @@ pub(crate) struct JobId {
     pub(crate) round: Round,
     /// None for work of the round as a whole.
     pub(crate) stage: Option<Stage>,
+}
+
+/// What the last server of a chain of the last layer sees of mailboxes: counts, which are all that noise has to hide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MailboxCounts {
+    /// The round.
+    pub round: Round,
+    /// The output chain.
+    pub chain: ChainId,
+    /// Mailboxes that were accessed once.
+    pub once: usize,
+    /// Mailboxes that were accessed twice.
+    pub twice: usize,
+    /// Mailboxes that were accessed more often.
+    pub more: usize,
 }
 
 /// A job's result, to be handed back to the machine that emitted it.
@@ -274,6 +289,16 @@ impl Job {
     /// The round that the work is for.
     pub fn round(&self) -> Round {
         self.id.round
+    }
+
+    /// What this server can see of mailboxes with it, if it ends a chain of the last layer. An honest server has no use for
+    /// it; that is what one that is not would write down.
+    pub fn mailboxes(&self) -> Option<MailboxCounts> {
+        let (Task::Round(_, _, Work::Exchange(accesses)), Some(stage)) = (&self.task, self.id.stage) else {
+            return None;
+        };
+        let [once, twice, more] = occupancy(accesses);
+        Some(MailboxCounts { round: self.id.round, chain: stage.chain, once, twice, more })
     }
 
     /// How soon it is wanted.

@@ -51,7 +51,7 @@ use self::{
 };
 pub use self::{
     founding::FoundingError,
-    job::{Job, JobDone, Urgency},
+    job::{Job, JobDone, MailboxCounts, Urgency},
     keying::KeyingError,
 };
 use crate::{

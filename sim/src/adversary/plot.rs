@@ -67,12 +67,12 @@ impl Plotter {
         (plotter, mounted)
     }
 
-    /// A plotter that is one server, and mounts one cheat in every round.
-    pub fn of_server(known: Known, server: ServerId, cheat: &'static Cheat, seed: u64) -> Self {
+    /// A plotter that is one server, and mounts one cheat in every round, or none ever.
+    pub fn of_server(known: Known, server: ServerId, cheat: Option<&'static Cheat>, seed: u64) -> Self {
         let mounted = Mounted { culprit: Some(server), ..Mounted::default() };
         Self {
             known,
-            tricks: vec![(cheat, cheat.trick())],
+            tricks: cheat.into_iter().map(|cheat| (cheat, cheat.trick())).collect(),
             rounds: Round(0)..=Round(u64::MAX),
             mounted: Rc::new(RefCell::new(mounted)),
             rng: ChaCha20Rng::seed_from_u64(seed),

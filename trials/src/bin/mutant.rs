@@ -8,12 +8,13 @@ use std::{
 use clap::Parser;
 use hippodrome_mixnode::MixnodeConfig;
 use hippodrome_sim::adversary::cheat::Cheat;
-use hippodrome_trials::mutant;
+use hippodrome_trials::mutant::{self, Told};
 
 const EXAMPLES: &str = "\
 Examples:
   mutant --list
-  mutant --config server.toml --cheat dropped-record";
+  mutant --config server.toml --cheat dropped-record
+  mutant --config server.toml --witness";
 
 /// Run a mix server that cheats, to see what the honest ones make of it
 #[derive(Parser, Debug)]
@@ -23,8 +24,12 @@ struct Arguments {
     #[arg(long, value_name = "FILE", required_unless_present = "list")]
     config: Option<PathBuf>,
     /// What it does whenever it has the turn for it; `--list` shows what there is
-    #[arg(long, value_parser = cheat, required_unless_present = "list")]
+    #[arg(long, value_parser = cheat, required_unless_present_any = ["list", "witness"])]
     cheat: Option<&'static Cheat>,
+    /// It does nothing wrong, and prints what it sees of mailboxes as the last server of a chain: round, chain, how many were
+    /// accessed once, twice, more often
+    #[arg(long, conflicts_with = "cheat")]
+    witness: bool,
     /// Print the names of all cheats, and stop
     #[arg(long)]
     list: bool,
@@ -40,8 +45,8 @@ fn main() -> ExitCode {
         mutant::cheats().for_each(|cheat| println!("{}", cheat.name));
         return ExitCode::SUCCESS;
     }
-    let (config, cheat) = arguments.config.zip(arguments.cheat).expect("both are required without --list");
-    match run(&config, cheat) {
+    let config = arguments.config.expect("it is required without --list");
+    match run(&config, arguments.cheat) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("mutant: {error}");
@@ -50,8 +55,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(config: &Path, cheat: &'static Cheat) -> Result<(), Box<dyn std::error::Error>> {
+fn run(config: &Path, cheat: Option<&'static Cheat>) -> Result<(), Box<dyn std::error::Error>> {
     let config = MixnodeConfig::load(config)?;
-    let tell = |cheat, round| println!("{cheat} in {round}");
+    let is_witness = cheat.is_none();
+    let tell = |told| match told {
+        Told::Mounted(cheat, round) => println!("{cheat} in {round}"),
+        Told::Saw(seen) if is_witness => {
+            println!("{} {} {} {} {}", seen.round.0, seen.chain.0, seen.once, seen.twice, seen.more);
+        }
+        Told::Saw(_) => {}
+    };
     Ok(tokio::runtime::Runtime::new()?.block_on(mutant::run(&config, cheat, tell))?)
 }

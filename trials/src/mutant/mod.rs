@@ -1,4 +1,4 @@
-//! A mix server that cheats.
+//! A mix server that cheats, or writes down what it should forget.
 //!
 //! It is the shell of an honest one, made of the same public parts, around the same machine; what it receives and sends
 //! passes the adversary of the simulator, which signs what it changes with the server's own key. No product code knows
@@ -9,7 +9,7 @@ mod shell;
 
 use std::{io, path::PathBuf};
 
-use hippodrome_core::ids::Round;
+use hippodrome_core::{ids::Round, mixer::MailboxCounts};
 use hippodrome_mixnode::MixnodeConfig;
 use hippodrome_proto::{
     tls::TlsError,
@@ -57,15 +57,25 @@ pub fn cheats() -> impl Iterator<Item = &'static Cheat> {
     CHEATS.iter().filter(|cheat| matches!(cheat.by, By::Server(_))).chain([&OTHER_NOISE])
 }
 
-/// Runs a mix server that mounts a cheat whenever it has the turn for it, until the process is killed. `tell` hears of
-/// every round in which something was changed. Must be called inside a tokio runtime.
+/// What a mutant tells.
+#[derive(Clone, Copy, Debug)]
+pub enum Told {
+    /// It has changed something in a round: the cheat's name.
+    Mounted(&'static str, Round),
+    /// It has seen mailboxes.
+    Saw(MailboxCounts),
+}
+
+/// Runs a mix server that mounts a cheat whenever it has the turn for it, or does nothing wrong, until the process is
+/// killed. `tell` hears of every round in which something was changed, and of all mailboxes. Must be called inside a tokio
+/// runtime.
 ///
 /// # Errors
 /// Whatever keeps it from starting: files, the state directory, the address.
 pub async fn run(
     config: &MixnodeConfig,
-    cheat: &'static Cheat,
-    tell: impl FnMut(&'static str, Round),
+    cheat: Option<&'static Cheat>,
+    tell: impl FnMut(Told),
 ) -> Result<(), MutantError> {
     Shell::start(config, cheat, tell).await?.run().await
 }

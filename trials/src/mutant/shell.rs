@@ -33,7 +33,7 @@ use tokio::{
     time::{Interval, interval, sleep},
 };
 
-use super::{MutantError, observer::Observer};
+use super::{MutantError, Told, observer::Observer};
 
 /// Messages that wait for the machine.
 const INBOX: usize = 64;
@@ -51,8 +51,12 @@ pub(super) struct Shell<F> {
     hello: Interval,
 }
 
-impl<F: FnMut(&'static str, Round)> Shell<F> {
-    pub(super) async fn start(config: &MixnodeConfig, cheat: &'static Cheat, tell: F) -> Result<Self, MutantError> {
+impl<F: FnMut(Told)> Shell<F> {
+    pub(super) async fn start(
+        config: &MixnodeConfig,
+        cheat: Option<&'static Cheat>,
+        tell: F,
+    ) -> Result<Self, MutantError> {
         let Network { directory, coordinator_address } = Network::load(&config.network)?;
         let directory = Arc::new(directory);
         let keys = ServerKeys::load(&config.key)?;
@@ -61,7 +65,7 @@ impl<F: FnMut(&'static str, Round)> Shell<F> {
         let marks = Marks::new(Box::new(MarkFile::open(&config.state_dir)?));
         let mixer = Mixer::new(Arc::clone(&directory), keys.signing_key(), marks, seed()?).map_err(|_| not_listed())?;
         let known = Known::of_server(&directory, me, keys.signing_key());
-        let twin = match cheat.name == OTHER_NOISE.name {
+        let twin = match cheat.is_some_and(|cheat| cheat.name == OTHER_NOISE.name) {
             true => Twin::new(&directory, keys.signing_key(), seed()?),
             false => None,
         };
@@ -126,7 +130,7 @@ struct Machine<F> {
     done: mpsc::UnboundedSender<JobDone>,
 }
 
-impl<F: FnMut(&'static str, Round)> Machine<F> {
+impl<F: FnMut(Told)> Machine<F> {
     /// How long the machine may wait for something to come.
     fn wait(&self) -> Duration {
         let now_ms = now_ms();
@@ -193,7 +197,7 @@ impl<F: FnMut(&'static str, Round)> Machine<F> {
         }
         for (cheat, round) in self.plotter.mounted().acts {
             if self.told.insert((cheat, round)) {
-                (self.tell)(cheat, round);
+                (self.tell)(Told::Mounted(cheat, round));
             }
         }
     }
@@ -204,7 +208,10 @@ impl<F: FnMut(&'static str, Round)> Machine<F> {
         }
     }
 
-    fn run_job(&self, job: Job) {
+    fn run_job(&mut self, job: Job) {
+        if let Some(counts) = job.mailboxes() {
+            (self.tell)(Told::Saw(counts));
+        }
         let done = self.done.clone();
         spawn_blocking(move || {
             // Nobody listens any more when the mutant has stopped.

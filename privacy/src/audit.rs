@@ -1,0 +1,238 @@
+//! What an attacker finds out in the end: a game of many rounds, and the ε that it shows at least.
+//!
+//! Before each round a coin says whether a person talks, which moves a count by a known shift; the attacker sees counts
+//! only and guesses coins. If guesses are right so often that noise of some (ε, δ) could not have let them be, the noise
+//! has less privacy than that. Chances are bounded as Clopper and Pearson do (Biometrika 26, 1934), so what is found is found
+//! with the confidence that is asked for, whatever the noise is; that nothing is found proves nothing.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::{
+    counts::sum,
+    error::{PrivacyError, invalid},
+    noise::Noise,
+    quantity::{Delta, Epsilon, Servers, Shift},
+};
+
+/// Halvings that pin a probability down to its last digits.
+const HALVINGS: usize = 60;
+
+/// A round of the game.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Round {
+    /// What was seen: a count of mailboxes, less what everybody knows of it.
+    pub count: i64,
+    /// The secret coin.
+    pub talks: bool,
+}
+
+/// Somebody who guesses coins by counts: for every count it has made up its mind before it sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attacker {
+    /// Counts that it has an opinion about.
+    opinions: BTreeMap<i64, bool>,
+    /// Of others, these and larger ones are guessed to be of rounds in which somebody talks.
+    from: i64,
+}
+
+impl Attacker {
+    /// One that guesses talk from a count on.
+    pub fn from_count(from: i64) -> Self {
+        Self { opinions: BTreeMap::new(), from }
+    }
+
+    /// One that knows the law of the noise of `servers` servers and takes the likelihood ratio; where to draw the line it
+    /// chooses such that `rounds` rounds of either kind should show most. Counts are those of shared slots.
+    pub fn by_law(
+        noise: &Noise,
+        servers: Servers,
+        shift: Shift,
+        rounds: u64,
+        delta: Delta,
+    ) -> Result<Self, PrivacyError> {
+        let law = noise.sum(servers)?;
+        let (first, masses) = law.masses();
+        let first = first as i64;
+        let mass = |count: i64| usize::try_from(count - first).ok().and_then(|index| masses.get(index)).copied();
+        let by = i64::from(shift.by());
+        let counts = first..first + masses.len() as i64 + by;
+        let mut chances: Vec<(i64, f64, f64)> =
+            counts.map(|count| (count, mass(count).unwrap_or(0.0), mass(count - by).unwrap_or(0.0))).collect();
+        chances.retain(|(_, idle, talking)| idle + talking > 0.0);
+        // Likely signs of talk first.
+        chances.sort_by(|a, b| (b.2 / b.1).total_cmp(&(a.2 / a.1)).then(b.0.cmp(&a.0)));
+        let tells = |idle: f64, talking: f64| {
+            let of = |chance: f64| (chance.min(1.0) * rounds as f64).round() as u64;
+            Score { hits: of(talking), talking: rounds, false_alarms: of(idle), idle: rounds }.shows(delta, 0.05)
+        };
+        let (mut idle, mut talking, mut best) = (0.0, 0.0, (-1.0, 0));
+        // A few hundred lines are as good as all.
+        let stride = chances.len().div_ceil(400);
+        for (number, (_, of_idle, of_talking)) in (1..).zip(&chances) {
+            (idle, talking) = (idle + of_idle, talking + of_talking);
+            if number % stride == 0 || number < 32 || chances.len() - number < 32 {
+                let shown = tells(idle, talking);
+                best = if shown > best.0 { (shown, number) } else { best };
+            }
+        }
+        let opinions = chances.iter().zip(0..).map(|((count, ..), rank)| (*count, rank < best.1)).collect();
+        Ok(Self { opinions, from: first + masses.len() as i64 / 2 })
+    }
+
+    /// One that knows no law, and learns from rounds whose coins it is told: counts that came more often with talk.
+    pub fn trained(rounds: &[Round]) -> Self {
+        let mut seen: BTreeMap<i64, i64> = BTreeMap::new();
+        rounds.iter().for_each(|round| *seen.entry(round.count).or_default() += if round.talks { 1 } else { -1 });
+        let mut sorted: Vec<i64> = rounds.iter().map(|round| round.count).collect();
+        sorted.sort_unstable();
+        let from = sorted.get(sorted.len() / 2).copied().unwrap_or(0);
+        let opinions = seen.into_iter().filter(|(_, lead)| *lead != 0).map(|(count, lead)| (count, lead > 0)).collect();
+        Self { opinions, from }
+    }
+
+    /// Its guess.
+    pub fn guess(&self, count: i64) -> bool {
+        self.opinions.get(&count).copied().unwrap_or(count >= self.from)
+    }
+
+    /// How it does in rounds that it has not learnt from.
+    pub fn play(&self, rounds: &[Round]) -> Score {
+        let mut score = Score::default();
+        for round in rounds {
+            let guess = u64::from(self.guess(round.count));
+            let (of, guesses) = match round.talks {
+                true => (&mut score.talking, &mut score.hits),
+                false => (&mut score.idle, &mut score.false_alarms),
+            };
+            *of += 1;
+            *guesses += guess;
+        }
+        score
+    }
+}
+
+/// How an attacker did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Score {
+    /// Rounds of talk that were guessed to be so.
+    pub hits: u64,
+    /// Rounds of talk.
+    pub talking: u64,
+    /// Other rounds that were guessed to be of talk.
+    pub false_alarms: u64,
+    /// Other rounds.
+    pub idle: u64,
+}
+
+impl Score {
+    /// The share of right guesses.
+    pub fn accuracy(&self) -> f64 {
+        let right = self.hits + self.idle - self.false_alarms;
+        right as f64 / (self.talking + self.idle).max(1) as f64
+    }
+
+    /// The largest ε that these guesses rule out: noise of a smaller one, with this δ, lets guesses be so good with a
+    /// probability of at most `doubt`.
+    pub fn epsilon(&self, delta: Delta, doubt: f64) -> Result<Epsilon, PrivacyError> {
+        match doubt > 0.0 && doubt < 1.0 {
+            true => Epsilon::new(self.shows(delta, doubt).max(0.0)),
+            false => Err(invalid("doubt", doubt, "between 0 and 1")),
+        }
+    }
+
+    /// The same as it comes out, below 0 too. Chances of hits and of false alarms share the doubt; with both bounds both
+    /// stories are judged.
+    fn shows(&self, delta: Delta, doubt: f64) -> f64 {
+        let hits = at_least(self.hits, self.talking, doubt / 2.0);
+        let false_alarms = 1.0 - at_least(self.idle - self.false_alarms, self.idle, doubt / 2.0);
+        let of = |often: f64, seldom: f64| ((often - delta.value()).max(0.0) / seldom).ln();
+        of(hits, false_alarms).max(of(1.0 - false_alarms, 1.0 - hits))
+    }
+}
+
+/// What a chance is at least if it came true `times` of `tries` times, but for a probability of `doubt`: the chance with
+/// which it comes true so often or more often with exactly this probability.
+fn at_least(times: u64, tries: u64, doubt: f64) -> f64 {
+    if times == 0 {
+        return 0.0;
+    }
+    let (mut low, mut high) = (0.0, 1.0);
+    for _ in 0..HALVINGS {
+        let middle = f64::midpoint(low, high);
+        match so_often(times, tries, middle) <= doubt {
+            true => low = middle,
+            false => high = middle,
+        }
+    }
+    low
+}
+
+/// The chance of `times` or more of `tries`, each with chance `p`.
+fn so_often(times: u64, tries: u64, p: f64) -> f64 {
+    let (n, odds) = (tries as f64, p / (1.0 - p));
+    let mean = (n * p).floor().clamp(0.0, n);
+    // Weights against that of the mean, so that nothing over- or underflows where it matters.
+    let up = weights((mean as u64 + 1..=tries).map(|k| (n - k as f64 + 1.0) / k as f64 * odds));
+    let down = weights((1..=mean as u64).rev().map(|k| k as f64 / ((n - k as f64 + 1.0) * odds)));
+    let total = sum(up.iter().chain(&down).copied()) + 1.0;
+    let above = |from: u64| sum(up.iter().skip((from - mean as u64 - 1) as usize).copied());
+    match times > mean as u64 {
+        true => above(times) / total,
+        false => 1.0 - sum(down.iter().skip(mean as u64 as usize - times as usize).copied()) / total,
+    }
+}
+
+/// Products of ratios from the first on, while they matter.
+fn weights(ratios: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut weight = 1.0;
+    let products = ratios.map(|ratio| {
+        weight *= ratio;
+        weight
+    });
+    products.take_while(|weight| *weight > 1e-300).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_on_chances_are_those_of_clopper_and_pearson() {
+        // With no failure in n tries the bound is doubt^(1/n); one of one likewise.
+        for (tries, doubt) in [(1, 0.05), (10, 0.025), (100, 0.025), (5000, 1e-4)] {
+            let bound = at_least(tries, tries, doubt);
+            assert!((bound - doubt.powf(1.0 / tries as f64)).abs() < 1e-9, "{tries}: {bound}");
+            let one = at_least(1, tries, doubt);
+            assert!((one - (1.0 - (1.0 - doubt).powf(1.0 / tries as f64))).abs() < 1e-9, "{tries}: {one}");
+        }
+        assert_eq!(at_least(0, 10, 0.05), 0.0);
+        // By the tail itself, summed without tricks.
+        let tail = |times: u64, tries: u64, p: f64| -> f64 {
+            let mut mass = (1.0 - p).powi(tries as i32);
+            let mut above = 0.0;
+            for k in 0..=tries {
+                above += if k >= times { mass } else { 0.0 };
+                mass *= (tries - k) as f64 / (k + 1) as f64 * p / (1.0 - p);
+            }
+            above
+        };
+        for (times, tries, p) in [(3, 10, 0.2), (7, 10, 0.2), (50, 100, 0.5), (95, 100, 0.9), (1, 40, 0.01)] {
+            let (found, exact) = (so_often(times, tries, p), tail(times, tries, p));
+            assert!((found - exact).abs() < 1e-12, "{times} of {tries}: {found} for {exact}");
+        }
+    }
+
+    #[test]
+    fn guesses_that_are_always_right_show_no_more_than_their_number_allows() {
+        let score = Score { hits: 100, talking: 100, false_alarms: 0, idle: 100 };
+        let shown = score.epsilon(Delta::new(0.0).expect("a chance"), 0.05).expect("a doubt").value();
+        assert!((3.2..3.4).contains(&shown), "{shown}");
+        assert_eq!(score.accuracy(), 1.0);
+        let even = Score { hits: 50, talking: 100, false_alarms: 50, idle: 100 };
+        assert_eq!(even.epsilon(Delta::new(0.0).expect("a chance"), 0.05), Ok(Epsilon::ZERO));
+        assert!(score.epsilon(Delta::new(0.0).expect("a chance"), 0.0).is_err());
+        assert_eq!(Score::default().epsilon(Delta::new(0.0).expect("a chance"), 0.05), Ok(Epsilon::ZERO));
+    }
+}
