@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Parser, ValueEnum};
 use hippodrome_privacy::{
     PrivacyError,
     account::{Account, Composed, Resolution},
@@ -16,6 +16,8 @@ Examples:
   hippodrome account --mechanism beta-binomial --slots 2818 --shape 3.5 --rounds 10000 --epsilon 0.693147
   hippodrome account --mechanism poisson --mean 200000 --rounds 10000 --delta 1e-4 --json
   hippodrome account --mechanism gaussian --mu 0.01 --rounds 500 --epsilon 1
+  hippodrome account --mechanism beta-binomial --slots 2818 --shape 3.5 --rounds 10000 --epsilon 1 \\
+      --and beta-binomial,slots=400,shape=3.5,rounds=100 --and randomized-response,loss=0.01,rounds=10
 
 What is printed is an upper bound that holds: every numerical error is part of delta.";
 
@@ -23,6 +25,21 @@ What is printed is an upper bound that holds: every numerical error is part of d
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct AccountArgs {
+    #[command(flatten)]
+    part: Part,
+    /// What is seen besides, as often as there is more: a mechanism and its flags, as in `poisson,mean=30,rounds=5`
+    #[arg(long, value_name = "PART", value_parser = part)]
+    and: Vec<Part>,
+    #[command(flatten)]
+    goal: Goal,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// One kind of count, or of loss, with its rounds.
+#[derive(Args, Clone, Debug)]
+struct Part {
     /// How the noise in a count is distributed
     #[arg(long)]
     mechanism: Mechanism,
@@ -37,11 +54,26 @@ pub(crate) struct AccountArgs {
     /// Rounds in which the stories differ
     #[arg(long, value_parser = rounds)]
     rounds: Rounds,
+}
+
+/// A part by itself.
+#[derive(Parser, Debug)]
+#[command(no_binary_name = true, disable_help_flag = true)]
+struct Alone {
     #[command(flatten)]
-    goal: Goal,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
+    part: Part,
+}
+
+/// Reads a part as in `poisson,mean=30,rounds=5`.
+fn part(text: &str) -> Result<Part, String> {
+    let (mechanism, flags) = text.split_once(',').unwrap_or((text, ""));
+    let mut arguments = vec!["--mechanism".to_owned(), mechanism.to_owned()];
+    for flag in flags.split(',').filter(|flag| !flag.is_empty()) {
+        let (name, value) = flag.split_once('=').ok_or_else(|| format!("`{flag}`: expected as in mean=30"))?;
+        arguments.push(format!("--{name}={value}"));
+    }
+    let first_line = |error: clap::Error| error.to_string().lines().next().unwrap_or_default().to_owned();
+    Ok(Alone::try_parse_from(arguments).map_err(first_line)?.part)
 }
 
 #[derive(Args, Debug)]
@@ -55,7 +87,7 @@ struct Goal {
     delta: Option<Delta>,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Parameters of the mechanism")]
 struct Parameters {
     /// Slots of one server: binomial, beta-binomial
@@ -127,13 +159,21 @@ pub(crate) enum AccountError {
     Privacy(#[from] PrivacyError),
 }
 
-/// What is printed with `--json`.
+/// A part, as it is printed.
 #[derive(Debug, Serialize)]
-struct Report {
+struct Seen {
     mechanism: String,
     servers: Servers,
     shift: Shift,
     rounds: Rounds,
+}
+
+/// What is printed with `--json`.
+#[derive(Debug, Serialize)]
+struct Report {
+    #[serde(flatten)]
+    part: Seen,
+    and: Vec<Seen>,
     epsilon: Epsilon,
     /// An upper bound.
     delta: Delta,
@@ -146,8 +186,7 @@ struct Report {
 }
 
 pub(crate) fn run(args: &AccountArgs) -> Result<(), AccountError> {
-    let (mechanism, account) = args.account()?;
-    let report = args.report(mechanism, &account.compose(Resolution::Fine)?)?;
+    let report = args.report()?;
     if args.json {
         println!("{}", serde_json::to_string(&report).expect("a report has text keys and plain values"));
     } else {
@@ -156,9 +195,15 @@ pub(crate) fn run(args: &AccountArgs) -> Result<(), AccountError> {
     Ok(())
 }
 
-impl AccountArgs {
-    /// The mechanism in words, and what is seen of it.
-    fn account(&self) -> Result<(String, Account), AccountError> {
+impl Part {
+    /// What is seen before, and this; and this in words.
+    fn join(&self, before: Account) -> Result<(Account, Seen), AccountError> {
+        let (mechanism, account) = self.account(before)?;
+        let Self { servers, shift, rounds, .. } = *self;
+        Ok((account, Seen { mechanism, servers, shift, rounds }))
+    }
+
+    fn account(&self, before: Account) -> Result<(String, Account), AccountError> {
         let Self { mechanism, parameters: given, rounds, .. } = self;
         self.refuse_superfluous()?;
         let need = |flag, value: Option<f64>| value.ok_or(AccountError::Missing { mechanism: *mechanism, flag });
@@ -182,15 +227,15 @@ impl AccountArgs {
             }
             Mechanism::Gaussian => {
                 let mu = need("mu", given.mu)?;
-                return Ok((format!("gaussian({mu})"), Account::new().with_gaussian(mu, *rounds)?));
+                return Ok((format!("gaussian({mu})"), before.with_gaussian(mu, *rounds)?));
             }
             Mechanism::RandomizedResponse => {
                 let loss = need("loss", given.loss)?;
-                let account = Account::new().with_randomized_response(loss, *rounds)?;
+                let account = before.with_randomized_response(loss, *rounds)?;
                 return Ok((format!("randomized-response({loss})"), account));
             }
         }?;
-        Ok((noise.to_string(), Account::new().with_count(&noise, self.servers, self.shift, *rounds)?))
+        Ok((noise.to_string(), before.with_count(&noise, self.servers, self.shift, *rounds)?))
     }
 
     fn refuse_superfluous(&self) -> Result<(), AccountError> {
@@ -204,8 +249,21 @@ impl AccountArgs {
             None => Ok(()),
         }
     }
+}
 
-    fn report(&self, mechanism: String, composed: &Composed) -> Result<Report, PrivacyError> {
+impl AccountArgs {
+    fn report(&self) -> Result<Report, AccountError> {
+        let (mut account, part) = self.part.join(Account::new())?;
+        let mut and = Vec::new();
+        for more in &self.and {
+            let (with_it, seen) = more.join(account)?;
+            account = with_it;
+            and.push(seen);
+        }
+        Ok(self.judge(part, and, &account.compose(Resolution::Fine)?)?)
+    }
+
+    fn judge(&self, part: Seen, and: Vec<Seen>, composed: &Composed) -> Result<Report, PrivacyError> {
         let (epsilon, delta) = match (self.goal.epsilon, self.goal.delta) {
             (Some(epsilon), _) => (epsilon, composed.delta(epsilon)),
             (None, delta) => {
@@ -214,10 +272,8 @@ impl AccountArgs {
             }
         };
         Ok(Report {
-            mechanism,
-            servers: self.servers,
-            shift: self.shift,
-            rounds: self.rounds,
+            part,
+            and,
             epsilon,
             delta,
             renyi_delta: composed.renyi_delta(epsilon),
@@ -279,8 +335,13 @@ impl fmt::Display for Mechanism {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "mechanism    {}, {} server(s), shift {}", self.mechanism, self.servers.count(), self.shift.by())?;
-        writeln!(f, "rounds       {}", self.rounds)?;
+        let Seen { mechanism, servers, shift, rounds } = &self.part;
+        writeln!(f, "mechanism    {mechanism}, {} server(s), shift {}", servers.count(), shift.by())?;
+        writeln!(f, "rounds       {rounds}")?;
+        for Seen { mechanism, servers, shift, rounds } in &self.and {
+            writeln!(f, "and          {mechanism}, {} server(s), shift {}", servers.count(), shift.by())?;
+            writeln!(f, "  rounds     {rounds}")?;
+        }
         writeln!(f, "epsilon      {}  (odds change by at most {:.4})", self.epsilon, self.epsilon.value().exp())?;
         writeln!(f, "delta        {}", self.delta)?;
         writeln!(f, "  by Rényi   {}", self.renyi_delta)?;
@@ -334,8 +395,7 @@ mod tests {
     fn report(line: &str) -> Result<Report, AccountError> {
         let line =
             Line::try_parse_from(["account"].into_iter().chain(line.split(' '))).expect("a line that clap takes");
-        let (mechanism, account) = line.args.account()?;
-        Ok(line.args.report(mechanism, &account.compose(Resolution::Fine)?)?)
+        line.args.report()
     }
 
     #[test]
@@ -358,7 +418,7 @@ mod tests {
             let report = report(&format!("--mechanism {line}")).expect("possible");
             assert!((report.delta.value() / delta - 1.0).abs() < 6e-4, "{line}: {}", report.delta);
             assert!(report.renyi_delta >= report.delta && report.slack < report.delta.value() / 100.0, "{report:?}");
-            assert!(report.to_string().contains(&report.mechanism));
+            assert!(report.to_string().contains(&report.part.mechanism));
         }
     }
 
@@ -368,6 +428,33 @@ mod tests {
         assert!((report.epsilon.value() - std::f64::consts::LN_2).abs() < 1e-5, "{report:?}");
         let json = serde_json::to_value(&report).expect("plain values");
         assert!(json["epsilon"].is_f64() && json["delta"] == 1e-4, "{json}");
+    }
+
+    #[test]
+    fn parts_that_are_seen_besides_compose() {
+        let twice = "gaussian --mu 0.1 --rounds 50 --epsilon 0.693147 --and gaussian,mu=0.1,rounds=50";
+        let (parts, whole) =
+            (report(&format!("--mechanism {twice}")), "gaussian --mu 0.1 --rounds 100 --epsilon 0.693147");
+        let (parts, whole) = (parts.expect("possible"), report(&format!("--mechanism {whole}")).expect("possible"));
+        assert!((parts.delta.value() / whole.delta.value() - 1.0).abs() < 1e-3, "{parts} {whole}");
+        let alone =
+            report("--mechanism beta-binomial --slots 100 --shape 3 --rounds 10 --epsilon 1").expect("possible");
+        let more =
+            "--and randomized-response,loss=0.1,rounds=3 --and beta-binomial,slots=90,shape=2,servers=2,rounds=1";
+        let line = format!("--mechanism beta-binomial --slots 100 --shape 3 --rounds 10 --epsilon 1 {more}");
+        let both = report(&line).expect("possible");
+        assert!(
+            both.delta > alone.delta && both.to_string().contains("and          randomized-response(0.1)"),
+            "{both}"
+        );
+        let json = serde_json::to_value(&both).expect("plain values");
+        assert_eq!((json["rounds"].as_u64(), json["and"][1]["servers"].as_u64()), (Some(10), Some(2)), "{json}");
+        for (wrong, why) in [("poisson,mean", "mean=30"), ("poison,mean=3", "poison"), ("poisson,mean=3", "--rounds")] {
+            let refused = part(wrong).expect_err("refused");
+            assert!(refused.contains(why), "{wrong}: {refused}");
+        }
+        let lacking = report("--mechanism gaussian --mu 1 --rounds 1 --epsilon 1 --and poisson,slots=3,rounds=1");
+        assert_eq!(lacking.expect_err("refused").to_string(), "poisson takes no --slots");
     }
 
     #[test]
