@@ -31,6 +31,7 @@ use tokio::{
 };
 
 use crate::{
+    budget::Budget,
     clock::{Backoff, now_ms, sleep_until_ms},
     uplink::{Heard, Uplink, UplinkError},
     voice::{Notice, Voice, VoiceError},
@@ -372,6 +373,9 @@ impl<V: Voice> Running<'_, V> {
                 return Ok(());
             }
         };
+        let budget =
+            Budget { submitted: self.session.marks.submissions()?, stated: directory.params().noise.guarantee };
+        self.voice.notice(Notice::Counted(budget));
         let clock = epoch.round_at(now_ms() + CLOCK_TOLERANCE_MS).unwrap_or(round);
         let accesses = self.voice.accesses(round, clock).map_err(SessionError::Voice)?;
         let participant = &seat.participant;

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use hippodrome_core::{epoch::Epoch, ids::Round, participant::SlotReply, submission::Access};
 
+use crate::budget::Budget;
+
 /// Why a voice cannot go on: its session ends.
 pub type VoiceError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -60,6 +62,8 @@ pub enum Notice {
         /// Why, by its word.
         reason: String,
     },
+    /// A round has been counted, durably, that is about to be submitted to; comes before its [`Voice::accesses`].
+    Counted(Budget),
     /// The submissions of a round have been handed in.
     Submitted(Round),
     /// Nobody shows that the submissions of a round were let into the input of their chain.

@@ -75,8 +75,11 @@ async fn two_people_talk_and_one_is_killed_again_and_again() {
         for _ in 0..=attempt {
             bob.wait("a round", |event| matches!(event, PersonEvent::Submitted { .. }).then_some(())).await;
         }
+        let counted = bob.person.budget().expect("open").submitted;
         bob.kill().await;
         bob = Running::start(bob_path.clone(), &directory, &address);
+        let kept = bob.person.budget().expect("open").submitted;
+        assert!(kept >= counted && counted > attempt, "{kept} rounds are counted after a death, {counted} before");
     }
     from_alice.push("last from Alice".into());
     from_bob.push("last from Bob".into());

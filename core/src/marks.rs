@@ -65,6 +65,9 @@ const ORIGIN: u64 = 9 << 32;
 /// The key under which it keeps the same of an epoch that is signed, but may never begin.
 const SIGNED_ORIGIN: u64 = 10 << 32;
 
+/// The key under which a store keeps how many rounds a client has submitted to; no act has it.
+const SUBMISSIONS: u64 = 12 << 32;
+
 /// A store that cannot read or write.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot keep durable marks: {0}")]
@@ -166,7 +169,8 @@ impl Marks {
         Self { store, acted: BTreeMap::new() }
     }
 
-    /// Writes the mark and gives permission, or refuses.
+    /// Writes the mark and gives permission, or refuses. Permission to submit is counted, for ever: each round that a client
+    /// submits to spends privacy, whatever comes of the round.
     pub fn claim(&mut self, act: Act, round: Round) -> Result<Once, Refused> {
         let (key, highest) = (act.key(), self.highest(act)?);
         if !act.may_be_overtaken() {
@@ -188,9 +192,20 @@ impl Marks {
 
     fn advance(&mut self, act: Act, highest: Option<Round>, round: Round) -> Result<(), Refused> {
         match highest {
-            Some(mark) if mark >= round => Err(Refused::Before { act, mark, round }),
-            _ => Ok(self.store.write(act.key(), round.0)?),
+            Some(mark) if mark >= round => return Err(Refused::Before { act, mark, round }),
+            _ => {}
         }
+        // First: whoever dies in between has counted one too many, and never one too few.
+        if act == Act::Submit {
+            let submissions = self.submissions()?.saturating_add(1);
+            self.store.write(SUBMISSIONS, submissions)?;
+        }
+        Ok(self.store.write(act.key(), round.0)?)
+    }
+
+    /// How many rounds a client was given permission to submit to, in all of its lives.
+    pub fn submissions(&self) -> Result<u64, StoreError> {
+        Ok(self.store.read(SUBMISSIONS)?.unwrap_or(0))
     }
 
     /// The highest round in which the act was done.
@@ -336,6 +351,35 @@ mod tests {
     }
 
     #[test]
+    fn every_submission_is_counted_before_it_may_leave_and_no_restart_forgets_one() {
+        /// A disk that dies after some writes.
+        struct Dying(MemoryMarks, usize);
+        impl MarkStore for Dying {
+            fn read(&self, key: u64) -> Result<Option<u64>, StoreError> {
+                self.0.read(key)
+            }
+            fn write(&mut self, key: u64, round: u64) -> Result<(), StoreError> {
+                self.1 = self.1.checked_sub(1).ok_or_else(|| StoreError("it has died".into()))?;
+                self.0.write(key, round)
+            }
+        }
+        let store = MemoryMarks::default();
+        let mut permitted = 0;
+        for (round, writes) in (1..60).zip([usize::MAX, 0, 1, 2].into_iter().cycle()) {
+            let mut marks = Marks::new(Box::new(Dying(store.clone(), writes)));
+            let before = marks.submissions().expect("memory");
+            permitted += u64::from(marks.claim(Act::Submit, Round(round)).is_ok());
+            let after = Marks::new(Box::new(store.clone())).submissions().expect("memory");
+            assert!(after >= permitted && after - before <= 1, "{after} counted, {permitted} permitted");
+        }
+        let mut marks = Marks::new(Box::new(store));
+        let counted = marks.submissions().expect("memory");
+        assert!(matches!(marks.claim(Act::Submit, Round(5)), Err(Refused::Before { .. })));
+        assert!(marks.claim(Act::Open, Round(500)).is_ok());
+        assert_eq!(marks.submissions().expect("memory"), counted, "nothing else counts");
+    }
+
+    #[test]
     fn a_round_whose_mark_was_not_written_is_not_done() {
         struct Full(MemoryMarks, bool);
         impl MarkStore for Full {
@@ -386,7 +430,7 @@ mod tests {
     #[test]
     fn every_act_layer_and_chain_has_its_own_key() {
         let acts = [Act::Submit, Act::Epoch, Act::Amend, Act::Open, Act::Descriptor, Act::ReplyLimit];
-        let mut keys: Vec<u64> = acts.into_iter().map(Act::key).chain([ORIGIN, SIGNED_ORIGIN]).collect();
+        let mut keys: Vec<u64> = acts.into_iter().map(Act::key).chain([ORIGIN, SIGNED_ORIGIN, SUBMISSIONS]).collect();
         for layer in (0..3).map(Layer) {
             keys.push(Act::Confirm(layer).key());
             for chain in [0, 1, 0xffff].map(ChainId) {

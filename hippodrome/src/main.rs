@@ -1,6 +1,7 @@
 //! Hippodrome: the one binary. It parses the command line and calls the crates.
 
 mod account;
+mod budget;
 mod chat;
 mod demo;
 mod evidence;
@@ -49,6 +50,7 @@ enum Command {
     Demo(demo::DemoArgs),
     Testnet(testnet::TestnetArgs),
     Chat(chat::ChatArgs),
+    Budget(budget::BudgetArgs),
     Status(status::StatusArgs),
     Evidence(evidence::EvidenceArgs),
     Coordinator(node::CoordinatorArgs),
@@ -109,6 +111,7 @@ fn run(Cli { logs, command }: Cli) -> Result<(), Box<dyn Error>> {
     let command = match command {
         Command::Keys(args) => return Ok(keys::run(args)?),
         Command::Evidence(args) => return Ok(evidence::run(args)?),
+        Command::Budget(args) => return Ok(budget::run(args)?),
         Command::Account(args) => return Ok(account::run(&args)?),
         Command::Plan(args) => return Ok(plan::run(&args)?),
         Command::Bench(BenchCommand::Hop(args)) => return Ok(bench_hop(&args.hop)?),
@@ -124,7 +127,12 @@ fn run(Cli { logs, command }: Cli) -> Result<(), Box<dyn Error>> {
             Command::Testnet(args) => testnet::run(args).await?,
             Command::Coordinator(args) => node::run_coordinator(args).await?,
             Command::Mixnode(args) => node::run_mixnode(args).await?,
-            Command::Keys(_) | Command::Evidence(_) | Command::Account(_) | Command::Plan(_) | Command::Bench(_) => {}
+            Command::Keys(_)
+            | Command::Evidence(_)
+            | Command::Budget(_)
+            | Command::Account(_)
+            | Command::Plan(_)
+            | Command::Bench(_) => {}
         }
         Ok(())
     })

@@ -33,7 +33,7 @@ use hippodrome_core::{
     },
     directory::Directory,
     epoch::Epoch,
-    marks::Marks,
+    marks::{Marks, StoreError},
 };
 use hippodrome_crypto::signing::PublicKey;
 use hippodrome_proto::transport::ConnectError;
@@ -46,6 +46,7 @@ pub use self::{
 };
 use self::{state::Store, voice::PersonVoice};
 use crate::{
+    budget::Budget,
     clock::{Backoff, now_ms},
     session::{Session, SessionError},
     uplink::Uplink,
@@ -78,6 +79,9 @@ pub enum PersonError {
     /// The state could not be written once, and what is in memory may not be on the disk.
     #[error("the state could not be written, so nothing more is sent: start anew when the disk works again")]
     Spoiled,
+    /// What makes counts durable fails.
+    #[error(transparent)]
+    Marks(#[from] StoreError),
     /// There is no epoch yet, so no round in which to meet.
     #[error("the network has not begun yet: an invite names the round in which it does")]
     NoEpoch,
@@ -136,6 +140,11 @@ pub enum PersonEvent {
         round: u64,
         /// Why, by its word.
         reason: String,
+    },
+    /// A round is about to be submitted to, and counts.
+    Counted {
+        /// With it.
+        budget: Budget,
     },
     /// Took part in a round.
     Submitted {
@@ -233,6 +242,9 @@ struct Inner {
     conversation: Option<Conversation>,
     epoch: Option<Arc<Epoch>>,
     slots: usize,
+    budget: Budget,
+    /// The person wants to talk on without a guarantee.
+    overspends: bool,
     events: mpsc::UnboundedSender<PersonEvent>,
     spoiled: bool,
 }
@@ -276,8 +288,12 @@ impl Person {
         let identity = identity::load(&path.join(IDENTITY))?;
         let (store, conversation) = Store::open(&path.join(STATE), seat.name(), directory.id())?;
         let (events, receiver) = mpsc::unbounded_channel();
-        let slots = directory.params().slots.into();
-        let mut inner = Inner { identity, store, conversation, epoch: None, slots, events, spoiled: false };
+        let params = directory.params();
+        let submitted = Marks::new(Box::new(store.marks())).submissions()?;
+        let budget = Budget { submitted, stated: params.noise.guarantee };
+        let (slots, overspends) = (params.slots.into(), store.overspends()?);
+        let mut inner =
+            Inner { identity, store, conversation, epoch: None, slots, budget, overspends, events, spoiled: false };
         inner.change(|conversation| {
             let gone: Vec<u64> = conversation.in_flight().collect();
             gone.into_iter().for_each(|round| conversation.lost(round));
@@ -392,6 +408,27 @@ impl Person {
         Ok(self.lock()?.conversation.as_ref().map(Conversation::stage))
     }
 
+    /// Rounds submitted to, by all former processes too, against those for which the network states a guarantee.
+    pub fn budget(&self) -> Result<Budget, PersonError> {
+        Ok(self.lock()?.budget)
+    }
+
+    /// Whether the person talks on without a guarantee when the budget is spent.
+    pub fn overspends(&self) -> Result<bool, PersonError> {
+        Ok(self.lock()?.overspends)
+    }
+
+    /// Talks on without a guarantee when the budget is spent, from now on and for ever. Until somebody asks for it, only
+    /// cover is sent then: it is the same whoever talks with whom, so that it spends nothing.
+    pub fn overspend(&self) -> Result<(), PersonError> {
+        let mut inner = self.lock()?;
+        if let Err(error) = inner.store.overspend() {
+            return Err(inner.spoil(error));
+        }
+        inner.overspends = true;
+        Ok(())
+    }
+
     /// The number to compare, once the conversation is established.
     pub fn safety_number(&self) -> Result<Option<SafetyNumber>, PersonError> {
         Ok(self.lock()?.conversation.as_ref().and_then(Conversation::safety_number))
@@ -399,6 +436,11 @@ impl Person {
 }
 
 impl Inner {
+    /// Whether the round that was counted last is to be the same whoever talks with whom.
+    fn sends_cover_only(&self) -> bool {
+        self.budget.is_exceeded() && !self.overspends
+    }
+
     /// An invite that nobody has answered, or that is void, may be replaced.
     fn check_free(&self) -> Result<(), PersonError> {
         match self.conversation.as_ref().map(Conversation::stage) {

@@ -32,6 +32,7 @@ const MARKS: TableDefinition<'_, u64, u64> = TableDefinition::new("marks");
 
 const NETWORK: &str = "network";
 const CONVERSATION: &str = "conversation";
+const OVERSPENDS: &str = "overspends";
 
 /// Why a person's state cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -182,6 +183,18 @@ impl Store {
             tables.own.insert(id.0, at).map_err(StateError::database)?;
             tables.put(CONVERSATION, conversation.export().expose())
         })
+    }
+
+    /// Keeps that the person talks on without a guarantee.
+    pub(super) fn overspend(&self) -> Result<(), StateError> {
+        self.step(|tables| tables.put(OVERSPENDS, &[]))
+    }
+
+    /// Whether the person does.
+    pub(super) fn overspends(&self) -> Result<bool, StateError> {
+        let read = self.0.begin_read().map_err(StateError::database)?;
+        let table = read.open_table(META).map_err(StateError::database)?;
+        Ok(table.get(OVERSPENDS).map_err(StateError::database)?.is_some())
     }
 
     /// All lines, oldest first.

@@ -6,8 +6,9 @@ use hippodrome_core::{
     directory::DirectoryDraft,
     epoch::EpochDraft,
     ids::{Layer, Round, ServerId},
+    marks::Act,
     message::{EpochPlan, Standing},
-    noise::NoiseParams,
+    noise::{Guarantee, NoiseParams},
     params::{NetworkParams, Verification},
     participant::SlotReply,
     submission::{Access, ReplyBroken},
@@ -17,7 +18,10 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tempfile::TempDir;
 
 use super::*;
-use crate::voice::{Notice, Voice};
+use crate::{
+    budget,
+    voice::{Notice, Voice},
+};
 
 const SLOTS: u16 = 2;
 
@@ -29,6 +33,13 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::stating(None)
+    }
+
+    /// A network that states a guarantee over some rounds.
+    fn stating(rounds: Option<u64>) -> Self {
+        let of = |rounds| Guarantee { rounds, epsilon_millionths: 700_000, delta_billionths: 100_000, replies: None };
+        let noise = NoiseParams { guarantee: rounds.map(of), ..NoiseParams::uniform(1) };
         let server = ServerKeys::generate("only").expect("keys");
         let params = NetworkParams {
             name: "carried".into(),
@@ -37,7 +48,7 @@ impl World {
             layers: 1,
             verification: Verification::Full,
             slots: SLOTS,
-            noise: NoiseParams::uniform(1),
+            noise,
             period_ms: 1000,
             collect_ms: 500,
             deadline_ms: 2000,
@@ -101,6 +112,15 @@ impl<'w> Mortal<'w> {
         *self = Self::open(self.world, self.name, self.lives + 1, path);
     }
 
+    /// What a session does before it asks for a round's accesses.
+    fn count(&mut self, round: Round) {
+        let store = self.person.lock().expect("open").store.marks();
+        let mut marks = Marks::new(Box::new(store));
+        let _once = marks.claim(Act::Submit, round).expect("the first time");
+        let (submitted, stated) = (marks.submissions().expect("kept"), self.world.directory.params().noise.guarantee);
+        self.voice.notice(Notice::Counted(Budget { submitted, stated }));
+    }
+
     fn lines(&self) -> Vec<LineKind> {
         self.person.history().expect("readable").into_iter().map(|line| line.kind).collect()
     }
@@ -145,6 +165,7 @@ fn round<'w>(number: u64, alice: (&mut Mortal<'w>, Fate), bob: (&mut Mortal<'w>,
     let sent: Vec<Option<Vec<Access>>> = sides
         .iter_mut()
         .map(|(who, fate)| {
+            who.count(round);
             let accesses = who.voice.accesses(round, round).expect("the disk works");
             assert_eq!(accesses.len(), usize::from(SLOTS));
             if *fate == Fate::DiesBeforeSending {
@@ -245,6 +266,55 @@ fn an_own_text_goes_from_queued_to_sent_to_delivered_in_history_and_events() {
         }
     }
     panic!("it was never delivered");
+}
+
+#[test]
+fn a_spent_budget_is_cover_only_until_its_owner_wants_more_and_no_death_gives_any_of_it_back() {
+    let world = World::stating(Some(30));
+    let (mut alice, mut bob) = (world.person("alice"), world.person("bob"));
+    let code = alice.person.invite().expect("there is an epoch");
+    bob.person.accept(code.reveal()).expect("a good code");
+    let fates = [Fate::Fine, Fate::DiesBeforeSending, Fate::RoundFails, Fate::Fine, Fate::DiesBeforeReply, Fate::Fine];
+    for (number, fate) in (2..32).zip(fates.into_iter().cycle()) {
+        round(number, (&mut alice, fate), (&mut bob, Fate::Fine));
+        assert_eq!(
+            alice.person.budget().expect("open").submitted,
+            number - 1,
+            "every round counts, whatever came of it"
+        );
+    }
+    assert_eq!(alice.person.stage().expect("open"), Some(Stage::Established));
+    assert_eq!(alice.person.budget().expect("open").standing(), budget::Standing::Spent);
+
+    alice.person.say("beyond").expect("queued");
+    bob.person.overspend().expect("kept");
+    for number in 32..40 {
+        round(number, (&mut alice, Fate::Fine), (&mut bob, Fate::Fine));
+        if number == 35 {
+            alice.die();
+        }
+    }
+    assert_eq!(bob.theirs(), [], "what goes out is the same whatever Alice says");
+    assert_eq!(alice.lines().last(), Some(&LineKind::Own { id: 0, state: TextState::Queued }));
+    assert_eq!(alice.person.budget().expect("open").submitted, 38);
+
+    alice.person.overspend().expect("kept");
+    alice.die();
+    assert!(alice.person.overspends().expect("open"));
+    for number in 40..60 {
+        round(number, (&mut alice, Fate::Fine), (&mut bob, Fate::Fine));
+    }
+    assert_eq!(bob.theirs(), [(0, "beyond".to_owned())]);
+}
+
+#[test]
+fn where_nothing_is_stated_nothing_ends() {
+    let world = World::new();
+    let mut alice = world.person("alice");
+    (2..40).for_each(|number| alice.count(Round(number)));
+    let budget = alice.person.budget().expect("open");
+    assert_eq!((budget.submitted, budget.standing()), (38, budget::Standing::Unstated));
+    assert!(!alice.person.lock().expect("open").sends_cover_only());
 }
 
 #[test]

@@ -92,6 +92,10 @@ impl Voice for PersonVoice {
             Notice::Interrupted { reason } => PersonEvent::Interrupted { reason },
             Notice::Stalled { reason } => PersonEvent::Stalled { reason },
             Notice::Refused { round, reason } => PersonEvent::Refused { round: round.0, reason },
+            Notice::Counted(budget) => {
+                inner.budget = budget;
+                PersonEvent::Counted { budget }
+            }
             Notice::Submitted(round) => PersonEvent::Submitted { round: round.0 },
             Notice::NotIncluded { round, reason } => PersonEvent::NotIncluded { round: round.0, reason },
             Notice::SatOut { round, reason } => PersonEvent::SatOut { round: round.0, reason },
@@ -105,6 +109,9 @@ const BROKEN: &str = "what came back is not what was sent";
 impl Inner {
     /// The conversation's access for a round with its slot, after the state behind it is durable.
     fn sealed(&mut self, round: Round, clock: Round) -> Result<Option<(usize, Access)>, PersonError> {
+        if self.sends_cover_only() {
+            return Ok(None);
+        }
         let slots = self.slots;
         let Some(conversation) = &mut self.conversation else { return Ok(None) };
         let lane = usize::from(conversation.schedule().lane);

@@ -8,6 +8,7 @@ pub(super) enum Input<'a> {
     Accept(&'a str),
     History,
     Status,
+    Overspend,
     Help,
     Quit,
     Say(&'a str),
@@ -20,6 +21,7 @@ invite         make a code for somebody to talk to
 accept CODE    take somebody's code
 history        show all texts
 status         show how things stand
+overspend      talk on when the network's guarantee is used up, without one
 help           show this
 quit           stop; texts that are not delivered wait for the next time
 say TEXT       send TEXT, also if it begins like a command
@@ -43,6 +45,7 @@ pub(super) fn parse(line: &str) -> Input<'_> {
         "invite" => alone(Input::Invite),
         "history" => alone(Input::History),
         "status" => alone(Input::Status),
+        "overspend" => alone(Input::Overspend),
         "help" => alone(Input::Help),
         "quit" => alone(Input::Quit),
         _ => Input::Say(line),
@@ -59,6 +62,8 @@ mod tests {
         assert_eq!(parse("invite\r"), Input::Invite);
         assert_eq!(parse(" accept  hippo1-abc "), Input::Accept("hippo1-abc"));
         assert_eq!(parse("quit"), Input::Quit);
+        assert_eq!(parse("overspend"), Input::Overspend);
+        assert_eq!(parse("overspend no more"), Input::Say("overspend no more"));
         assert_eq!(parse("hello there"), Input::Say("hello there"));
         assert_eq!(parse("invite me to dinner"), Input::Say("invite me to dinner"));
         assert_eq!(parse("say quit"), Input::Say("quit"));

@@ -14,12 +14,14 @@ use std::{
 
 use clap::Args;
 use hippodrome_client::{
+    budget::Standing,
     person::{LineKind, Person, PersonError, PersonEvent, TextState},
     session::SessionError,
 };
 use hippodrome_core::conversation::{Stage, VoidReason};
 use tokio::sync::mpsc;
 
+pub(crate) use self::seat::name;
 use self::{
     command::{HELP, Input},
     screen::{Screen, UNREADABLE},
@@ -33,6 +35,13 @@ use crate::{
 
 /// Lines of the history that are shown at the start.
 const RECENT: usize = 20;
+/// What to do about a budget.
+const NEARLY_SPENT: &str = ". After that your client sends only cover: say what has to be said, or talk on in a network \
+                            with a larger budget";
+const SPENT: &str = ". Your client sends only cover now, which tells nobody anything, and your texts wait. Talk on in a \
+                     network with a larger budget; `overspend` sends them here, and from then on whoever watches may \
+                     learn whom you talk with";
+const OVERSPENT: &str = ". You talk on without one, as you wanted: whoever watches may learn whom you talk with";
 /// Lines of input that wait.
 const QUEUE: usize = 64;
 
@@ -120,13 +129,15 @@ struct Chat {
     invite_wanted: bool,
     /// The last round taken part in.
     round: Option<u64>,
+    /// How the network's guarantee stood when it was last looked at.
+    guarantee: Option<Standing>,
     troubles: Troubles,
 }
 
 impl Chat {
     fn new(person: Person, name: String) -> Self {
         let screen = Screen(io::stdout());
-        Self { person, name, screen, invite_wanted: false, round: None, troubles: Troubles::default() }
+        Self { person, name, screen, invite_wanted: false, round: None, guarantee: None, troubles: Troubles::default() }
     }
 
     /// Shows where things stand, and the end of the history.
@@ -137,8 +148,10 @@ impl Chat {
         }
         history.iter().rev().take(RECENT).rev().try_for_each(|line| self.screen.past(line))?;
         self.screen.note(&format!("you are {} ({}); `help` shows the commands", self.name, self.person.name()))?;
-        let stage = self.standing()?;
-        Ok(self.screen.note(&stage)?)
+        let (stage, budget) = (self.standing()?, self.budget()?);
+        self.guarantee = Some(self.person.budget()?.standing());
+        self.screen.note(&stage)?;
+        Ok(self.screen.note(&budget)?)
     }
 
     /// How the conversation stands, in words.
@@ -221,6 +234,7 @@ impl Chat {
             Input::Misused(how) => self.screen.note(how)?,
             Input::History => self.person.history()?.iter().try_for_each(|line| self.screen.past(line))?,
             Input::Status => self.status()?,
+            Input::Overspend => self.overspend()?,
             Input::Invite => self.invite()?,
             Input::Accept(code) => match self.person.accept(code) {
                 Ok(()) => self.screen.note("the code is good; waiting for the other side")?,
@@ -259,8 +273,34 @@ impl Chat {
         }
     }
 
+    /// What is left of the guarantee, and what to do when nothing is.
+    fn budget(&self) -> Result<String, PersonError> {
+        let budget = self.person.budget()?;
+        let what_now = match budget.standing() {
+            Standing::Unstated | Standing::Left => "",
+            Standing::Nearly => NEARLY_SPENT,
+            Standing::Spent if self.person.overspends()? => OVERSPENT,
+            Standing::Spent => SPENT,
+        };
+        Ok(format!("{budget}{what_now}"))
+    }
+
+    fn overspend(&mut self) -> Result<(), ChatError> {
+        match self.person.overspend() {
+            Ok(()) => Ok(self.screen.note(&self.budget()?)?),
+            Err(error) => self.refuse(error),
+        }
+    }
+
+    /// Says how the guarantee stands, when that changes.
+    fn on_counted(&mut self, standing: Standing) -> Result<(), ChatError> {
+        let before = self.guarantee.replace(standing);
+        let is_news = matches!(standing, Standing::Nearly | Standing::Spent) && before != Some(standing);
+        if is_news { Ok(self.screen.note(&self.budget()?)?) } else { Ok(()) }
+    }
+
     fn status(&mut self) -> Result<(), ChatError> {
-        let mut lines = vec![self.standing()?];
+        let mut lines = vec![self.standing()?, self.budget()?];
         lines.push(match self.round {
             Some(round) => format!("took part in round {round}"),
             None => "has not taken part in a round yet".into(),
@@ -272,6 +312,7 @@ impl Chat {
 
     fn on_event(&mut self, event: PersonEvent) -> Result<(), ChatError> {
         match event {
+            PersonEvent::Counted { budget } => self.on_counted(budget.standing())?,
             PersonEvent::Submitted { round } => {
                 self.round = Some(round);
                 if self.troubles.end(Kind::Stalled) {
