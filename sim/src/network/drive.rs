@@ -125,6 +125,9 @@ impl Network {
                     self.send(Party::Server(id), to, &message, skew.world(until_ms));
                 }
                 mixer::Output::Run(job) => {
+                    if let Some(counts) = job.mailboxes() {
+                        self.watcher.saw(counts);
+                    }
                     let done = Box::new(swapped.pop().unwrap_or(job).run());
                     self.schedule(node, JOB_MS, What::Done { server: id, life, done });
                 }

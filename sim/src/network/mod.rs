@@ -20,7 +20,7 @@ use hippodrome_core::{
     evidence::{Case, Verdict},
     ids::{ChainId, Party, Round, ServerId},
     message::Message,
-    mixer::{self, Mixer, Notice},
+    mixer::{self, MailboxCounts, Mixer, Notice},
     params::NetworkParams,
     participant::NotIncluded,
     roster::Roster,
@@ -107,6 +107,11 @@ pub trait Watcher {
     /// A round was announced, to be held by these.
     fn announced(&mut self, round: Round, roster: &Roster) {
         let _ = (round, roster);
+    }
+
+    /// A server saw mailboxes at the end of a chain of the last layer, as a bad one would.
+    fn saw(&mut self, counts: MailboxCounts) {
+        let _ = counts;
     }
 
     /// A server was restarted, and has forgotten all but its marks.
