@@ -218,6 +218,7 @@ fn log(notice: &Notice) {
         }
         Notice::Announced(round) => tracing::debug!(round = round.0, "announced"),
         Notice::RoundOver(round) => tracing::debug!(round = round.0, "over"),
+        Notice::NotAudited(round) => tracing::warn!(round = round.0, "not audited: its coin has not fallen"),
         Notice::Aborted { stage, reason } => {
             let Stage { round: Round(round), layer: Layer(layer), chain: ChainId(chain) } = stage;
             tracing::warn!(round, layer, chain, reason = kind(reason), why = %reason, "this server releases nothing more");

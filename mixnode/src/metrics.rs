@@ -96,7 +96,7 @@ impl Metrics {
             Notice::AbortedBy { stage, .. } => self.trouble(stage.round, "aborted_by_another"),
             Notice::RepliesReplaced { place } => self.trouble(place.stage.round, "replies_replaced"),
             Notice::RoundOver(round) => self.over(*round),
-            Notice::Convicted { .. } | Notice::Refused { .. } | Notice::Ignored { .. } => {}
+            Notice::NotAudited(_) | Notice::Convicted { .. } | Notice::Refused { .. } | Notice::Ignored { .. } => {}
         }
     }
 

@@ -8,6 +8,7 @@ use hippodrome_core::{
     evidence::{Evidence, Offence},
     ids::{Author, Party, Round, ServerId},
     message::{Coin, Ground, Message, ShareCall},
+    mixer::Notice,
     noise::NoiseParams,
     params::NetworkParams,
 };
@@ -161,4 +162,19 @@ fn no_share_is_revealed_before_the_round_is_over_and_no_noise_for_a_false_coin()
     network.run_for(6_000);
     assert!(network.delivered.iter().any(|(.., message)| is_share(message)));
     assert!(opened(&network).is_empty(), "nobody was picked by it");
+}
+
+#[test]
+fn servers_tell_their_operators_when_no_coin_falls() {
+    let mut network = network();
+    network.run(1, 30_000);
+    network.set_adversary(Informed::of(&network, |_, from, _, message| match from {
+        Party::Coordinator => Vec::new(),
+        Party::Server(_) => vec![message.clone()],
+    }));
+    network.run_for(70_000);
+    for server in (0..SERVERS as u16).map(ServerId) {
+        let told = |(by, notice): &(ServerId, Notice)| *by == server && matches!(notice, Notice::NotAudited(_));
+        assert!(network.notices.iter().any(told), "{server}");
+    }
 }

@@ -76,6 +76,11 @@ impl Audit {
         Ok(self.opening.clone())
     }
 
+    /// Whether the coin has fallen.
+    pub(crate) fn has_fallen(&self) -> bool {
+        self.seed.is_none()
+    }
+
     /// What an opening is judged by: the first one of each server that is signed by it.
     pub(crate) fn take_opening(&mut self, context: &RoundContext, opening: NoiseOpening) -> Option<OpeningCase> {
         let server = opening.server;

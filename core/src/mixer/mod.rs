@@ -126,6 +126,8 @@ pub enum Notice {
     RepliesReplaced { place: Place },
     #[error("{round}: convicted: {verdict}")]
     Convicted { round: Round, verdict: Verdict },
+    #[error("{0} is not audited: its coin has not fallen")]
+    NotAudited(Round),
     #[error("refused: {why}")]
     Refused { why: String },
     #[error("ignored: {what}")]
@@ -159,6 +161,13 @@ struct Recent {
     charges: BTreeMap<ServerId, usize>,
     /// Where noise is audited.
     audit: Option<Audit>,
+}
+
+impl Recent {
+    /// When the round is audited no more.
+    fn audit_ends_ms(&self) -> u64 {
+        self.context.deadline_ms().saturating_add(AUDIT_MS)
+    }
 }
 
 struct Identity {
@@ -297,7 +306,8 @@ impl Mixer {
             RoundState::Running(running) => running.next_tick_ms(),
             RoundState::Keying { keying, .. } => self.keying_ends_ms(keying.roster(), *round),
         });
-        ticks.min()
+        let audits = self.recent.values().filter(|recent| recent.audit.is_some()).map(Recent::audit_ends_ms);
+        ticks.chain(audits).min()
     }
 
     fn on_message(&mut self, now_ms: u64, from: Party, message: Message, out: &mut Outbox) {
@@ -638,8 +648,12 @@ impl Mixer {
             self.with_running(now_ms, round, out, |running, env| running.on_tick(env));
         }
         // A coin that has not fallen by now falls no more: seeds go.
-        for Recent { context, audit, .. } in self.recent.values_mut() {
-            audit.take_if(|_| now_ms >= context.deadline_ms().saturating_add(AUDIT_MS));
+        for (round, recent) in &mut self.recent {
+            let ends_ms = recent.audit_ends_ms();
+            let over = recent.audit.take_if(|_| now_ms >= ends_ms);
+            if over.is_some_and(|audit| !audit.has_fallen()) {
+                out.outputs.push(Output::Notice(Notice::NotAudited(*round)));
+            }
         }
         // Rounds whose announcement never came go with their secrets.
         let unannounced = self.rounds.iter().filter(|(round, state)| match state {
