@@ -602,14 +602,23 @@ pub struct SignedReturn {
     pub signature: Signature,
 }
 
+/// From where a hop has what it sealed, for one of the hops behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplySource {
+    /// From that hop, which has signed it.
+    Returned(SignedReturn),
+    /// From nowhere: random bytes. The hop's own signature as under [`Replaced`], which everybody is to hear of.
+    Replaced(Signature),
+}
+
 /// Hop → hop before it, in the same chain or, from a first server, at the end of a chain of the layer before: replies, in
 /// the order of the batch or parcel that had come from there.
 #[derive(Clone, Debug)]
 pub struct Return {
     /// What the sender signed.
     pub signed: SignedReturn,
-    /// What was sealed, as the hops after the sender have signed it; none where it was replaced by random bytes.
-    pub sources: Vec<Option<SignedReturn>>,
+    /// From where the sender has what it sealed, for each hop after it.
+    pub sources: Vec<ReplySource>,
     /// Sealed replies.
     pub replies: Vec<u8>,
 }
@@ -630,8 +639,9 @@ impl Return {
     }
 }
 
-/// Hop → everyone: what came from another hop on the way back was wrong or late, and is replaced by random bytes.
-#[derive(Clone, Debug)]
+/// Hop → everyone: what came from another hop on the way back was wrong or late, and is replaced by random bytes. Whoever
+/// hears of it first from what the hop has returned tells all others, and everybody the coordinator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Replaced {
     /// The hop that replaces.
     pub place: Place,
@@ -646,8 +656,8 @@ pub struct Replaced {
 pub struct NoiseReplies {
     /// What the first server signed of all replies of the chain, in the order of its input.
     pub signed: SignedReturn,
-    /// What was sealed, as the hops after it have signed it; none where it was replaced by random bytes.
-    pub sources: Vec<Option<SignedReturn>>,
+    /// From where the first server has what it sealed, for each hop after it.
+    pub sources: Vec<ReplySource>,
     /// From the server's own replies to the root.
     pub branch: RangeProof,
     /// The server's own replies, slot by slot.

@@ -20,8 +20,8 @@ use crate::{
     claim::{self, ShownSubmission},
     evidence::{RoundBasis, rules},
     ids::{ChainId, Layer, Place, Position, ServerId, Stage},
-    message::{AgreedInput, ReturnCommitment, SignedReturn},
-    params::Verification,
+    message::{AgreedInput, Replaced, ReplySource, ReturnCommitment, SignedReturn},
+    params::{NetworkParams, Verification},
     statement,
     submission::Forwarded,
 };
@@ -179,29 +179,87 @@ pub(crate) fn leaf(reply: &[u8]) -> Digest {
     merkle::leaf(&[0; ENCODED_LEN], &merkle::body_hash(reply))
 }
 
-/// The sources of replies as their hop's commitment names them, if the hop has signed them, and each of them is signed by
-/// the hop that it is from.
+/// A hop's word that it has replaced the replies of another one, verified. The link is theirs alone: between layers each
+/// hop returns to a chain by one link only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Replacement(Replaced);
+
+impl Replacement {
+    /// Checks that there is such a link, and that the hop which replaces has signed.
+    pub(crate) fn verify(basis: &RoundBasis, replaced: &Replaced) -> Option<Self> {
+        let Replaced { place, from, signature } = replaced;
+        let is_link = basis.has(place.stage) && sealed_from(basis, *place).iter().any(|(hop, _)| hop == from);
+        let signed = statement::replaced(basis.digest(), *place, *from);
+        let signer = basis.server_at(*place).filter(|_| is_link)?;
+        basis.signed_by(signer, &signed, signature).then_some(Self(*replaced))
+    }
+
+    /// The hop that has replaced, and the one whose replies it has replaced.
+    pub(crate) fn link(&self) -> (Place, Place) {
+        (self.0.place, self.0.from)
+    }
+
+    /// What the hop has signed, to hand it on.
+    pub(crate) fn said(&self) -> Replaced {
+        self.0
+    }
+}
+
+/// From where a hop has what it sealed, verified: all of it is signed, by the hop that it came from or as replaced.
+pub(crate) struct SignedSources {
+    /// As the hop's commitment names them.
+    pub(crate) named: Vec<Option<Digest>>,
+    /// Those that the hop has replaced.
+    pub(crate) replaced: Vec<Replacement>,
+}
+
+/// [`statement::returned`] of a source; none for one that was replaced.
+pub(crate) fn named(digest: &Digest, source: &ReplySource) -> Option<Digest> {
+    match source {
+        ReplySource::Returned(source) => Some(statement::returned(digest, &source.replies)),
+        ReplySource::Replaced(_) => None,
+    }
+}
+
+/// The sources of replies, if their hop has signed them, and each of them is signed by the hop that it is from, or as
+/// replaced. So no hop says to the one before it that it had nothing to seal without saying it to everybody.
 pub(crate) fn signed_sources(
     basis: &RoundBasis,
     signed: &SignedReturn,
-    sources: &[Option<SignedReturn>],
-) -> Option<Vec<Option<Digest>>> {
-    let returned = |source: &SignedReturn| statement::returned(basis.digest(), &source.replies);
-    let named: Vec<Option<Digest>> = sources.iter().map(|source| source.as_ref().map(returned)).collect();
-    let is_from = |(source, (place, to)): (&Option<SignedReturn>, (Place, Option<ChainId>))| {
-        let Some(SignedReturn { replies, signature }) = source else { return true };
-        let signed = statement::returned(basis.digest(), replies);
-        let signer = basis.server_at(place);
-        (replies.place, replies.to) == (place, to)
-            && signer.is_some_and(|server| basis.signed_by(server, &signed, signature))
-    };
-    let is_whole = is_whole(basis, signed, &named);
-    let all = is_whole && sources.iter().zip(sealed_from(basis, signed.replies.place)).all(is_from);
-    all.then_some(named)
+    sources: &[ReplySource],
+) -> Option<SignedSources> {
+    let named: Vec<Option<Digest>> = sources.iter().map(|source| named(basis.digest(), source)).collect();
+    if !is_whole(basis, signed, &named) {
+        return None;
+    }
+    let here = signed.replies.place;
+    let mut replaced = Vec::new();
+    for (source, (from, to)) in sources.iter().zip(sealed_from(basis, here)) {
+        match source {
+            ReplySource::Returned(SignedReturn { replies, signature }) => {
+                let signed = statement::returned(basis.digest(), replies);
+                let signer = basis.server_at(from).filter(|_| (replies.place, replies.to) == (from, to))?;
+                basis.signed_by(signer, &signed, signature).then_some(())?;
+            }
+            ReplySource::Replaced(signature) => {
+                let said = Replaced { place: here, from, signature: *signature };
+                replaced.push(Replacement::verify(basis, &said)?);
+            }
+        }
+    }
+    Some(SignedSources { named, replaced })
 }
 
 /// Whether its hop has signed what it sent back, and what it was sealed from is what it says.
 pub(crate) fn is_whole(basis: &RoundBasis, signed: &SignedReturn, sources: &[Option<Digest>]) -> bool {
+    let replies = &signed.replies;
+    replies.sealed == statement::sealed(sources)
+        && sources.len() == sealed_from(basis, replies.place).len()
+        && signer(basis, signed).is_some()
+}
+
+/// The hop's server that has signed what it sends back, if there is such a hop, and replies go there from it.
+pub(crate) fn signer(basis: &RoundBasis, signed: &SignedReturn) -> Option<ServerId> {
     let SignedReturn { replies, signature } = signed;
     let place = replies.place;
     let goes_back = match replies.to {
@@ -211,13 +269,8 @@ pub(crate) fn is_whole(basis: &RoundBasis, signed: &SignedReturn, sources: &[Opt
             place.position.0 == 0 && before.is_some_and(|layer| basis.roster.is_open(layer, chain))
         }
     };
-    goes_back
-        && basis.has(place.stage)
-        && replies.sealed == statement::sealed(sources)
-        && sources.len() == sealed_from(basis, place).len()
-        && basis
-            .server_at(place)
-            .is_some_and(|server| basis.signed_by(server, &statement::returned(basis.digest(), replies), signature))
+    let server = basis.server_at(place).filter(|_| goes_back && basis.has(place.stage))?;
+    basis.signed_by(server, &statement::returned(basis.digest(), replies), signature).then_some(server)
 }
 
 /// The hops whose replies a hop seals, and to which chain these send them: the next one; behind the end of a chain the
@@ -237,7 +290,11 @@ pub(crate) fn sealed_from(basis: &RoundBasis, place: Place) -> Vec<(Place, Optio
 
 /// Whether spoiled replies can be claimed. It takes proofs that every key came through, and traces of what did not open.
 pub(crate) fn may_be_made(basis: &RoundBasis) -> bool {
-    let params = basis.params();
+    are_checked(basis.params())
+}
+
+/// Whether servers look through the replies to their noise in a network.
+pub(crate) fn are_checked(params: &NetworkParams) -> bool {
     params.noise.slots > 0 && params.verification == Verification::Full
 }
 

@@ -16,9 +16,9 @@ use hippodrome_core::{
         DescriptorSignature, EpochPlan, EpochProposal, EpochSignature, EpochStart, Ground, Hello, InputCommitment,
         InputOffer, InputRoot, InputSignature, Keys, KeysCall, Message, Missing, Noise, NoiseAnswer, NoiseClaim,
         NoiseOpening, NoiseReceipt, NoiseReplies, Parcel, ParcelCommitment, Peers, Proof, ProvenHopKeys, Receipts,
-        Replaced, Replies, ReplyAnswer, ReplyClaim, Report, Return, ReturnCommitment, SeedCall, SeedCommitment,
-        SeedCommitments, SeedReveal, ShareCall, ShownPart, ShownReturn, ShownSubmission, SignedBatch, SignedParcel,
-        SignedReturn, Standing, Strike, Submissions, TraceStep,
+        Replaced, Replies, ReplyAnswer, ReplyClaim, ReplySource, Report, Return, ReturnCommitment, SeedCall,
+        SeedCommitment, SeedCommitments, SeedReveal, ShareCall, ShownPart, ShownReturn, ShownSubmission, SignedBatch,
+        SignedParcel, SignedReturn, Standing, Strike, Submissions, TraceStep,
     },
     participant::Inclusion,
     pledge::NoisePledge,
@@ -195,10 +195,10 @@ impl Sampler {
     }
 
     /// One that is there, of the round of what was made from it, and one that was replaced.
-    fn return_sources(&mut self, made: &SignedReturn) -> Vec<Option<SignedReturn>> {
+    fn return_sources(&mut self, made: &SignedReturn) -> Vec<ReplySource> {
         let mut source = self.signed_return(Some(ChainId(0x908)));
         source.replies.place.stage.round = made.replies.place.stage.round;
-        vec![Some(source), None]
+        vec![ReplySource::Returned(source), ReplySource::Replaced(source.signature)]
     }
 
     fn shown_return(&mut self) -> ShownReturn {

@@ -16,9 +16,12 @@ use super::{
 use crate::{
     descriptor::SignedDescriptor,
     directory::Directory,
-    ids::{Author, ChainId, ClientId, Layer, Round, ServerId, Stage},
-    message::{Abort, Message, Noise, Receipts, Replies, Report, Submissions},
+    evidence::RoundBasis,
+    ids::{Author, ChainId, ClientId, Layer, Place, Round, ServerId, Stage},
+    layout::Turn,
+    message::{Abort, Message, Noise, Receipts, Replaced, Replies, Report, Submissions},
     participant::Inclusion,
+    reply::{self, Replacement},
     roster::Roster,
     submission::{ReplyRecord, Submission, SubmissionError},
 };
@@ -121,6 +124,8 @@ pub(super) struct Collecting {
     reports: BTreeMap<ServerId, Report>,
     /// What servers say of faults in the round.
     heard: Heard,
+    /// Links whose replies were replaced.
+    replaced: BTreeSet<(Place, Place)>,
     /// How many complaints of each server are among it.
     complaints: BTreeMap<ServerId, usize>,
     /// Servers that have said that they release nothing more in some chain.
@@ -153,6 +158,7 @@ impl Collecting {
             replies: BTreeMap::new(),
             reports: BTreeMap::new(),
             heard: Heard::default(),
+            replaced: BTreeSet::new(),
             complaints: BTreeMap::new(),
             aborted: BTreeSet::new(),
             failure: None,
@@ -328,8 +334,14 @@ impl Collecting {
         if !self.roster.is_active(from) {
             return;
         }
-        self.aborted.insert(from);
-        match verdict::word(from, abort.stage, &abort.reason) {
+        let word = verdict::word(from, abort.stage, &abort.reason);
+        // Who lacks replies has done its own part of the round.
+        if !matches!(&word, Word::Complaint(complaint) if complaint.is_about_replies()) {
+            self.aborted.insert(from);
+            self.failure
+                .get_or_insert_with(|| format!("{from} releases nothing more in {}: {}", abort.stage, abort.reason));
+        }
+        match word {
             // An honest server knows who takes part.
             Word::Complaint(complaint) if !self.roster.is_active(complaint.about()) => {
                 self.heard.own.insert(from);
@@ -345,13 +357,43 @@ impl Collecting {
             }
             Word::Nothing => {}
         }
-        self.failure
-            .get_or_insert_with(|| format!("{from} releases nothing more in {}: {}", abort.stage, abort.reason));
     }
 
-    /// Whether nothing is to be expected any more. Evidence for an accusation may still be on its way.
+    /// A hop's word that it has replaced the replies of another one, from whomever; once for each link.
+    pub(super) fn on_replaced(&mut self, replaced: &Replaced) {
+        if self.replaced.contains(&(replaced.place, replaced.from)) {
+            return;
+        }
+        let basis = RoundBasis::new(Arc::clone(&self.directory), Arc::clone(&self.descriptor));
+        self.replaced.extend(Replacement::verify(&basis, replaced).map(|replacement| replacement.link()));
+    }
+
+    /// Counts links whose replies were replaced, and what is said of replies. Who has ended its part of the round has said
+    /// so: then that counts.
+    fn hear_of_replies(&mut self) {
+        let layout = self.roster.epoch().layout();
+        let server_at = |Place { stage, position }: Place| {
+            layout.server_at(Turn { layer: stage.layer, chain: stage.chain, position })
+        };
+        for (place, hop) in std::mem::take(&mut self.replaced) {
+            let (Some(from), Some(about)) = (server_at(place), server_at(hop)) else { continue };
+            match verdict::replaced(from, about, hop) {
+                Word::Complaint(complaint) => drop(self.heard.complaints.insert(complaint)),
+                Word::Own if !self.aborted.contains(&about) => drop(self.heard.own.insert(about)),
+                Word::Own | Word::Nothing => {}
+            }
+        }
+        let aborted = &self.aborted;
+        self.heard
+            .complaints
+            .retain(|complaint| !complaint.is_about_replies() || !aborted.contains(&complaint.about()));
+    }
+
+    /// Whether nothing is to be expected any more. Evidence for an accusation may still be on its way; and of the replies to
+    /// their noise servers speak when their part is done.
     fn has_all_said(&self) -> bool {
-        self.reports.len() == self.roster.active().len() && !self.heard.is_accusation()
+        let speaks_late = reply::are_checked(self.directory.params()) && !self.replies.is_empty();
+        self.reports.len() == self.roster.active().len() && !self.heard.is_accusation() && !speaks_late
     }
 
     /// What was heard of faults, said once, when every server has spoken or its time is over; none if nothing is wrong.
@@ -360,6 +402,7 @@ impl Collecting {
             return None;
         }
         self.judged = true;
+        self.hear_of_replies();
         let active = self.roster.active().iter().copied();
         let has_spoken = |server: &ServerId| self.reports.contains_key(server) || self.aborted.contains(server);
         let silent = active.filter(|server| !has_spoken(server)).collect();

@@ -359,7 +359,12 @@ impl Coordinator {
                 self.on_founding(now_ms, from, message, out);
             }
             Message::Keys(_) | Message::DescriptorSignature(_) => self.on_opening(now_ms, from, message, out),
-            Message::Noise(_) | Message::Receipts(_) | Message::Replies(_) | Message::Report(_) | Message::Abort(_) => {
+            Message::Noise(_)
+            | Message::Receipts(_)
+            | Message::Replaced(_)
+            | Message::Replies(_)
+            | Message::Report(_)
+            | Message::Abort(_) => {
                 self.on_collecting(now_ms, from, message, out);
             }
             Message::CoinShare(_) | Message::NoiseOpening(_) => self.on_audit(now_ms, from, message, out),

@@ -41,6 +41,7 @@ impl Coordinator {
             Message::Receipts(receipts) => collecting.on_receipts(from, &receipts, out),
             Message::Replies(replies) => collecting.on_replies(from, &replies, out),
             Message::Report(report) => collecting.on_report(from, &report),
+            Message::Replaced(replaced) if collecting.takes_part(from) => collecting.on_replaced(&replaced),
             Message::Abort(abort) => {
                 let signed = statement::abort(collecting.descriptor().digest(), abort.stage, &abort.reason);
                 let key = self.directory.server_key(from);

@@ -1,15 +1,27 @@
 //! Who is at fault where a round failed, as far as that can be told without evidence: those who said nothing; else the
 //! link of which the earliest complaints speak, since all that comes later follows from what came first.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use crate::{
-    ids::{Layer, ServerId, Stage},
+    ids::{Layer, Place, Position, ServerId, Stage},
     message::{AbortReason, Awaited, Ground, Strike},
 };
 
-/// How early in a round something is missed: accusations first, then layer by layer what each waits for.
-type Rank = Option<(Layer, Awaited)>;
+/// How early in a round something is missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// Another has broken a rule.
+    Accusation,
+    /// Layer by layer what each waits for.
+    Missing(Layer, Awaited),
+    /// The way back, which begins with the last hop of the last layer: layer and position of the hop whose replies are
+    /// replaced, or have not come to the owners of noise.
+    Replies(Reverse<(Layer, Position)>),
+}
 
 /// A server's word that it missed something, or that another broke a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +35,11 @@ impl Complaint {
     /// Who is complained of.
     pub(super) fn about(&self) -> ServerId {
         self.about
+    }
+
+    /// Whether it is of replies. Who has ended its part of a round sends none, and has said so.
+    pub(super) fn is_about_replies(&self) -> bool {
+        matches!(self.rank, Rank::Replies(_))
     }
 }
 
@@ -45,17 +62,20 @@ pub(super) fn word(from: ServerId, stage: Stage, reason: &AbortReason) -> Word {
     };
     match reason {
         AbortReason::Deadline(missing) => match missing.from {
-            Some(about) => complaint(Some((stage.layer, missing.what)), about),
+            Some(about) if missing.what == Awaited::Replies => {
+                complaint(Rank::Replies(Reverse((stage.layer, Position(0)))), about)
+            }
+            Some(about) => complaint(Rank::Missing(stage.layer, missing.what), about),
             // The first server of an input chain waits for what the coordinator has sent it, and nobody else saw.
             None if stage.layer == Layer(0) && missing.what == Awaited::Input => Word::Own,
             None => Word::Nothing,
         },
         AbortReason::BadMessage(about) | AbortReason::BadProof(about) | AbortReason::Equivocation(about) => {
-            complaint(None, *about)
+            complaint(Rank::Accusation, *about)
         }
-        AbortReason::DroppedNoise(about) | AbortReason::FalseClaim(about) => complaint(None, *about),
-        AbortReason::NoiseLeftOut(about) => complaint(Some((Layer(0), Awaited::Input)), *about),
-        AbortReason::BadReceipt(about) => complaint(Some((Layer(0), Awaited::Receipt)), *about),
+        AbortReason::DroppedNoise(about) | AbortReason::FalseClaim(about) => complaint(Rank::Accusation, *about),
+        AbortReason::NoiseLeftOut(about) => complaint(Rank::Missing(Layer(0), Awaited::Input), *about),
+        AbortReason::BadReceipt(about) => complaint(Rank::Missing(Layer(0), Awaited::Receipt), *about),
         AbortReason::Storage => Word::Own,
         // The convicted is struck for the evidence; what did not open may be a client's doing; a restart is seen by
         // itself.
@@ -65,6 +85,13 @@ pub(super) fn word(from: ServerId, stage: Stage, reason: &AbortReason) -> Word {
         | AbortReason::NoiseMissing
         | AbortReason::Unproven => Word::Nothing,
     }
+}
+
+/// What it says that a server has replaced the replies of another one's hop: one of the two is at fault. Who has replaced
+/// what it had itself sent is.
+pub(super) fn replaced(from: ServerId, about: ServerId, hop: Place) -> Word {
+    let rank = Rank::Replies(Reverse((hop.stage.layer, hop.position)));
+    if about == from { Word::Own } else { Word::Complaint(Complaint { rank, from, about }) }
 }
 
 /// How often each server came off where it and another blamed each other, and only one could be struck.
@@ -114,7 +141,7 @@ impl Heard {
 
     /// Whether a server says that another broke a rule.
     pub(super) fn is_accusation(&self) -> bool {
-        self.complaints.first().is_some_and(|complaint| complaint.rank.is_none())
+        self.complaints.first().is_some_and(|complaint| complaint.rank == Rank::Accusation)
     }
 
     /// Those who kept others waiting first, unless something else counts before that.
@@ -144,7 +171,7 @@ impl Heard {
         let earliest: Vec<_> = self.complaints.iter().filter(|complaint| complaint.rank == first.rank).collect();
         let mut by_target = BTreeMap::<ServerId, usize>::new();
         earliest.iter().for_each(|complaint| *by_target.entry(complaint.about).or_default() += 1);
-        let ground = if first.rank.is_none() { Ground::Aborted } else { Ground::Silent };
+        let ground = if first.rank == Rank::Accusation { Ground::Aborted } else { Ground::Silent };
         let agreed: Vec<_> = by_target.iter().filter(|(_, count)| **count > bad_servers).map(|(id, _)| *id).collect();
         if !agreed.is_empty() {
             return strikes(&agreed, ground);
@@ -209,6 +236,38 @@ mod tests {
             [1],
             "where only one may be struck, one is enough"
         );
+    }
+
+    #[test]
+    fn of_links_whose_replies_were_replaced_the_one_nearest_to_the_mailboxes_costs_both_its_ends() {
+        let hop = |layer, position| {
+            let stage = Stage { round: Round(1), layer: Layer(layer), chain: ChainId(0) };
+            Place { stage, position: Position(position) }
+        };
+        let links = [(0, 1, hop(0, 1)), (2, 3, hop(1, 2)), (3, 1, hop(1, 0))];
+        let words = links.map(|(from, about, hop)| replaced(ServerId(from), ServerId(about), hop));
+        let mut heard = heard(&[]);
+        let complaints = words.iter().filter_map(|word| match word {
+            Word::Complaint(complaint) => Some(*complaint),
+            _ => None,
+        });
+        heard.complaints.extend(complaints);
+        assert_eq!(servers(&heard.judge(1, 2, &mut Disputes::default())), [3, 2]);
+        // Whoever missed something on the way forward waited longest.
+        heard.complaints.extend(self::heard(&[(4, 1, waits(Awaited::Batch, 5))]).complaints);
+        assert_eq!(servers(&heard.judge(1, 2, &mut Disputes::default())), [5, 4]);
+        assert_eq!(replaced(ServerId(1), ServerId(1), hop(1, 0)), Word::Own, "what it sends itself it cannot miss");
+    }
+
+    #[test]
+    fn a_first_server_that_hands_out_nothing_is_struck_alone_once_enough_owners_say_so() {
+        let about_two = [0, 1, 3].map(|from| (from, 0, waits(Awaited::Replies, 2)));
+        assert_eq!(servers(&heard(&about_two).judge(2, 2, &mut Disputes::default())), [2]);
+        // One that says so alone has as much to lose.
+        assert_eq!(servers(&heard(&about_two[..1]).judge(2, 2, &mut Disputes::default())), [2, 0]);
+        // It comes behind all else that is missed in a round.
+        let both = [about_two[0], (4, 1, waits(Awaited::Batch, 5))];
+        assert_eq!(servers(&heard(&both).judge(2, 2, &mut Disputes::default())), [5, 4]);
     }
 
     #[test]

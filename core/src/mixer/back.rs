@@ -19,9 +19,11 @@ use crate::{
     claim, evidence as traced,
     ids::{ChainId, Layer, Place, Position, ServerId, Stage},
     message::{
-        AbortReason, BatchCommitment, Message, NoiseReplies, Replaced, Replies, Return, ReturnCommitment, SignedReturn,
+        AbortReason, BatchCommitment, Message, NoiseReplies, Replaced, Replies, ReplySource, Return, ReturnCommitment,
+        SignedReturn,
     },
-    reply, statement,
+    reply::{self, Replacement, SignedSources},
+    statement,
     submission::{Origin, ReplyRecord},
 };
 
@@ -39,7 +41,7 @@ pub(crate) struct Back {
     parts: Vec<Part>,
     replies: Option<Records>,
     /// What was sealed, once it was.
-    sources: Vec<Option<SignedReturn>>,
+    sources: Vec<ReplySource>,
     sealed: Option<HeldReplies<Records>>,
     kept: Vec<KeptReturn>,
     due_ms: Option<u64>,
@@ -55,7 +57,15 @@ struct Part {
     records: Arc<Tree>,
     places: Vec<usize>,
     replies: Option<Records>,
-    signed: Option<SignedReturn>,
+    /// From where these are.
+    source: Option<ReplySource>,
+}
+
+/// A hop's replies that hold, with what there is to show of them and what the hop has replaced itself.
+struct Checked {
+    replies: Records,
+    kept: KeptReturn,
+    replaced: Vec<Replacement>,
 }
 
 impl Back {
@@ -157,53 +167,55 @@ impl Back {
     pub(crate) fn expect_batch(&mut self, records: Arc<Tree>) {
         let from = Place { stage: self.stage(), position: Position(self.place.position.0 + 1) };
         let places = (0..records.len()).collect();
-        self.parts = vec![Part { from, to: None, records, places, replies: None, signed: None }];
+        self.parts = vec![Part { from, to: None, records, places, replies: None, source: None }];
     }
 
     /// What was sent on to each open chain of the next layer, with its place in the hop's output.
     pub(crate) fn expect_parcels(&mut self, context: &RoundContext, parcels: Vec<(Arc<Tree>, Vec<usize>)>) {
         let froms = reply::sealed_from(context, self.place).into_iter();
-        let part = |((from, to), (records, places))| Part { from, to, records, places, replies: None, signed: None };
+        let part = |((from, to), (records, places))| Part { from, to, records, places, replies: None, source: None };
         self.parts = froms.zip(parcels).map(part).collect();
     }
 
-    /// Replies from a hop after this one: as they came, or, if anything about them is wrong, as many random ones.
-    pub(crate) fn on_return(&mut self, env: &mut Env<'_>, from: ServerId, message: Return) {
+    /// Replies from a hop after this one: as they came, or, if anything about them is wrong, as many random ones. Gives
+    /// what that hop has replaced itself.
+    pub(crate) fn on_return(&mut self, env: &mut Env<'_>, from: ServerId, message: Return) -> Vec<Replacement> {
         let ReturnCommitment { place, to, .. } = message.signed.replies;
         let is_part = |part: &Part| (part.from, part.to) == (place, to) && part.replies.is_none();
         let Some(index) = self.parts.iter().position(is_part).filter(|_| env.context.server_at(place) == Some(from))
         else {
-            return;
+            return Vec::new();
         };
-        match self.checked(env.context, &self.parts[index], message) {
-            Some((replies, kept)) => {
-                self.parts[index].replies = Some(replies);
-                self.parts[index].signed = Some(kept.signed);
-                self.keep(env.context, kept);
-            }
-            None => self.replace(env, index),
-        }
+        let Some(Checked { replies, kept, replaced }) = self.checked(env.context, &self.parts[index], message) else {
+            self.replace(env, index);
+            return Vec::new();
+        };
+        let part = &mut self.parts[index];
+        (part.replies, part.source) = (Some(replies), Some(ReplySource::Returned(kept.signed)));
+        self.keep(env.context, kept);
+        replaced
     }
 
-    fn checked(&self, context: &RoundContext, part: &Part, message: Return) -> Option<(Records, KeptReturn)> {
+    fn checked(&self, context: &RoundContext, part: &Part, message: Return) -> Option<Checked> {
         let Return { signed, sources, replies } = message;
         let replies = Records::from_bytes(self.width, replies).ok()?;
         let tree = Arc::new(reply_tree(&replies));
         let ReturnCommitment { count, root, answers, .. } = signed.replies;
         let answers_it = answers == *part.records.root() && replies.len() == part.records.len();
-        let sources = reply::signed_sources(context, &signed, &sources)?;
+        let SignedSources { named, replaced } = reply::signed_sources(context, &signed, &sources)?;
         let holds = answers_it && count as usize == replies.len() && root == *tree.root();
-        let kept = KeptReturn { signed, sources, records: Arc::clone(&part.records), replies: tree };
-        holds.then_some((replies, kept))
+        let kept = KeptReturn { signed, sources: named, records: Arc::clone(&part.records), replies: tree };
+        holds.then_some(Checked { replies, kept, replaced })
     }
 
     /// Random bytes in place of replies that are wrong or late, which everybody hears of.
     fn replace(&mut self, env: &mut Env<'_>, index: usize) {
         env.notice(Notice::RepliesReplaced { place: self.place });
-        let part = &mut self.parts[index];
-        part.replies = Some(random_records(self.width, part.places.len(), env.rng));
-        let (place, from) = (self.place, part.from);
+        let (place, part) = (self.place, &mut self.parts[index]);
+        let from = part.from;
         let signature = env.sign(&statement::replaced(env.context.digest(), place, from));
+        part.replies = Some(random_records(self.width, part.places.len(), env.rng));
+        part.source = Some(ReplySource::Replaced(signature));
         env.broadcast(Message::Replaced(Replaced { place, from, signature }));
     }
 
@@ -245,7 +257,7 @@ impl Back {
                 .iter()
                 .zip(replies)
                 .for_each(|(&place, reply)| gathered.record_mut(place).copy_from_slice(reply));
-            self.sources.push(part.signed);
+            self.sources.extend(part.source);
         }
         self.replies = Some(gathered);
     }
@@ -305,8 +317,7 @@ impl Back {
         let records = Arc::clone(self.received.get(index)?);
         let tree = Arc::new(reply_tree(replies));
         let digest = env.context.digest();
-        let returned = |source: &SignedReturn| statement::returned(digest, &source.replies);
-        let sources: Vec<Option<Digest>> = self.sources.iter().map(|source| source.as_ref().map(returned)).collect();
+        let sources: Vec<Option<Digest>> = self.sources.iter().map(|source| reply::named(digest, source)).collect();
         let (count, root, answers) = (replies.len() as u32, *tree.root(), *records.root());
         let sealed = statement::sealed(&sources);
         let replies = ReturnCommitment { place: self.place, to, count, root, answers, sealed };

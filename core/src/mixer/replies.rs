@@ -24,8 +24,9 @@ use crate::{
     evidence::{SignedStatement, Statement},
     ids::{ChainId, Layer, Place, Position, ServerId, Stage},
     message::{InputCommitment, NoiseReplies, Replaced, ReplyAnswer, ReturnCommitment, SignedReturn},
-    reply::{self, EnteredInput, Finding, ReplyCase, ReplyClaim, ShownReturn, Station, Way},
-    statement,
+    reply::{
+        self, EnteredInput, Finding, Replacement, ReplyCase, ReplyClaim, ShownReturn, SignedSources, Station, Way,
+    },
     submission::{ReplyBroken, ReplyRoute},
 };
 
@@ -69,6 +70,8 @@ pub(crate) struct OwnReplies {
     /// What opens them, by input chain; used up by the check.
     routes: BTreeMap<ChainId, Vec<ReplyRoute>>,
     handed_out: Arc<BTreeMap<ChainId, HandedOut>>,
+    /// Input chains of which replies have come, in time for the check or not.
+    came: BTreeSet<ChainId>,
     /// Hops that have replaced what came from another one.
     replaced: BTreeSet<(Place, Place)>,
 }
@@ -125,41 +128,56 @@ impl OwnReplies {
         self.routes.insert(chain, routes);
     }
 
-    /// Takes the replies of an input chain; others for the same chain change nothing. `input` is what they answer.
+    /// Takes the replies of an input chain; others for the same chain change nothing. `input` is what they answer. Gives
+    /// what the first server has replaced, if they hold.
     pub(crate) fn on_replies(
         &mut self,
         context: &RoundContext,
         from: ServerId,
         message: NoiseReplies,
         input: &InputCommitment,
-    ) {
+    ) -> Vec<Replacement> {
+        self.verified(context, from, message, input).unwrap_or_default()
+    }
+
+    fn verified(
+        &mut self,
+        context: &RoundContext,
+        from: ServerId,
+        message: NoiseReplies,
+        input: &InputCommitment,
+    ) -> Option<Vec<Replacement>> {
         let NoiseReplies { signed, sources, branch, replies } = message;
         let ReturnCommitment { place, to, count, root, answers, .. } = signed.replies;
         let is_end = place == Place { stage: input.stage, position: Position(0) } && to.is_none();
         let fits = is_end && context.first_of(input.stage) == from && (count, answers) == (input.count, input.root);
-        let Some(own) = claim::own_places(context, input.count, context.me).filter(|_| fits) else { return };
-        let Ok(replies) = Records::from_bytes(context.sizes.reply(0, 0), replies) else { return };
+        let own = claim::own_places(context, input.count, context.me).filter(|_| fits)?;
+        let replies = Records::from_bytes(context.sizes.reply(0, 0), replies).ok()?;
         let leaves: Vec<Digest> = replies.iter().map(reply::leaf).collect();
-        let Some(sources) = reply::signed_sources(context, &signed, &sources).filter(|_| leaves.len() == own.len())
-        else {
-            return;
-        };
-        if let (Ok(range), Some(all)) =
-            (branch.verify(&root, count.into(), own.start.into(), leaves), Arc::get_mut(&mut self.handed_out))
-        {
+        let sources = reply::signed_sources(context, &signed, &sources).filter(|_| leaves.len() == own.len());
+        let SignedSources { named: sources, replaced } = sources?;
+        let range = branch.verify(&root, count.into(), own.start.into(), leaves).ok()?;
+        self.came.insert(place.stage.chain);
+        if let Some(all) = Arc::get_mut(&mut self.handed_out) {
             all.entry(place.stage.chain).or_insert(HandedOut { signed, sources, range, replies });
         }
+        Some(replaced)
     }
 
-    /// A hop says that it has replaced what came from another, or did not come.
-    pub(crate) fn on_replaced(&mut self, context: &RoundContext, message: &Replaced) {
-        let Replaced { place, from, signature } = message;
-        let is_link =
-            context.has(place.stage) && reply::sealed_from(context, *place).iter().any(|(hop, _)| hop == from);
-        let signed = statement::replaced(context.digest(), *place, *from);
-        if is_link && context.server_at(*place).is_some_and(|server| context.signed_by(server, &signed, signature)) {
-            self.replaced.insert((*place, *from));
-        }
+    /// Input chains whose first servers have handed nothing out, or nothing that holds.
+    pub(crate) fn lacking(&self, context: &RoundContext) -> Vec<Stage> {
+        let lacking = context.open(Layer(0)).iter().filter(|chain| !self.came.contains(chain));
+        lacking.map(|chain| context.stage(Layer(0), *chain)).collect()
+    }
+
+    /// A hop has replaced what came from another, or did not come. Gives whether that is new.
+    pub(crate) fn on_replaced(&mut self, replacement: &Replacement) -> bool {
+        self.replaced.insert(replacement.link())
+    }
+
+    /// Whether it is known that a link's replies were replaced.
+    pub(crate) fn has_heard(&self, replaced: &Replaced) -> bool {
+        self.replaced.contains(&(replaced.place, replaced.from))
     }
 
     /// The look through all replies, once.
@@ -220,6 +238,34 @@ impl Checked {
     }
 }
 
+/// What hops have signed of the replies that they sent back, one for each link: whoever signs another one is convicted.
+#[derive(Default)]
+pub(crate) struct Returns(BTreeMap<(Place, Option<ChainId>), SignedReturn>);
+
+impl Returns {
+    /// Takes what a hop has signed, from whomever; what it has not signed, or nobody could, takes no room.
+    pub(crate) fn note(&mut self, context: &RoundContext, signed: &SignedReturn) -> Result<(), Contradiction> {
+        let ReturnCommitment { place, to, .. } = signed.replies;
+        let earlier = self.0.get(&(place, to));
+        if earlier.is_some_and(|earlier| earlier.replies == signed.replies) {
+            return Ok(());
+        }
+        let Some(signer) = reply::signer(context, signed) else { return Ok(()) };
+        match earlier {
+            None => drop(self.0.insert((place, to), *signed)),
+            Some(earlier) => {
+                let said = |SignedReturn { replies, signature }| SignedStatement {
+                    signer,
+                    statement: Statement::Return(replies),
+                    signature,
+                };
+                return Err(Contradiction(Box::new([said(*earlier), said(*signed)])));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The claims of spoiled replies in a round, one a server at most.
 #[derive(Default)]
 pub(crate) struct ReplyClaims(BTreeMap<ServerId, Claimed>);
@@ -236,6 +282,10 @@ struct OpenClaim {
     way: Arc<Way>,
     /// What was shown of each hop, by whom: the hop itself, or the one that got it.
     shown: BTreeMap<(usize, ServerId), ShownReturn>,
+    /// Whether something has come since it was judged.
+    has_news: bool,
+    /// Whether the input that it is judged by was not known yet.
+    lacks_input: bool,
 }
 
 impl ReplyClaims {
@@ -255,7 +305,13 @@ impl ReplyClaims {
             return if contradicts { Err(Contradiction(Box::new([*earlier, signed]))) } else { Ok(None) };
         }
         let way = reply::follow(context, claim).map(Arc::new);
-        let open = way.clone().map(|way| OpenClaim { claim: claim.clone(), way, shown: BTreeMap::new() });
+        let open = way.clone().map(|way| OpenClaim {
+            claim: claim.clone(),
+            way,
+            shown: BTreeMap::new(),
+            has_news: true,
+            lacks_input: false,
+        });
         self.0.insert(claim.claimant, Claimed { signed, open });
         Ok(way)
     }
@@ -263,7 +319,8 @@ impl ReplyClaims {
     /// Takes what a server shows of a claimed reply, if it is its to show and about the reply's way.
     pub(crate) fn take_answer(&mut self, context: &RoundContext, from: ServerId, answer: ReplyAnswer) {
         let claimed = self.0.get_mut(&answer.claim.claimant);
-        let Some(OpenClaim { way, shown, .. }) = claimed.and_then(|claimed| claimed.open.as_mut()) else { return };
+        let Some(open) = claimed.and_then(|claimed| claimed.open.as_mut()) else { return };
+        let OpenClaim { way, shown, has_news, .. } = open;
         let stations = way.stations();
         let is_its = |hop: &usize| {
             let ends = [&stations[hop - 1], &stations[*hop]];
@@ -271,11 +328,14 @@ impl ReplyClaims {
                 && answer.shown.is_of(context, &stations[*hop])
         };
         if let Some(hop) = (1..stations.len()).find(is_its) {
-            shown.entry((hop, from)).or_insert(answer.shown);
+            shown.entry((hop, from)).or_insert_with(|| {
+                *has_news = true;
+                answer.shown
+            });
         }
     }
 
-    /// Judges the claims that are open; gives the cases that convict somebody.
+    /// Judges the claims that are open, and about which there is something new; gives the cases that convict somebody.
     pub(crate) fn settle(
         &mut self,
         context: &RoundContext,
@@ -291,12 +351,10 @@ impl Claimed {
         context: &RoundContext,
         entered: &impl Fn(Stage) -> Option<EnteredInput>,
     ) -> Option<ReplyCase> {
-        let OpenClaim { claim, way, shown } = self.open.as_ref()?;
-        let case = ReplyCase {
-            claim: claim.clone(),
-            entered: way.entered().and_then(entered),
-            shown: shown.values().cloned().collect(),
-        };
+        let open = self.open.as_mut()?;
+        let entered = open.news(entered)?;
+        let OpenClaim { claim, way, shown, .. } = &*open;
+        let case = ReplyCase { claim: claim.clone(), entered, shown: shown.values().cloned().collect() };
         match case.judge_on(context, way) {
             Finding::Open => None,
             Finding::Spoiled(_) => {
@@ -308,5 +366,21 @@ impl Claimed {
                 None
             }
         }
+    }
+}
+
+impl OpenClaim {
+    /// The input to judge the claim by, as far as it is known; none if nothing has come since it was judged last.
+    #[allow(clippy::option_option)] // nothing new is not the same as no input
+    fn news(&mut self, entered: &impl Fn(Stage) -> Option<EnteredInput>) -> Option<Option<EnteredInput>> {
+        if !self.has_news && !self.lacks_input {
+            return None;
+        }
+        let stage = self.way.entered();
+        let input = stage.and_then(entered);
+        let is_new = self.has_news || input.is_some();
+        self.has_news = false;
+        self.lacks_input = stage.is_some() && input.is_none();
+        is_new.then_some(input)
     }
 }

@@ -15,7 +15,7 @@ use super::{
     input::{InputLists, SignedInput},
     job::{JobDone, Outcome, Work},
     receipts::{BadReceipt, Found, Receipts, Search},
-    replies::{Checked, KeptReturn, OwnReplies, ReplyClaims},
+    replies::{Checked, KeptReturn, OwnReplies, ReplyClaims, Returns},
     tracing::Traces,
 };
 use crate::{
@@ -25,10 +25,10 @@ use crate::{
     marks::Act,
     message::{
         Abort, AbortReason, Awaited, Confirmation, InputCommitment, Message, Missing, Noise, NoiseAnswer, ReplyAnswer,
-        Report,
+        ReplySource, Report, SignedReturn,
     },
     participant::CLOCK_TOLERANCE_MS,
-    reply::{self, EnteredInput, ReplyClaim},
+    reply::{self, EnteredInput, Replacement, ReplyClaim},
     statement,
 };
 
@@ -43,6 +43,8 @@ pub(crate) struct Running {
     own_replies: OwnReplies,
     replies_checked: bool,
     reply_claims: ReplyClaims,
+    /// What hops have signed of the replies that they sent back.
+    returns: Returns,
     /// What is left of the way back of hops that are done.
     returned: Vec<KeptReturn>,
     hops: BTreeMap<(Layer, ChainId), Hop>,
@@ -144,6 +146,7 @@ impl Running {
             own_replies: OwnReplies::default(),
             replies_checked: false,
             reply_claims: ReplyClaims::default(),
+            returns: Returns::default(),
             returned: Vec::new(),
             hops,
             traces: Traces::default(),
@@ -264,34 +267,64 @@ impl Running {
                 self.at(stage, |hop| hop.on_parcel(env, from, message))
             }
             Message::Return(message) => {
-                if let Some(hop) = message.stage().and_then(|stage| self.hop(stage)) {
-                    hop.back.on_return(env, from, message);
+                let noted = self.note_returns(&message.signed, &message.sources);
+                let hop = message.stage().and_then(|stage| self.hop(stage));
+                let replaced = hop.map(|hop| hop.back.on_return(env, from, message)).unwrap_or_default();
+                for replacement in replaced {
+                    // A hop that spoils replies need not have said so to anybody else.
+                    env.broadcast_to_others(Message::Replaced(replacement.said()));
+                    self.note_replaced(env, &replacement);
                 }
-                Ok(())
+                self.contradicted(env, noted)
             }
             Message::Replaced(message) => {
-                self.own_replies.on_replaced(&self.context, &message);
+                if !self.own_replies.has_heard(&message)
+                    && let Some(replacement) = Replacement::verify(&self.context, &message)
+                {
+                    self.note_replaced(env, &replacement);
+                }
                 Ok(())
             }
             Message::NoiseReplies(message) => {
+                let noted = self.note_returns(&message.signed, &message.sources);
                 if let Some(input) = self.layers.input(message.signed.replies.place.stage) {
-                    self.own_replies.on_replies(&self.context, from, message, input.commitment());
+                    let replaced = self.own_replies.on_replies(&self.context, from, message, input.commitment());
+                    replaced.iter().for_each(|replacement| self.note_replaced(env, replacement));
                 }
-                Ok(())
+                self.contradicted(env, noted)
             }
             Message::ReplyClaim(claim) => {
+                let noted = self.returns.note(&self.context, &claim.shown.signed);
                 let taken = self.take_reply_claim(env, &claim);
-                self.contradicted(env, taken)
+                self.contradicted(env, noted.and(taken))
             }
             Message::ReplyAnswer(answer) => {
+                let shown = [&answer.claim.shown, &answer.shown];
+                let noted = shown.iter().try_for_each(|shown| self.returns.note(&self.context, &shown.signed));
                 let taken = self.take_reply_claim(env, &answer.claim);
                 self.reply_claims.take_answer(&self.context, from, answer);
-                self.contradicted(env, taken)
+                self.contradicted(env, noted.and(taken))
             }
             _ => {
                 env.notice(Notice::Ignored { what: "a message that servers do not send each other" });
                 Ok(())
             }
+        }
+    }
+
+    /// Compares what a hop has signed of replies, and those behind it, with what they have signed to others.
+    fn note_returns(&mut self, signed: &SignedReturn, sources: &[ReplySource]) -> Result<(), Contradiction> {
+        let returned = sources.iter().filter_map(|source| match source {
+            ReplySource::Returned(signed) => Some(signed),
+            ReplySource::Replaced(_) => None,
+        });
+        [signed].into_iter().chain(returned).try_for_each(|signed| self.returns.note(&self.context, signed))
+    }
+
+    /// What was replaced is no longer counted, and the coordinator hears of it, from whomever it came.
+    fn note_replaced(&mut self, env: &mut Env<'_>, replacement: &Replacement) {
+        if self.own_replies.on_replaced(replacement) {
+            env.send_coordinator(Message::Replaced(replacement.said()));
         }
     }
 
@@ -757,9 +790,24 @@ impl Running {
         if let Some((stage, reason)) = self.complaint().filter(|_| !self.is_done()) {
             self.fail(env, stage, reason);
         }
+        self.complain_of_replies(env);
         self.give_up();
         self.report(env);
         Life::Over
+    }
+
+    /// Tells the coordinator which first servers have not handed out the replies to the own noise, at the end of a round that
+    /// was closed. Who has its reasons has said that it releases nothing more.
+    fn complain_of_replies(&self, env: &mut Env<'_>) {
+        if self.failed || !self.is_closed() || !reply::may_be_made(&self.context) {
+            return;
+        }
+        for stage in self.own_replies.lacking(&self.context) {
+            let from = Some(self.context.first_of(stage));
+            let reason = AbortReason::Deadline(Missing { what: Awaited::Replies, from });
+            let signature = env.sign(&statement::abort(self.context.digest(), stage, &reason));
+            env.send_coordinator(Message::Abort(Abort { stage, reason, signature }));
+        }
     }
 
     /// Whether everything has come that the first vector needs but the receipts for the own noise.

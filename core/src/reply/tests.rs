@@ -95,7 +95,7 @@ fn spoil(replies: &mut Records) {
     replies.record_mut(0)[5] ^= 1;
 }
 
-fn back(cheat: Cheat) -> Returned {
+pub(crate) fn back(cheat: Cheat) -> Returned {
     let Forward { world, noise, received, returns, contents: mut replies } = forward();
     let digest = *world.basis.digest();
     let mut kept: Vec<KeptReturn> = Vec::new();
@@ -131,6 +131,11 @@ fn back(cheat: Cheat) -> Returned {
 }
 
 impl Returned {
+    /// What a hop has signed of its replies.
+    pub(crate) fn signed(&self, hop: usize) -> SignedReturn {
+        self.kept[hop].signed
+    }
+
     fn broken(&mut self) -> Option<ReplyBroken> {
         self.noise.routes.remove(0).open(&self.reply).err()
     }

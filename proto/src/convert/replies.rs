@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use hippodrome_core::{
     ids::{ChainId, Layer, Place, Position, Round, Stage},
     message::{
-        NoiseReplies, Replaced, Replies, ReplyAnswer, ReplyClaim, Return, ReturnCommitment, ShownReturn, SignedReturn,
+        NoiseReplies, Replaced, Replies, ReplyAnswer, ReplyClaim, ReplySource, Return, ReturnCommitment, ShownReturn,
+        SignedReturn,
     },
 };
 use hippodrome_crypto::{
@@ -25,8 +26,8 @@ use super::{
 };
 use crate::pb;
 
-/// Bytes of one source of replies: whether it is there (1), then layer (1), chain (2) and position (1) of the hop, the
-/// chain that they go to (4, as in headers), count (4), root, answers and sealed (32 each), and signature.
+/// Bytes of one source of replies: whether it was not replaced (1), then layer (1), chain (2) and position (1) of the hop,
+/// the chain that they go to (4, as in headers), count (4), root, answers and sealed (32 each), all 0 if it was; signature.
 const SOURCE_LEN: usize = 13 + 3 * 32 + SIGNATURE_LEN;
 /// Bytes of the digest of one: whether it is there (1), and the digest.
 const SOURCE_DIGEST_LEN: usize = 1 + 32;
@@ -78,12 +79,16 @@ fn signed_return(signed: Option<pb::SignedReturn>) -> Result<SignedReturn, WireE
 }
 
 /// Sources are of the round of the replies that were made from them.
-fn join_sources(sources: &[Option<SignedReturn>]) -> Vec<u8> {
+fn join_sources(sources: &[ReplySource]) -> Vec<u8> {
     let mut body = Vec::with_capacity(sources.len() * SOURCE_LEN);
     for source in sources {
-        let Some(SignedReturn { replies, signature }) = source else {
-            body.resize(body.len() + SOURCE_LEN, 0);
-            continue;
+        let (replies, signature) = match source {
+            ReplySource::Returned(SignedReturn { replies, signature }) => (replies, signature),
+            ReplySource::Replaced(signature) => {
+                body.resize(body.len() + SOURCE_LEN - SIGNATURE_LEN, 0);
+                body.extend(signature.0);
+                continue;
+            }
         };
         let Place { stage, position } = replies.place;
         body.extend([1, stage.layer.0]);
@@ -97,16 +102,18 @@ fn join_sources(sources: &[Option<SignedReturn>]) -> Vec<u8> {
     body
 }
 
-fn sources(round: Round, bytes: &[u8]) -> Result<Vec<Option<SignedReturn>>, WireError> {
+fn sources(round: Round, bytes: &[u8]) -> Result<Vec<ReplySource>, WireError> {
     records::<SOURCE_LEN>("sources", bytes)?.iter().map(|record| source(round, record)).collect()
 }
 
-fn source(round: Round, record: &[u8; SOURCE_LEN]) -> Result<Option<SignedReturn>, WireError> {
+fn source(round: Round, record: &[u8; SOURCE_LEN]) -> Result<ReplySource, WireError> {
     let [flag, layer, chain_low, chain_high, position, t0, t1, t2, t3, c0, c1, c2, c3, rest @ ..] = *record;
-    if !is_there(flag)? {
-        return Ok(None);
-    }
     let (digests, signed) = rest.split_at(3 * 32);
+    let signature = signature("sources.signature", signed)?;
+    if !is_there(flag)? {
+        let holds_nothing = record[1..SOURCE_LEN - SIGNATURE_LEN].iter().all(|byte| *byte == 0);
+        return holds_nothing.then_some(ReplySource::Replaced(signature)).ok_or(WireError::UnexpectedBody);
+    }
     let [root, answers, sealed] = *records::<32>("sources", digests)? else {
         return Err(WireError::Ragged { field: "sources", width: 32, got: digests.len() });
     };
@@ -119,7 +126,7 @@ fn source(round: Round, record: &[u8; SOURCE_LEN]) -> Result<Option<SignedReturn
         answers: Digest(answers),
         sealed: Digest(sealed),
     };
-    Ok(Some(SignedReturn { replies, signature: signature("sources.signature", signed)? }))
+    Ok(ReplySource::Returned(SignedReturn { replies, signature }))
 }
 
 fn is_there(flag: u8) -> Result<bool, WireError> {

@@ -239,7 +239,7 @@ pub static CHEATS: &[Cheat] = &[
     server("false-noise-claim", "F6", Role::Any, Names::Culprit, false_noise_claim),
     // The way back.
     server("partial-return", "F12", Role::NotFirst, Names::Nobody, partial_return),
-    Cheat { answer: Answer::Harmless, ..server("second-return", "F2", Role::NotFirst, Names::Nobody, second_return) },
+    server("second-return", "F2", Role::NotFirst, Names::Culprit, second_return),
     server("withheld-return", "F12", Role::NotFirst, Names::Nobody, || {
         withhold(|message| matches!(message, Message::Return(back) if back.signed.replies.to.is_none()))
     }),
