@@ -23,6 +23,7 @@ use std::{error::Error, fmt::Display, process::ExitCode};
 use clap::{Args, Parser, Subcommand};
 use hippodrome_bench::{
     hop::{BenchError, HopArgs},
+    round::{RoundArgs, RoundError},
     trace::TraceArgs,
 };
 use serde::Serialize;
@@ -67,6 +68,8 @@ enum Command {
 enum BenchCommand {
     /// One hop, stage by stage, in microseconds per message
     Hop(HopBenchArgs),
+    /// A whole round of a network, in milliseconds of CPU time per message
+    Round(RoundBenchArgs),
     /// Tracing malformed onions, against the hops of a round
     Trace(TraceBenchArgs),
 }
@@ -76,6 +79,15 @@ enum BenchCommand {
 struct HopBenchArgs {
     #[command(flatten)]
     hop: HopArgs,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Example:\n  hippodrome bench round --messages 20000 --layers 2 --chains 3 --chain-len 3 --servers 6 --json"
+)]
+struct RoundBenchArgs {
+    #[command(flatten)]
+    round: RoundArgs,
 }
 
 #[derive(Args, Debug)]
@@ -115,6 +127,7 @@ fn run(Cli { logs, command }: Cli) -> Result<(), Box<dyn Error>> {
         Command::Account(args) => return Ok(account::run(&args)?),
         Command::Plan(args) => return Ok(plan::run(&args)?),
         Command::Bench(BenchCommand::Hop(args)) => return Ok(bench_hop(&args.hop)?),
+        Command::Bench(BenchCommand::Round(args)) => return Ok(bench_round(&args.round)?),
         Command::Bench(BenchCommand::Trace(args)) => return Ok(bench_trace(&args.trace)?),
         command => command,
     };
@@ -140,6 +153,12 @@ fn run(Cli { logs, command }: Cli) -> Result<(), Box<dyn Error>> {
 
 fn bench_hop(args: &HopArgs) -> Result<(), BenchError> {
     let report = hippodrome_bench::hop::run_hop(args)?;
+    print_report(&report, args.json);
+    Ok(())
+}
+
+fn bench_round(args: &RoundArgs) -> Result<(), RoundError> {
+    let report = hippodrome_bench::round::run_round(args)?;
     print_report(&report, args.json);
     Ok(())
 }

@@ -25,9 +25,7 @@
 //! sums of the stages' medians. Every run is checked: the proof has to verify, and every record put out has to be the
 //! one that a second way of opening, record by record down to what the client had wrapped, gives.
 
-mod backend;
 pub(crate) mod batch;
-mod memory;
 mod report;
 pub(crate) mod run;
 pub(crate) mod stopwatch;
@@ -40,8 +38,8 @@ use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 pub use report::{HopReport, UsPerMessage};
 
+use crate::memory::PeakMemory;
 use batch::Batch;
-use memory::PeakMemory;
 use run::{Samples, mix, verify};
 
 /// Most threads that a bench may ask for.
@@ -166,7 +164,7 @@ impl HopBench {
     }
 }
 
-fn parse_verification(name: &str) -> Result<Verification, String> {
+pub(crate) fn parse_verification(name: &str) -> Result<Verification, String> {
     [Verification::Full, Verification::Aggregate, Verification::None]
         .into_iter()
         .find(|verification| verification.name() == name)

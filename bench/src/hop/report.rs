@@ -4,8 +4,10 @@ use core::{fmt, time::Duration};
 
 use serde::Serialize;
 
+use crate::{backend, median};
+
 use super::{
-    HopBench, Verification, backend,
+    HopBench, Verification,
     run::Samples,
     stopwatch::{Stage, Times},
 };
@@ -94,14 +96,6 @@ pub(super) fn report(bench: &HopBench, samples: &Samples, peak_bytes: Option<u64
         proof_bytes_per_message: samples.proof_bytes as f64 / bench.messages as f64,
         peak_bytes_per_message: peak_bytes.map(|bytes| bytes.div_ceil(bench.messages as u64)),
     }
-}
-
-/// The middle value, or the mean of the two in the middle.
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
 }
 
 impl UsPerMessage {

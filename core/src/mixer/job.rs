@@ -127,6 +127,29 @@ pub(crate) enum Work {
     Judge(ServerId, Arc<Evidence>),
 }
 
+impl Work {
+    fn purpose(&self) -> &'static str {
+        match self {
+            Self::Noise(..) => "noise",
+            Self::AssembleSubmissions(..)
+            | Self::AssembleParcels(_)
+            | Self::CheckOffer(_)
+            | Self::CheckSignatures(_) => "input",
+            Self::FindNoise(_) | Self::CheckReplies(_) => "receipts",
+            Self::Prepare(_) => "prepare",
+            Self::Decode(_) => "decode",
+            Self::Mix(_) | Self::Shuffle(_) => "mix",
+            Self::Prove(_) => "prove",
+            Self::Verify(_) => "verify",
+            Self::Distribute(_) => "distribute",
+            Self::Exchange(_) => "exchange",
+            Self::Seal(_) => "return",
+            Self::CheckPledges(_) | Self::CheckOpening(_) => "audit",
+            Self::Accuse(..) | Self::OpenTrace(_) | Self::FollowTrace(..) | Self::Step(..) | Self::Judge(..) => "blame",
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Pledged(Box<NoisePledge>),
@@ -307,6 +330,14 @@ impl Job {
             Task::Pledge(_) => Urgency::Opening,
             Task::Round(_, _, Work::Judge(..) | Work::CheckPledges(_) | Work::CheckOpening(_)) => Urgency::Aside,
             Task::Round(..) => Urgency::UnderWay,
+        }
+    }
+
+    /// What it is for, in a word: the work of every server in every round has these parts.
+    pub fn purpose(&self) -> &'static str {
+        match &self.task {
+            Task::Pledge(_) => "audit",
+            Task::Round(_, _, work) => work.purpose(),
         }
     }
 

@@ -8,6 +8,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use hippodrome_core::message::{self, Message};
+use prost::Message as _;
 
 use crate::pb::{self, header::Kind};
 
@@ -160,6 +161,12 @@ pub(crate) fn encode(message: &Arc<Message>) -> (pb::Header, Bytes) {
         Cow::Owned(records) => Bytes::from(records),
     };
     (header, body)
+}
+
+/// Bytes of header and body of a message, as they are encoded; chunks and TLS add a little.
+pub fn encoded_len(message: &Message) -> usize {
+    let header = pb::Header { kind: Some(header_of(message)) };
+    header.encoded_len() + body_of(message).len()
 }
 
 /// The chunks in which a message travels.

@@ -1,7 +1,7 @@
 //! Which arithmetic of the group runs.
 
 /// The group's back end, as it is chosen when the process starts, and what the code around it was compiled for.
-pub(super) fn describe() -> String {
+pub(crate) fn describe() -> String {
     format!("{}, {}", back_end(), build())
 }
 

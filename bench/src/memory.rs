@@ -1,28 +1,33 @@
-//! How much memory a hop takes at its peak, as the operating system counts it.
+//! How much memory some work takes at its peak, as the operating system counts it.
 
 use std::fs;
 
-/// Resident memory of the process before there was a batch.
-pub(super) struct PeakMemory {
+/// Resident memory of the process before the work.
+pub(crate) struct PeakMemory {
     baseline: Option<u64>,
 }
 
 impl PeakMemory {
-    /// Notes what is resident: program, threads, commitment key.
-    pub(super) fn before() -> Self {
+    /// Notes what is resident: program, threads, commitment key, what the work is done on.
+    pub(crate) fn before() -> Self {
+        // Sets the peak back to what is resident now. Where that is forbidden, an earlier peak may show: still a bound.
+        let _ = fs::write("/proc/self/clear_refs", "5");
         Self { baseline: status("VmRSS:") }
     }
 
-    /// Runs `work` and gives the bytes that were resident at its peak beyond the baseline and the `held` bytes of others.
+    /// The most bytes that were resident since then, beyond what was resident at first.
     ///
     /// Memory that the allocator has not given back after earlier work counts as the work's: the true peak is not above
     /// what this says. None where the system has no `/proc` as Linux has it.
-    pub(super) fn during<T>(&self, held: usize, work: impl FnOnce() -> T) -> (T, Option<u64>) {
-        // Sets the peak back to what is resident now. Where that is forbidden, an earlier peak may show: still a bound.
+    pub(crate) fn peak(&self) -> Option<u64> {
+        status("VmHWM:").zip(self.baseline).map(|(peak, baseline)| peak.saturating_sub(baseline))
+    }
+
+    /// Runs `work` and gives its peak beyond the `held` bytes of others.
+    pub(crate) fn during<T>(&self, held: usize, work: impl FnOnce() -> T) -> (T, Option<u64>) {
         let _ = fs::write("/proc/self/clear_refs", "5");
         let result = work();
-        let peak = status("VmHWM:").zip(self.baseline).map(|(peak, baseline)| peak.saturating_sub(baseline));
-        (result, peak.map(|bytes| bytes.saturating_sub(held as u64)))
+        (result, self.peak().map(|bytes| bytes.saturating_sub(held as u64)))
     }
 }
 
