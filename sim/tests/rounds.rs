@@ -162,7 +162,7 @@ fn a_network_that_is_too_slow_for_its_period_waits_for_the_rounds_under_way() {
     network.run(1, 60_000);
     let last_good = network.coordinator().status().round;
     network.set_adversary(|_, _, message: &Message| match message {
-        Message::Replies(_) => Vec::new(),
+        Message::Replies(_) | Message::Report(_) => Vec::new(),
         _ => vec![message.clone()],
     });
     network.run_for(9_000);
