@@ -72,8 +72,13 @@ fn part(text: &str) -> Result<Part, String> {
         let (name, value) = flag.split_once('=').ok_or_else(|| format!("`{flag}`: expected as in mean=30"))?;
         arguments.push(format!("--{name}={value}"));
     }
-    let first_line = |error: clap::Error| error.to_string().lines().next().unwrap_or_default().to_owned();
-    Ok(Alone::try_parse_from(arguments).map_err(first_line)?.part)
+    // What is wrong, without the usage of a command that nobody typed.
+    let what = |error: clap::Error| {
+        let text = error.to_string();
+        let wrong = text.split("Usage:").next().unwrap_or_default();
+        wrong.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    Ok(Alone::try_parse_from(arguments).map_err(what)?.part)
 }
 
 #[derive(Args, Debug)]
