@@ -87,7 +87,7 @@ struct TranscriptFile {
 }
 
 fn transcript_file() -> TranscriptFile {
-    read(include_str!("../vectors/transcript.json"))
+    read(include_str!("../../vectors/transcript.json"))
 }
 
 #[derive(Deserialize)]
@@ -257,7 +257,7 @@ impl OnionCase {
 }
 
 fn onion_cases() -> Vec<OnionCase> {
-    read(include_str!("../vectors/onion.json"))
+    read(include_str!("../../vectors/onion.json"))
 }
 
 fn one_record(bytes: &[u8]) -> Records {
@@ -313,7 +313,7 @@ struct MerkleCase {
 
 #[test]
 fn trees_have_the_same_leaves_roots_and_branches() {
-    for case in read::<Vec<MerkleCase>>(include_str!("../vectors/merkle.json")) {
+    for case in read::<Vec<MerkleCase>>(include_str!("../../vectors/merkle.json")) {
         let mut records = Records::new(32 + 41);
         case.records.iter().for_each(|record| records.push(&record.0));
         let leaves: Vec<Digest> = case.leaves.iter().map(Bytes::digest).collect();
@@ -359,7 +359,7 @@ impl ShuffleCase {
 }
 
 fn shuffle_cases() -> Vec<ShuffleCase> {
-    read(include_str!("../vectors/shuffle.json"))
+    read(include_str!("../../vectors/shuffle.json"))
 }
 
 #[test]

@@ -1,8 +1,6 @@
 //! Two people on a real network: servers, coordinator and clients over TLS on loopback.
 
-mod common;
-
-use common::{Network, PATIENCE, Running, params};
+use crate::common::{Network, PATIENCE, Running, params};
 use hippodrome_client::{
     person::{LineKind, Person, PersonEvent, TextState},
     swarm::Swarm,
