@@ -100,6 +100,9 @@ pub struct Cheat {
     pub answer: Answer,
     /// Who must be named.
     pub names: Names,
+    /// Whether that takes a network in which noise is claimed: in others a server that is done with a round forgets it, and
+    /// what comes late is neither seen nor of any use.
+    pub is_of_claims: bool,
     make: fn() -> Trick,
 }
 
@@ -239,7 +242,7 @@ pub static CHEATS: &[Cheat] = &[
     server("false-noise-claim", "F6", Role::Any, Names::Culprit, false_noise_claim),
     // The way back.
     server("partial-return", "F12", Role::NotFirst, Names::Nobody, partial_return),
-    server("second-return", "F2", Role::NotFirst, Names::Culprit, second_return),
+    Cheat { is_of_claims: true, ..server("second-return", "F2", Role::NotFirst, Names::Culprit, second_return) },
     server("withheld-return", "F12", Role::NotFirst, Names::Nobody, || {
         withhold(|message| matches!(message, Message::Return(back) if back.signed.replies.to.is_none()))
     }),
@@ -279,15 +282,23 @@ pub static CHEATS: &[Cheat] = &[
 ];
 
 const fn server(name: &'static str, attack: &'static str, role: Role, names: Names, make: fn() -> Trick) -> Cheat {
-    Cheat { name, attack, by: By::Server(role), answer: Answer::Detected, names, make }
+    Cheat { name, attack, by: By::Server(role), answer: Answer::Detected, names, is_of_claims: false, make }
 }
 
 const fn coordinator(name: &'static str, attack: &'static str, make: fn() -> Trick) -> Cheat {
-    Cheat { name, attack, by: By::Coordinator, answer: Answer::Harmless, names: Names::Nobody, make }
+    Cheat {
+        name,
+        attack,
+        by: By::Coordinator,
+        answer: Answer::Harmless,
+        names: Names::Nobody,
+        is_of_claims: false,
+        make,
+    }
 }
 
 const fn client(name: &'static str, attack: &'static str, by: By) -> Cheat {
-    Cheat { name, attack, by, answer: Answer::Detected, names: Names::Traced, make: honest }
+    Cheat { name, attack, by, answer: Answer::Detected, names: Names::Traced, is_of_claims: false, make: honest }
 }
 
 /// Clients cheat when they submit, not on the way.

@@ -117,7 +117,7 @@ fn draw_params(rng: &mut ChaCha20Rng, cheats: &[&Cheat]) -> (NetworkParams, usiz
     ];
     let (layers, chains, chain_len, servers) = SHAPES[below(SHAPES.len() as u32, rng) as usize];
     // In the other modes, no claims of missing noise are made.
-    let claims = cheats.iter().any(|cheat| cheat.attack == "F6");
+    let claims = cheats.iter().any(|cheat| cheat.is_of_claims || cheat.attack == "F6");
     let verification = match below(6, rng) {
         _ if claims => Verification::Full,
         0 => Verification::Aggregate,
