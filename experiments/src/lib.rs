@@ -1,0 +1,3 @@
+//! What a deployment of Hippodrome would do, measured and modelled, and figures of it. Nothing here runs a network.
+
+pub mod stats;
