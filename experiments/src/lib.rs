@@ -1,3 +1,4 @@
 //! What a deployment of Hippodrome would do, measured and modelled, and figures of it. Nothing here runs a network.
 
+pub mod plot;
 pub mod stats;
