@@ -1,0 +1,196 @@
+//! What a round consists of, and what waits for what: the order of `hippodrome-core`'s machines as a graph.
+//!
+//! In each layer: inputs are put together, checked by all members and shown to all servers; these look for their noise and
+//! confirm the layer. Meanwhile the first hop mixes. A hop lets its batch out when it is mixed, the layer is confirmed and
+//! every proof before it was verified; then it makes its own proof. So proofs are off the way of the batch, but the gate of
+//! the next hop waits for them. Behind the last layer replies go back the same way, hop by hop.
+
+mod back;
+mod forward;
+mod opening;
+
+use std::collections::BTreeMap;
+
+use hippodrome_core::{
+    ids::{ChainId, Layer, ServerId},
+    layout::Layout,
+    wire::Sizes,
+};
+use hippodrome_crypto::hash::Hasher;
+
+use super::{
+    costs::{Costs, nanos},
+    deployment::{Deployment, Placement},
+    engine::{Activity, Compute, Id, Nanos, Network, Node, What},
+    work::{Units, Work},
+};
+
+/// Records that are worth a thread of their own.
+const GRAIN: u64 = 32;
+/// Bytes of a message beside its records: header, commitments and signatures.
+const MESSAGE: u64 = 256;
+/// Bytes that are not worth counting what their transport computes.
+const SHORT: u64 = 4096;
+
+/// All rounds of a deployment.
+pub(super) struct Schedule {
+    pub(super) network: Network,
+    pub(super) activities: Vec<Activity>,
+    /// What there is to do in all rounds.
+    pub(super) work: BTreeMap<Work, Units>,
+    /// Core time of each node.
+    pub(super) cpu: Vec<Nanos>,
+    /// Bytes that each node sends to others.
+    pub(super) sent: Vec<u64>,
+    /// For each round when its collection ends, and what is over when its last reply is there.
+    pub(super) rounds: Vec<(Nanos, Id)>,
+}
+
+impl Schedule {
+    /// Of a deployment that was checked.
+    pub(super) fn of(deployment: &Deployment, costs: &Costs) -> Self {
+        let mut builder = Builder::new(deployment, costs);
+        (0..deployment.rounds).for_each(|round| builder.round(round));
+        builder.schedule
+    }
+}
+
+struct Builder<'a> {
+    deployment: &'a Deployment,
+    costs: &'a Costs,
+    sizes: Sizes,
+    layout: Layout,
+    round: u32,
+    schedule: Schedule,
+}
+
+impl<'a> Builder<'a> {
+    fn new(deployment: &'a Deployment, costs: &'a Costs) -> Self {
+        let &Deployment { servers, layers, chains, chain_len, .. } = deployment;
+        let ids: Vec<ServerId> = (0..servers).map(ServerId).collect();
+        let seed = Hasher::new("hippodrome experiments layout").number(servers.into()).finish();
+        let nodes = usize::from(servers) + 1;
+        let schedule = Schedule {
+            network: network(deployment, costs),
+            activities: Vec::new(),
+            work: BTreeMap::new(),
+            cpu: vec![0; nodes],
+            sent: vec![0; nodes],
+            rounds: Vec::new(),
+        };
+        let layout = Layout::draw(&seed, &ids, layers, chains, chain_len);
+        let sizes = Sizes::new(chain_len.into(), layers.into());
+        Self { deployment, costs, sizes, layout, round: 0, schedule }
+    }
+
+    fn round(&mut self, round: u32) {
+        self.round = round;
+        let start = nanos(self.deployment.period_s).saturating_mul(round.into());
+        let collected = start.saturating_add(nanos(self.deployment.collect_s));
+        let begun = self.add(What::Wait(start), &[]);
+        let handed_over = self.open(begun, collected);
+        let mut inputs: Vec<Vec<Id>> = self.hand_over(handed_over);
+        let mut layers = Vec::new();
+        for layer in 0..self.deployment.layers {
+            let hops = self.layer(Layer(layer), begun, &inputs);
+            inputs = self.leave(Layer(layer), &hops);
+            layers.push(hops);
+        }
+        let delivered = self.way_back(&layers, inputs);
+        self.schedule.rounds.push((collected, delivered));
+    }
+
+    // Activities.
+
+    fn add(&mut self, what: What, after: &[Id]) -> Id {
+        let id = self.schedule.activities.len() as Id;
+        self.schedule.activities.push(Activity { what, waits_for: after.len() as u32, then: Vec::new() });
+        after.iter().for_each(|&before| self.schedule.activities[before as usize].then.push(id));
+        id
+    }
+
+    /// Over when all others are.
+    fn join(&mut self, after: &[Id]) -> Id {
+        self.add(What::Wait(0), after)
+    }
+
+    fn compute(&mut self, node: Node, work: Work, units: Units, after: &[Id]) -> Id {
+        let (serial, parallel) = self.costs.rates(self.deployment.verification).time(work, units);
+        *self.schedule.work.entry(work).or_default() += units;
+        self.spend(node, work, (serial, parallel), units.records, after)
+    }
+
+    fn spend(&mut self, node: Node, work: Work, (serial, parallel): (Nanos, Nanos), records: u64, after: &[Id]) -> Id {
+        self.schedule.cpu[node as usize] += serial + parallel;
+        let width = records.div_ceil(GRAIN).clamp(1, self.deployment.cores.into()) as u32;
+        self.add(What::Compute(Compute { node, work, round: self.round, serial, parallel, width }), after)
+    }
+
+    /// A message with so many bytes of records. Over when it was received.
+    fn send(&mut self, from: Node, to: Node, records: u64, after: &[Id]) -> Id {
+        if from == to {
+            return self.join(after);
+        }
+        let bytes = records + MESSAGE;
+        self.schedule.sent[from as usize] += bytes;
+        let received = self.add(What::Send { from, to, bytes }, after);
+        let spent = nanos(self.costs.transport.byte_s * bytes as f64);
+        if bytes < SHORT || spent == 0 {
+            return received;
+        }
+        self.spend(to, Work::Machines, (spent, 0), 0, &[received])
+    }
+
+    // Who is where.
+
+    fn coordinator(&self) -> Node {
+        self.deployment.servers.into()
+    }
+
+    fn servers(&self) -> std::ops::Range<Node> {
+        0..self.deployment.servers.into()
+    }
+
+    fn chains(&self) -> std::ops::Range<u16> {
+        0..self.deployment.chains
+    }
+
+    fn len(&self) -> usize {
+        self.deployment.chain_len.into()
+    }
+
+    fn members(&self, layer: Layer, chain: u16) -> Vec<Node> {
+        let members = self.layout.members(layer, ChainId(chain)).expect("all chains are drawn");
+        members.iter().map(|server| Node::from(server.0)).collect()
+    }
+
+    /// Records in each chain.
+    fn batch(&self) -> u64 {
+        self.deployment.batch()
+    }
+
+    /// Records from one chain to another.
+    fn parcel(&self) -> u64 {
+        self.batch().div_ceil(self.deployment.chains.into())
+    }
+
+    fn is_last(&self, layer: Layer) -> bool {
+        layer.0 + 1 == self.deployment.layers
+    }
+}
+
+fn network(deployment: &Deployment, costs: &Costs) -> Network {
+    let &Deployment { servers, cores, threads, placement, link, .. } = deployment;
+    let machine_of = match placement {
+        Placement::Apart => (0..=u32::from(servers)).collect(),
+        Placement::Together => vec![0; usize::from(servers) + 1],
+    };
+    Network {
+        machine_of,
+        cores: cores.into(),
+        threads: threads.into(),
+        delay: nanos(link.delay_s),
+        bits_per_s: link.bits_per_s as u64,
+        late: nanos(costs.transport.message_late_s),
+    }
+}

@@ -1,0 +1,159 @@
+//! The model against real runs.
+//!
+//! What real processes take beyond the work itself, and cannot be measured in one process, is fitted to some of the runs:
+//! three numbers of [`Transport`]. All other runs are held out, and show what the model is worth.
+
+use std::fmt::Write;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    costs::{Costs, Transport},
+    deployment::{BadDeployment, Deployment},
+    fit::{Sample, rates},
+    outcome::Outcome,
+    simulate,
+};
+use crate::stats::{Errors, relative_error};
+
+/// A real run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measured {
+    /// What it is called in tables.
+    pub name: String,
+    /// What ran.
+    pub deployment: Deployment,
+    /// Seconds from the end of collection until the coordinator has the last reply, for the median round.
+    pub wall_s: f64,
+    /// Seconds of one core of all servers and the coordinator, for each round.
+    pub cpu_s: f64,
+    /// Bytes that all servers and the coordinator have sent to each other, for each round.
+    pub bytes: f64,
+    /// Whether nothing is fitted to it.
+    pub is_held_out: bool,
+}
+
+/// How well the model predicts real runs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Validation {
+    /// The costs with what was fitted.
+    pub costs: Costs,
+    /// A row for each run, in their order.
+    pub rows: Vec<ValidationRow>,
+}
+
+/// One run and its prediction.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ValidationRow {
+    /// The run.
+    pub name: String,
+    /// Whether nothing was fitted to it.
+    pub is_held_out: bool,
+    /// Seconds from the end of collection to the last reply.
+    pub wall_s: Compared,
+    /// Seconds of one core.
+    pub cpu_s: Compared,
+    /// Bytes between servers and coordinator.
+    pub bytes: Compared,
+}
+
+/// What was predicted, and what was so.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Compared {
+    /// By the model.
+    pub predicted: f64,
+    /// In the run.
+    pub measured: f64,
+    /// The difference as a share of what was measured; none where that is 0.
+    pub error: Option<f64>,
+}
+
+impl Compared {
+    fn new(predicted: f64, measured: f64) -> Self {
+        Self { predicted, measured, error: relative_error(predicted, measured) }
+    }
+}
+
+/// Fits what cannot be measured in one process to the runs that are not held out, and predicts all runs.
+///
+/// # Errors
+/// [`BadDeployment`] if some run is of a deployment that there cannot be.
+pub fn validate(costs: &Costs, runs: &[Measured]) -> Result<Validation, BadDeployment> {
+    let costs = calibrate(costs, runs)?;
+    let rows = runs.iter().map(|run| row(&costs, run)).collect::<Result<_, _>>()?;
+    Ok(Validation { costs, rows })
+}
+
+fn row(costs: &Costs, run: &Measured) -> Result<ValidationRow, BadDeployment> {
+    let outcome = simulate(&run.deployment, costs)?;
+    Ok(ValidationRow {
+        name: run.name.clone(),
+        is_held_out: run.is_held_out,
+        wall_s: Compared::new(outcome.latency_s(), run.wall_s),
+        cpu_s: Compared::new(outcome.total_cpu_s(), run.cpu_s),
+        bytes: Compared::new(outcome.total_bytes() as f64, run.bytes),
+    })
+}
+
+/// A lateness of messages that is tried, to see how many of them a round waits for one after the other.
+const TRIED_S: f64 = 1e-3;
+
+fn calibrate(costs: &Costs, runs: &[Measured]) -> Result<Costs, BadDeployment> {
+    let fitted: Vec<&Measured> = runs.iter().filter(|run| !run.is_held_out).collect();
+    let bare = Costs { transport: Transport::default(), ..costs.clone() };
+    let outcomes = outcomes(&bare, &fitted)?;
+    let samples: Vec<Sample> = fitted.iter().zip(&outcomes).map(|(run, outcome)| cpu_sample(run, outcome)).collect();
+    let found = rates(&samples);
+    let [byte_s, server_round_s] = [0, 1].map(|part| found.get(part).copied().unwrap_or(0.0));
+    let computing = Costs { transport: Transport { byte_s, server_round_s, message_late_s: 0.0 }, ..bare };
+    let message_late_s = lateness(&computing, &fitted)?;
+    Ok(Costs { transport: Transport { message_late_s, ..computing.transport }, ..computing })
+}
+
+fn outcomes(costs: &Costs, runs: &[&Measured]) -> Result<Vec<Outcome>, BadDeployment> {
+    runs.iter().map(|run| simulate(&run.deployment, costs)).collect()
+}
+
+/// What a run computes beyond its work, by bytes and by servers.
+fn cpu_sample(run: &Measured, outcome: &Outcome) -> Sample {
+    let parts = vec![outcome.total_bytes() as f64, run.deployment.servers.into()];
+    Sample { parts, known: outcome.total_cpu_s(), took: run.cpu_s }
+}
+
+/// By how much each message would have to be late for the rounds to take as long as they did.
+fn lateness(costs: &Costs, runs: &[&Measured]) -> Result<f64, BadDeployment> {
+    let late = Costs { transport: Transport { message_late_s: TRIED_S, ..costs.transport }, ..costs.clone() };
+    let (without, with) = (outcomes(costs, runs)?, outcomes(&late, runs)?);
+    let sample = |((run, without), with): ((&&Measured, &Outcome), &Outcome)| {
+        let messages = (with.latency_s() - without.latency_s()) / TRIED_S;
+        Sample { parts: vec![messages], known: without.latency_s(), took: run.wall_s }
+    };
+    let samples: Vec<Sample> = runs.iter().zip(&without).zip(&with).map(sample).collect();
+    Ok(rates(&samples).first().copied().unwrap_or(0.0))
+}
+
+impl Validation {
+    /// The errors of held-out runs: of wall-clock time, then of CPU time. None where there are none.
+    pub fn held_out(&self) -> (Option<Errors>, Option<Errors>) {
+        let held_out = || self.rows.iter().filter(|row| row.is_held_out);
+        let errors = |of: fn(&ValidationRow) -> Compared| {
+            Errors::of(&held_out().filter_map(|row| of(row).error).collect::<Vec<f64>>())
+        };
+        (errors(|row| row.wall_s), errors(|row| row.cpu_s))
+    }
+
+    /// The table: one line for each run.
+    pub fn csv(&self) -> String {
+        let columns = ["wall_s", "cpu_s", "bytes"].map(|of| format!("{of}_predicted,{of}_measured,{of}_error"));
+        let mut table = format!("run,held_out,{}\n", columns.join(","));
+        for row in &self.rows {
+            let fields = [row.wall_s, row.cpu_s, row.bytes].map(|Compared { predicted, measured, error }| {
+                format!("{predicted},{measured},{}", error.map(|error| error.to_string()).unwrap_or_default())
+            });
+            let name = row.name.replace([',', '"', '\n'], " ");
+            writeln!(table, "{name},{},{}", row.is_held_out, fields.join(",")).expect("a string takes everything");
+        }
+        table
+    }
+}
