@@ -1,0 +1,49 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::{
+    model::{Rate, Rates, Work},
+    plot::Origin,
+};
+
+/// One microsecond for each record of everything.
+fn costs() -> Costs {
+    let rate = Rate { job_s: 1e-5, record_s: 1e-6 };
+    Costs::uniform(Rates(Work::ALL.into_iter().map(|work| (work, rate)).collect::<BTreeMap<_, _>>()))
+}
+
+#[test]
+fn a_figure_has_ours_and_theirs_and_is_the_same_every_time() {
+    let draw = || stadium::chain_length(&costs(), &[3, 5]).expect("a figure");
+    let figure = draw();
+    for series in &figure.series {
+        assert_eq!(series.points.len(), if series.origin == Origin::Modelled { 2 } else { 7 }, "{}", series.label);
+    }
+    assert_eq!(figure.svg().expect("a drawing"), draw().svg().expect("a drawing"));
+    assert_eq!(figure.csv(), draw().csv());
+    let stadium = figure.series.iter().find(|series| series.label == "Stadium, 100K").expect("Stadium");
+    assert_eq!((stadium.points[0].x, stadium.points[0].y), (3.0, 43.6), "as in the paper");
+}
+
+#[test]
+fn every_system_of_the_headlines_has_its_points() {
+    for (system, label) in headlines::SYSTEMS {
+        assert_eq!(headlines::published(system).len(), 2, "{label}");
+    }
+}
+
+#[test]
+fn less_epsilon_takes_more_noise_and_too_little_cannot_be_had() {
+    let loose = noise_slots(25, 10_f64.ln()).expect("a search").expect("a plan");
+    let tight = noise_slots(25, 1.0).expect("a search");
+    assert!(tight.is_none_or(|tight| tight > loose), "{loose} {tight:?}");
+    assert_eq!(noise_slots(25, 1e-3).expect("a search"), None);
+}
+
+#[test]
+fn more_users_wait_longer_and_longer_chains_too() {
+    let latency =
+        |chain_len, messages| Cluster::full(10, chain_len, 0).latency_s(messages, &costs()).expect("a deployment");
+    assert!(latency(3, 1_000_000) < latency(3, 2_000_000));
+    assert!(latency(3, 1_000_000) < latency(6, 1_000_000));
+}
