@@ -46,7 +46,8 @@ pub(super) fn figure(costs: &Costs) -> Result<Figure, FigureError> {
         note: format!(
             "Guarantees differ: Karaoke trusts 80 % of the servers and sends two messages a user; Vuvuzela has three \
              servers and checks nothing. Ours: 100 servers of 36 cores, noise for ε = ln 10, δ = {DELTA} over {ROUNDS} \
-             rounds, one message a user."
+             rounds, one message a user; rates of {}.",
+            costs.source.cpu
         ),
     })
 }

@@ -12,8 +12,8 @@ pub(super) const LENGTHS: [u8; 9] = [3, 5, 7, 9, 12, 16, 20, 25, 31];
 /// Millions of users that are modelled.
 const USERS: [f64; 8] = [1.0, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0];
 
-/// ε's that are planned for.
-const EPSILONS: [f64; 8] = [0.5, 0.6, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0];
+/// ε's that are planned for; the least of them take more noise than servers can send, and have no points.
+const EPSILONS: [f64; 9] = [0.3, 0.35, 0.4, 0.45, 0.5, 0.75, 1.0, 1.5, 2.0];
 
 /// Points of one series of one plot of the paper, where there are users.
 fn published(plot: &str, kind: &str, name: &str) -> Vec<Point> {
@@ -23,10 +23,12 @@ fn published(plot: &str, kind: &str, name: &str) -> Vec<Point> {
     points.filter(|point| point.x > 0.0).collect()
 }
 
-fn machines() -> String {
+fn machines(costs: &Costs) -> String {
     format!(
-        "Ours: a model of 36 cores a server, 100 ms there and back, lines of {} Gbit/s, two layers, full proofs.",
-        BITS_PER_S / 1e9
+        "Ours: a model of 36 cores a server, 100 ms there and back, lines of {} Gbit/s, two layers, full proofs; rates \
+         of {}.",
+        BITS_PER_S / 1e9,
+        costs.source.cpu
     )
 }
 
@@ -50,7 +52,7 @@ pub(super) fn chain_length(costs: &Costs, lengths: &[u8]) -> Result<Figure, Figu
         x: Axis::linear("servers in a chain", ""),
         y: Axis::log("latency of a round", "s"),
         series,
-        note: machines(),
+        note: machines(costs),
     })
 }
 
@@ -75,7 +77,7 @@ pub(super) fn users(costs: &Costs, chain_len: u8) -> Result<Figure, FigureError>
         note: format!(
             "Both with noise for ε = ln 10, δ = {DELTA} over {ROUNDS} rounds, each by its own accounting; ours with \
              three quarters of the servers honest. {}",
-            machines()
+            machines(costs)
         ),
     })
 }
@@ -113,7 +115,7 @@ pub(super) fn epsilon(costs: &Costs) -> Result<Figure, FigureError> {
         series,
         note: format!(
             "δ = {DELTA} over {ROUNDS} rounds. Stadium's lines are its authors' extrapolation. {}",
-            machines()
+            machines(costs)
         ),
     })
 }

@@ -13,7 +13,7 @@ pub(super) const LINE: f64 = 11.0;
 /// Height of the diagram itself.
 const PLOT: f64 = 140.0;
 const LEFT: f64 = 38.0;
-const RIGHT: f64 = 8.0;
+const RIGHT: f64 = 10.0;
 /// Width of a sample of a series in the legend.
 pub(super) const SAMPLE: f64 = 22.0;
 
@@ -21,7 +21,6 @@ pub(super) const SAMPLE: f64 = 22.0;
 pub(super) struct Page {
     pub(super) title: Vec<String>,
     pub(super) note: Vec<String>,
-    columns: usize,
     rows: usize,
     column_widths: Vec<f64>,
 }
@@ -30,11 +29,10 @@ impl Page {
     pub(super) fn of(figure: &Figure) -> Self {
         let widths: Vec<f64> = figure.series.iter().map(|series| SAMPLE + 8.0 + width(&series.label, SMALL)).collect();
         let fits = |columns: usize| column_widths(&widths, columns).iter().sum::<f64>() <= WIDTH - 4.0;
-        let columns = (1..=3).rev().find(|&columns| fits(columns)).unwrap_or(1);
-        let rows = figure.series.len().div_ceil(columns);
-        let column_widths = column_widths(&widths, columns);
+        let column_widths = column_widths(&widths, (1..=3).rev().find(|&columns| fits(columns)).unwrap_or(1));
+        let rows = widths.len().div_ceil(column_widths.len());
         let [title, note] = [(&figure.title, TEXT), (&figure.note, SMALL)].map(|(text, size)| wrap(text, size));
-        Self { title, note, columns, rows, column_widths }
+        Self { title, note, rows, column_widths }
     }
 
     pub(super) fn left(&self) -> f64 {
@@ -58,10 +56,10 @@ impl Page {
         self.bottom() + 23.0
     }
 
-    /// Left end and base line of an entry of the legend, which is filled column by column.
+    /// Left end and base line of an entry of the legend, which is filled row by row.
     pub(super) fn entry(&self, index: usize) -> (f64, f64) {
-        let (column, row) = (index / self.rows, index % self.rows);
-        let left: f64 = self.column_widths[..column.min(self.columns)].iter().sum();
+        let (row, column) = (index / self.column_widths.len(), index % self.column_widths.len());
+        let left: f64 = self.column_widths[..column].iter().sum();
         (4.0 + left, self.axis_title() + LINE * (row + 1) as f64 + 4.0)
     }
 
@@ -77,8 +75,8 @@ impl Page {
 
 /// The widest entry of each column.
 fn column_widths(widths: &[f64], columns: usize) -> Vec<f64> {
-    let rows = widths.len().div_ceil(columns).max(1);
-    widths.chunks(rows).map(|column| column.iter().copied().fold(0.0, f64::max)).collect()
+    let widest = |column| widths.iter().skip(column).step_by(columns).copied().fold(0.0, f64::max);
+    (0..columns).map(widest).collect()
 }
 
 /// About how wide a text is: Helvetica's letters are half as wide as high, on the average.

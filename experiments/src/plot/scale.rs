@@ -2,8 +2,10 @@
 
 use super::Scale;
 
-/// Ticks that a linear axis has about.
-const TICKS: f64 = 5.0;
+/// Ticks that a linear axis has at most, beside the one at its beginning.
+const TICKS: f64 = 7.0;
+/// What a linear axis has beyond its last value, as a share of its length.
+const MARGIN: f64 = 0.03;
 
 /// The values of an axis, from its beginning to its end.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +24,7 @@ impl Scale {
 }
 
 impl Range {
-    /// The range that shows all values, ended by round numbers.
+    /// The range that shows all values and begins with a round number.
     pub(super) fn of(scale: Scale, values: impl Iterator<Item = f64>) -> Self {
         let (low, high) =
             values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (value.min(low), value.max(high)));
@@ -33,9 +35,9 @@ impl Range {
     }
 
     fn linear(low: f64, high: f64) -> Self {
-        let step = round_step(if high > low { (high - low) / TICKS } else { 1.0 });
-        let (low, high) = ((low / step).floor() * step, (high / step).ceil() * step);
-        Self { scale: Scale::Linear, low, high: if high > low { high } else { low + step }, step }
+        let span = if high > low { high - low } else { 1.0 };
+        let step = round_above(span / TICKS);
+        Self { scale: Scale::Linear, low: (low / step).floor() * step, high: low + (1.0 + MARGIN) * span, step }
     }
 
     /// Ended by 1, 2 or 5 times a power of ten.
@@ -56,7 +58,7 @@ impl Range {
     pub(super) fn ticks(&self) -> Vec<f64> {
         match self.scale {
             Scale::Linear => {
-                let count = ((self.high - self.low) / self.step).round() as i64;
+                let count = ((self.high - self.low) / self.step).floor() as i64;
                 (0..=count).map(|tick| self.low + tick as f64 * self.step).collect()
             }
             Scale::Log => self.log_ticks(),
@@ -86,10 +88,6 @@ fn round_below(value: f64) -> f64 {
     [5.0, 2.0, 1.0].into_iter().map(|factor| factor * decade).find(|&round| round <= value).unwrap_or(decade)
 }
 
-fn round_step(step: f64) -> f64 {
-    round_above(step)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -97,12 +95,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ticks_are_round_numbers_from_end_to_end() {
+    fn ticks_are_round_numbers() {
         let linear = Range::of(Scale::Linear, [3.0, 31.0].into_iter());
-        assert_eq!(linear.ticks(), [0.0, 10.0, 20.0, 30.0, 40.0]);
+        assert_eq!(linear.ticks(), [0.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0]);
         let log = Range::of(Scale::Log, [0.3, 40.0].into_iter());
         assert_eq!(log.ticks(), [0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0]);
-        assert_eq!(Range::of(Scale::Linear, [0.0].into_iter()).ticks().len(), 2);
+        assert_eq!(Range::of(Scale::Linear, [0.0].into_iter()).ticks()[..2], [0.0, 0.2], "also of a single value");
     }
 
     proptest! {

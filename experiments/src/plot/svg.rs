@@ -12,6 +12,8 @@ use super::{
 const COLOURS: [&str; 7] = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"];
 /// Dashes of modelled lines, told apart without their colours.
 const DASHES: [&str; 7] = ["6 2", "3 2", "8 2 2 2", "5 2 1.5 2 1.5 2", "1.5 1.5", "10 3", "4 1"];
+/// Dots of projected lines, likewise.
+const DOTS: [&str; 4] = ["0.9 1.6", "0.9 3.2", "0.9 1.6 0.9 4", "2 4"];
 /// Half the height of a marker.
 const MARKER: f64 = 2.6;
 
@@ -126,7 +128,9 @@ impl Drawing {
         let (colour, dashes) = (COLOURS[series.style % COLOURS.len()], DASHES[series.style % DASHES.len()]);
         let style = match series.origin {
             Origin::Modelled => format!("stroke-width=\"1.3\" stroke-dasharray=\"{dashes}\""),
-            Origin::Projected => "stroke-width=\"0.9\" stroke-dasharray=\"0.9 1.6\"".to_owned(),
+            Origin::Projected => {
+                format!("stroke-width=\"0.9\" stroke-dasharray=\"{}\"", DOTS[series.style % DOTS.len()])
+            }
             Origin::Measured | Origin::Published => "stroke-width=\"0.5\"".to_owned(),
         };
         self.line(&format!("<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" {style}/>", corners.join(" ")));
