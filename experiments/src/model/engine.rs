@@ -19,7 +19,7 @@ pub(super) type Nanos = u64;
 /// An activity's number in its schedule.
 pub(super) type Id = u32;
 
-/// A server, or the coordinator behind the last of them.
+/// A server; behind the last of them the coordinator, and behind it all clients.
 pub(super) type Node = u32;
 
 /// Something that takes time.

@@ -1,6 +1,10 @@
 //! Costs measured on the spot: whole rounds of `bench round`, small ones of different shapes, and the rates that fit them.
 
-use std::{collections::BTreeMap, fs, thread::available_parallelism};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    thread::available_parallelism,
+};
 
 use hippodrome_bench::round::{RoundArgs, RoundError, RoundReport, run_round};
 use hippodrome_core::params::Verification;
@@ -10,7 +14,7 @@ use super::{
     count_work,
     deployment::{BadDeployment, Deployment, Link, Placement},
     fit::{Sample, rates},
-    work::{Units, Work},
+    work::{CLIENTS, Units, Work},
 };
 
 /// How long measuring may take.
@@ -43,9 +47,6 @@ pub enum MeasureError {
 const SHAPES: [(u8, u16, u8, u16, usize); 6] =
     [(2, 2, 3, 4, 10), (2, 2, 3, 4, 1), (2, 2, 2, 4, 2), (2, 3, 5, 6, 2), (2, 6, 4, 9, 4), (1, 1, 3, 4, 4)];
 
-/// Slots of noise of every server in them.
-const NOISE: u32 = 40;
-
 impl Costs {
     /// Measures every mode on all cores of this machine. `command` is noted as what has done so.
     ///
@@ -71,34 +72,41 @@ fn args(effort: Effort, verification: Verification, shape: (u8, u16, u8, u16, us
     let (layers, chains, chain_len, servers, part) = shape;
     // An even number, and one that lets all clients have several messages.
     let messages = (effort.messages / part).max(16).next_multiple_of(16);
-    let (noise, threads, repeats) = (NOISE, threads(), effort.repeats);
+    let (threads, repeats) = (threads(), effort.repeats);
+    let noise = (effort.messages / 200).clamp(2, 40) as u32;
     RoundArgs { messages, layers, chains, chain_len, servers, noise, verification, threads, repeats, json: false }
 }
 
 /// The rates that fit what was measured, stage by stage.
 fn fit(reports: &[RoundReport]) -> Result<Rates, BadDeployment> {
     let counted = reports.iter().map(|report| count_work(&deployment(report))).collect::<Result<Vec<_>, _>>()?;
+    let stages: BTreeSet<&str> = Work::ALL.into_iter().map(Work::stage).collect();
     let mut fitted = BTreeMap::new();
-    for report in reports.first().iter().flat_map(|report| &report.stages) {
-        let kinds: Vec<Work> = Work::ALL.into_iter().filter(|work| work.stage() == report.stage).collect();
-        let samples: Vec<Sample> =
-            reports.iter().zip(&counted).map(|(report, work)| sample(report, &kinds, work)).collect();
-        let pairs = rates(&samples);
-        for (&work, pair) in kinds.iter().zip(pairs.chunks(2)) {
-            fitted.insert(work, Rate { job_s: pair[0], record_s: pair[1] });
-        }
+    for stage in stages {
+        let kinds: Vec<Work> = Work::ALL.into_iter().filter(|work| work.stage() == stage).collect();
+        let sample = |(report, work): (&RoundReport, _)| Sample {
+            parts: parts(&kinds, work),
+            known: 0.0,
+            took: seconds_of(report, stage),
+        };
+        let found = rates(&reports.iter().zip(&counted).map(sample).collect::<Vec<_>>());
+        let pairs = found.chunks(2).map(|pair| Rate { job_s: pair[0], record_s: pair[1] });
+        fitted.extend(kinds.iter().copied().zip(pairs).filter(|(_, rate)| *rate != Rate::default()));
     }
-    fitted.retain(|_, rate| *rate != Rate::default());
     Ok(Rates(fitted))
 }
 
-/// Jobs and records of each kind of a stage's work, and what the stage took.
-fn sample(report: &RoundReport, kinds: &[Work], work: &BTreeMap<Work, Units>) -> Sample {
-    let units = |kind: &Work| work.get(kind).copied().unwrap_or_default();
-    let parts = kinds.iter().map(units).flat_map(|units| [units.jobs as f64, units.records as f64]).collect();
-    let stage = kinds.first().and_then(|kind| report.stages.iter().find(|stage| stage.stage == kind.stage()));
-    let took = stage.map_or(0.0, |stage| stage.cpu_ms_per_message * 1e-3 * report.messages as f64);
-    Sample { parts, known: 0.0, took }
+/// Jobs and records of each kind.
+fn parts(kinds: &[Work], work: &BTreeMap<Work, Units>) -> Vec<f64> {
+    let units = kinds.iter().map(|kind| work.get(kind).copied().unwrap_or_default());
+    units.flat_map(|units| [units.jobs as f64, units.records as f64]).collect()
+}
+
+/// Core time of a stage in a round.
+fn seconds_of(report: &RoundReport, stage: &str) -> f64 {
+    let found = report.stages.iter().find(|cost| cost.stage == stage).map(|cost| cost.cpu_ms_per_message);
+    let millis = if stage == CLIENTS { report.client_ms_per_message } else { found.unwrap_or(0.0) };
+    millis * 1e-3 * report.messages as f64
 }
 
 /// The deployment that a round was measured on: all servers in one process.
@@ -131,4 +139,23 @@ fn cpu_name() -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ").map(|(_, name)| name));
     name.unwrap_or(std::env::consts::ARCH).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mode_has_rates_for_its_work_and_for_no_other() {
+        let effort = Effort { messages: 16, repeats: 1 };
+        let mode = |verification| measure_mode(effort, verification).expect("rates").0;
+        let (full, none) = (mode(Verification::Full), mode(Verification::None));
+        let takes = |rates: &Rates, work| rates.0.get(&work).is_some_and(|rate| rate.job_s + rate.record_s > 0.0);
+        for work in [Work::Wrap, Work::Admit, Work::Mix, Work::Decode, Work::Exchange, Work::Return] {
+            assert!(takes(&full, work) && takes(&none, work), "{work:?}");
+        }
+        for work in [Work::Prepare, Work::Prove, Work::Verify] {
+            assert!(takes(&full, work) && !takes(&none, work), "{work:?}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ use super::{
     engine::{Nanos, Played},
     schedule::Schedule,
 };
+use crate::stats::median;
 
 /// What a deployment does, by the model.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -15,6 +16,8 @@ pub struct Outcome {
     pub rounds: Vec<RoundOutcome>,
     /// Seconds of one core that each server computes in a round, on the average; the coordinator's come last.
     pub cpu_s: Vec<f64>,
+    /// Seconds of one core that all clients compute in a round, where they are on the servers' machine.
+    pub clients_cpu_s: f64,
     /// Bytes that each server sends in a round, on the average; the coordinator's come last.
     pub bytes_sent: Vec<u64>,
     /// The share of all cores' time that is used, from the first round's start to the last reply.
@@ -33,9 +36,10 @@ pub struct RoundOutcome {
 }
 
 impl Outcome {
-    /// The last round's latency: that of a network that has been running for so many rounds.
+    /// The median round's latency, in seconds.
     pub fn latency_s(&self) -> f64 {
-        self.rounds.last().map_or(0.0, |round| round.latency_s)
+        let latencies: Vec<f64> = self.rounds.iter().map(|round| round.latency_s).collect();
+        median(&latencies).unwrap_or(0.0)
     }
 
     /// Seconds of one core that all servers and the coordinator compute in a round.
@@ -58,11 +62,15 @@ pub(super) fn of(deployment: &Deployment, schedule: &Schedule, played: &Played) 
     let end = schedule.rounds.iter().map(|&(_, delivered)| played.ended[delivered as usize]).max().unwrap_or(0);
     let collected = schedule.rounds.first().map_or(0, |&(collected, _)| collected);
     let machines = played.busy.len() as f64 * f64::from(deployment.cores);
+    let mut cpu_s: Vec<f64> = schedule.cpu.iter().map(|&nanos| seconds(nanos) / rounds).collect();
+    let clients_cpu_s = cpu_s.pop().unwrap_or(0.0);
+    let nodes = cpu_s.len();
     let busy: f64 = played.busy.iter().copied().map(seconds).sum();
     Outcome {
         rounds: schedule.rounds.iter().map(round).collect(),
-        cpu_s: schedule.cpu.iter().map(|&nanos| seconds(nanos) / rounds).collect(),
-        bytes_sent: schedule.sent.iter().map(|&bytes| bytes / u64::from(deployment.rounds)).collect(),
+        cpu_s,
+        clients_cpu_s,
+        bytes_sent: schedule.sent[..nodes].iter().map(|&bytes| bytes / u64::from(deployment.rounds)).collect(),
         utilisation: share(busy, seconds(end) * machines),
         messages_per_s: share(deployment.messages as f64 * rounds, seconds(end - collected)),
     }

@@ -38,9 +38,9 @@ pub(super) struct Schedule {
     pub(super) activities: Vec<Activity>,
     /// What there is to do in all rounds.
     pub(super) work: BTreeMap<Work, Units>,
-    /// Core time of each node.
+    /// Core time of each server, the coordinator, and all clients.
     pub(super) cpu: Vec<Nanos>,
-    /// Bytes that each node sends to others.
+    /// Bytes that each of them sends to others; those of clients are not counted.
     pub(super) sent: Vec<u64>,
     /// For each round when its collection ends, and what is over when its last reply is there.
     pub(super) rounds: Vec<(Nanos, Id)>,
@@ -69,7 +69,7 @@ impl<'a> Builder<'a> {
         let &Deployment { servers, layers, chains, chain_len, .. } = deployment;
         let ids: Vec<ServerId> = (0..servers).map(ServerId).collect();
         let seed = Hasher::new("hippodrome experiments layout").number(servers.into()).finish();
-        let nodes = usize::from(servers) + 1;
+        let nodes = usize::from(servers) + 2;
         let schedule = Schedule {
             network: network(deployment, costs),
             activities: Vec::new(),
@@ -83,12 +83,16 @@ impl<'a> Builder<'a> {
         Self { deployment, costs, sizes, layout, round: 0, schedule }
     }
 
+    /// A round is opened one period before its collection begins.
     fn round(&mut self, round: u32) {
         self.round = round;
-        let start = nanos(self.deployment.period_s).saturating_mul(round.into());
-        let collected = start.saturating_add(nanos(self.deployment.collect_s));
-        let begun = self.add(What::Wait(start), &[]);
-        let handed_over = self.open(begun, collected);
+        let period = nanos(self.deployment.period_s);
+        let opened = period.saturating_mul(round.into());
+        let collecting = opened.saturating_add(period);
+        let collected = collecting.saturating_add(nanos(self.deployment.collect_s));
+        let begun = self.add(What::Wait(opened), &[]);
+        let submitted = self.submit(collecting, collected);
+        let handed_over = self.open(begun, submitted);
         let mut inputs: Vec<Vec<Id>> = self.hand_over(handed_over);
         let mut layers = Vec::new();
         for layer in 0..self.deployment.layers {
@@ -147,6 +151,11 @@ impl<'a> Builder<'a> {
         self.deployment.servers.into()
     }
 
+    /// All clients, where they are on the servers' machine.
+    fn clients(&self) -> Option<Node> {
+        (self.deployment.placement == Placement::Together).then(|| self.coordinator() + 1)
+    }
+
     fn servers(&self) -> std::ops::Range<Node> {
         0..self.deployment.servers.into()
     }
@@ -183,7 +192,7 @@ fn network(deployment: &Deployment, costs: &Costs) -> Network {
     let &Deployment { servers, cores, threads, placement, link, .. } = deployment;
     let machine_of = match placement {
         Placement::Apart => (0..=u32::from(servers)).collect(),
-        Placement::Together => vec![0; usize::from(servers) + 1],
+        Placement::Together => vec![0; usize::from(servers) + 2],
     };
     Network {
         machine_of,

@@ -4,10 +4,15 @@ use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
 
+/// In place of a stage's name: what clients do.
+pub(super) const CLIENTS: &str = "clients";
+
 /// A kind of work. Several kinds may be one stage of the ledger of `bench round`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Work {
+    /// Wrapping messages and opening their replies, by clients: records are counted once for each hop.
+    Wrap,
     /// Checking clients' submissions at the coordinator's gate.
     Admit,
     /// Composing a server's noise: records are counted once for each hop that they are wrapped for.
@@ -46,11 +51,12 @@ pub enum Work {
 
 impl Work {
     /// All kinds, in the order in which they come in a round.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Coordinator,
         Self::Keying,
         Self::Prepare,
         Self::Noise,
+        Self::Wrap,
         Self::Admit,
         Self::Assemble,
         Self::Offer,
@@ -66,9 +72,10 @@ impl Work {
         Self::Machines,
     ];
 
-    /// The name under which `bench round` has it.
+    /// The name under which `bench round` has it; it has clients' work apart from all stages.
     pub fn stage(self) -> &'static str {
         match self {
+            Self::Wrap => CLIENTS,
             Self::Admit => "admit",
             Self::Noise => "noise",
             Self::Assemble | Self::Offer => "input",

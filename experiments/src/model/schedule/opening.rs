@@ -10,14 +10,29 @@ const HOP_KEYS: u64 = 192;
 const SIGNATURE: u64 = 64;
 
 impl Builder<'_> {
-    /// What is done before the submissions are handed over; over when they can be.
-    pub(super) fn open(&mut self, begun: Id, collected: Nanos) -> Id {
-        let mut ready = vec![self.add(What::Wait(collected), &[])];
+    /// The collection; over when it has ended and the coordinator has checked all submissions.
+    pub(super) fn submit(&mut self, collecting: Nanos, collected: Nanos) -> Id {
+        let (messages, wraps) = (self.deployment.messages, self.wraps());
+        let mut submitted = self.add(What::Wait(collecting), &[]);
+        if let Some(clients) = self.clients() {
+            submitted = self.compute(clients, Work::Wrap, Units::job(messages * wraps), &[submitted]);
+        }
+        let admitted = self.compute(self.coordinator(), Work::Admit, Units::job(messages), &[submitted]);
+        let ended = self.add(What::Wait(collected), &[]);
+        self.join(&[admitted, ended])
+    }
+
+    /// Hops that a record is wrapped for.
+    fn wraps(&self) -> u64 {
+        u64::from(self.deployment.layers) * u64::from(self.deployment.chain_len)
+    }
+
+    /// What servers do before the submissions are handed over; over when all is there.
+    pub(super) fn open(&mut self, begun: Id, submitted: Id) -> Id {
+        let mut ready = vec![submitted];
         for server in self.servers() {
             ready.push(self.prepare_server(server, begun));
         }
-        let messages = self.deployment.messages;
-        ready.push(self.compute(self.coordinator(), Work::Admit, Units::job(messages), &[begun]));
         self.join(&ready)
     }
 
@@ -34,7 +49,7 @@ impl Builder<'_> {
         let descriptor =
             all * u64::from(self.deployment.chain_len) * HOP_KEYS + u64::from(self.deployment.servers) * SIGNATURE;
         self.send(coordinator, server, descriptor, &[keys]);
-        let wraps = u64::from(self.deployment.layers) * u64::from(self.deployment.chain_len);
+        let wraps = self.wraps();
         let own = self.deployment.noise_per_server();
         let noise = self.compute(server, Work::Noise, Units::job(own * wraps), &[keyed]);
         let bytes = own * self.sizes.submission as u64 + u64::from(self.deployment.chains) * MESSAGE;
