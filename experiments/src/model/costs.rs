@@ -56,8 +56,10 @@ pub struct Rate {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Transport {
-    /// Seconds of one core for each byte, at the receiver, for both ends.
+    /// Seconds of one core for each byte, at both ends together; the model has it all at the receiver's.
     pub byte_s: f64,
+    /// Seconds of one core for each message, likewise.
+    pub message_s: f64,
     /// Seconds of one core that a server takes in a round, whatever there is to do.
     pub server_round_s: f64,
     /// Seconds by which every message is late, beside its link.
@@ -117,12 +119,13 @@ impl Costs {
     }
 
     fn check(&self) -> Result<(), CostsError> {
-        let Transport { byte_s, server_round_s, message_late_s } = self.transport;
+        let Transport { byte_s, message_s, server_round_s, message_late_s } = self.transport;
         let modes = [&self.full, &self.aggregate, &self.none];
         let rates = modes.into_iter().flat_map(|rates| &rates.0);
         let of_work =
             rates.flat_map(|(work, rate)| [rate.job_s, rate.record_s].map(|value| (format!("{work:?}"), value)));
-        let of_transport = [byte_s, server_round_s, message_late_s].map(|value| ("transport".to_owned(), value));
+        let of_transport =
+            [byte_s, message_s, server_round_s, message_late_s].map(|value| ("transport".to_owned(), value));
         match of_work.chain(of_transport).find(|(_, value)| !(value.is_finite() && *value >= 0.0)) {
             Some((what, value)) => Err(CostsError::Rate { what, value }),
             None => Ok(()),

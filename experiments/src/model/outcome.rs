@@ -20,6 +20,8 @@ pub struct Outcome {
     pub clients_cpu_s: f64,
     /// Bytes that each server sends in a round, on the average; the coordinator's come last.
     pub bytes_sent: Vec<u64>,
+    /// Messages between servers and coordinator in a round.
+    pub messages: u64,
     /// The share of all cores' time that is used, from the first round's start to the last reply.
     pub utilisation: f64,
     /// Clients' messages a second, from the end of the first collection to the last reply of the last round.
@@ -71,6 +73,7 @@ pub(super) fn of(deployment: &Deployment, schedule: &Schedule, played: &Played) 
         cpu_s,
         clients_cpu_s,
         bytes_sent: schedule.sent[..nodes].iter().map(|&bytes| bytes / u64::from(deployment.rounds)).collect(),
+        messages: schedule.messages / u64::from(deployment.rounds),
         utilisation: share(busy, seconds(end) * machines),
         messages_per_s: share(deployment.messages as f64 * rounds, seconds(end - collected)),
     }

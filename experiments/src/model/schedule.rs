@@ -19,7 +19,7 @@ use hippodrome_core::{
 use hippodrome_crypto::hash::Hasher;
 
 use super::{
-    costs::{Costs, nanos},
+    costs::{Costs, Transport, nanos},
     deployment::{Deployment, Placement},
     engine::{Activity, Compute, Id, Nanos, Network, Node, What},
     work::{Units, Work},
@@ -29,8 +29,6 @@ use super::{
 const GRAIN: u64 = 32;
 /// Bytes of a message beside its records: header, commitments and signatures.
 const MESSAGE: u64 = 256;
-/// Bytes that are not worth counting what their transport computes.
-const SHORT: u64 = 4096;
 
 /// All rounds of a deployment.
 pub(super) struct Schedule {
@@ -42,6 +40,8 @@ pub(super) struct Schedule {
     pub(super) cpu: Vec<Nanos>,
     /// Bytes that each of them sends to others; those of clients are not counted.
     pub(super) sent: Vec<u64>,
+    /// Messages between nodes.
+    pub(super) messages: u64,
     /// For each round when its collection ends, and what is over when its last reply is there.
     pub(super) rounds: Vec<(Nanos, Id)>,
 }
@@ -76,6 +76,7 @@ impl<'a> Builder<'a> {
             work: BTreeMap::new(),
             cpu: vec![0; nodes],
             sent: vec![0; nodes],
+            messages: 0,
             rounds: Vec::new(),
         };
         let layout = Layout::draw(&seed, &ids, layers, chains, chain_len);
@@ -132,17 +133,23 @@ impl<'a> Builder<'a> {
 
     /// A message with so many bytes of records. Over when it was received.
     fn send(&mut self, from: Node, to: Node, records: u64, after: &[Id]) -> Id {
+        self.send_all(from, to, Units { jobs: 1, records }, after)
+    }
+
+    /// Some messages, with so many bytes of records in all of them.
+    fn send_all(&mut self, from: Node, to: Node, Units { jobs: messages, records }: Units, after: &[Id]) -> Id {
         if from == to {
             return self.join(after);
         }
-        let bytes = records + MESSAGE;
+        let bytes = records + messages * MESSAGE;
         self.schedule.sent[from as usize] += bytes;
+        self.schedule.messages += messages;
         let received = self.add(What::Send { from, to, bytes }, after);
-        let spent = nanos(self.costs.transport.byte_s * bytes as f64);
-        if bytes < SHORT || spent == 0 {
-            return received;
+        let Transport { byte_s, message_s, .. } = self.costs.transport;
+        match nanos(byte_s * bytes as f64 + message_s * messages as f64) {
+            0 => received,
+            spent => self.spend(to, Work::Machines, (spent, 0), 0, &[received]),
         }
-        self.spend(to, Work::Machines, (spent, 0), 0, &[received])
     }
 
     // Who is where.

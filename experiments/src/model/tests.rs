@@ -176,7 +176,7 @@ fn a_modelled_round_has_the_work_of_a_real_one() {
 #[test]
 fn what_was_measured_is_predicted_when_the_rest_was_fitted() {
     let true_costs = Costs {
-        transport: Transport { byte_s: 2e-9, server_round_s: 1e-3, message_late_s: 2e-4 },
+        transport: Transport { byte_s: 2e-9, message_s: 3e-5, server_round_s: 1e-3, message_late_s: 2e-4 },
         ..costs(1e-5, 1e-4)
     };
     let run = |messages: u64, chain_len: u8, is_held_out: bool| {

@@ -1,7 +1,7 @@
 //! The model against real runs.
 //!
 //! What real processes take beyond the work itself, and cannot be measured in one process, is fitted to some of the runs:
-//! three numbers of [`Transport`]. All other runs are held out, and show what the model is worth.
+//! four numbers of [`Transport`]. All other runs are held out, and show what the model is worth.
 
 use std::fmt::Write;
 
@@ -105,8 +105,9 @@ fn calibrate(costs: &Costs, runs: &[Measured]) -> Result<Costs, BadDeployment> {
     let outcomes = outcomes(&bare, &fitted)?;
     let samples: Vec<Sample> = fitted.iter().zip(&outcomes).map(|(run, outcome)| cpu_sample(run, outcome)).collect();
     let found = rates(&samples);
-    let [byte_s, server_round_s] = [0, 1].map(|part| found.get(part).copied().unwrap_or(0.0));
-    let computing = Costs { transport: Transport { byte_s, server_round_s, message_late_s: 0.0 }, ..bare };
+    let [byte_s, message_s, server_round_s] = [0, 1, 2].map(|part| found.get(part).copied().unwrap_or(0.0));
+    let transport = Transport { byte_s, message_s, server_round_s, message_late_s: 0.0 };
+    let computing = Costs { transport, ..bare };
     let message_late_s = lateness(&computing, &fitted)?;
     Ok(Costs { transport: Transport { message_late_s, ..computing.transport }, ..computing })
 }
@@ -115,9 +116,9 @@ fn outcomes(costs: &Costs, runs: &[&Measured]) -> Result<Vec<Outcome>, BadDeploy
     runs.iter().map(|run| simulate(&run.deployment, costs)).collect()
 }
 
-/// What a run computes beyond its work, by bytes and by servers.
+/// What a run computes beyond its work, by bytes, messages and servers.
 fn cpu_sample(run: &Measured, outcome: &Outcome) -> Sample {
-    let parts = vec![outcome.total_bytes() as f64, run.deployment.servers.into()];
+    let parts = vec![outcome.total_bytes() as f64, outcome.messages as f64, run.deployment.servers.into()];
     Sample { parts, known: outcome.total_cpu_s(), took: run.cpu_s }
 }
 

@@ -89,13 +89,13 @@ impl Builder<'_> {
         self.exchange_signatures(&signed)
     }
 
-    /// All to all: each hears the last one to sign a delay later, so that one message stands for all that it gets.
+    /// All to all: each hears the last one to sign a delay later, so that the last ones stand for all that it gets.
     fn exchange_signatures(&mut self, signed: &[Id]) -> Vec<Id> {
         let (all, servers) = (self.join(signed), self.deployment.servers);
         let others = u64::from(servers) - 1;
         let hear = |server: Node| {
             let other = (server + 1) % Node::from(servers);
-            let heard = self.send(other, server, others.saturating_sub(1) * super::MESSAGE, &[all]);
+            let heard = self.send_all(other, server, Units::messages(others), &[all]);
             self.compute(server, Work::Machines, Units::messages(others), &[heard])
         };
         (0..servers.into()).map(hear).collect()
