@@ -50,11 +50,11 @@ pub enum Placement {
     Together,
 }
 
-/// One end of a line. Servers on one machine have no line between them.
+/// One end of a line. On one machine there is hardly a delay, and no limit, unless a testbed makes them.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Link {
-    /// Seconds that a bit is under way from one server to another.
+    /// Seconds that a bit is under way from one node to another.
     pub delay_s: f64,
     /// Bits a second, each way; 0 if there is no limit.
     pub bits_per_s: f64,

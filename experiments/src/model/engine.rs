@@ -66,12 +66,10 @@ pub(super) struct Network {
     pub(super) cores: u32,
     /// Threads of each node's pool.
     pub(super) threads: u32,
-    /// From one machine to another.
+    /// From one node to another.
     pub(super) delay: Nanos,
-    /// Of each line, each way; 0 if there is no limit.
+    /// Of each node's line, each way; 0 if there is no limit.
     pub(super) bits_per_s: u64,
-    /// By which every message is late, also on one machine.
-    pub(super) late: Nanos,
 }
 
 /// What has come of it.
@@ -111,7 +109,6 @@ pub(super) fn run(network: &Network, activities: &[Activity]) -> Played {
 }
 
 struct Engine<'a> {
-    network: &'a Network,
     activities: &'a [Activity],
     now: Nanos,
     /// By time, then in the order in which they were foreseen.
@@ -124,9 +121,8 @@ struct Engine<'a> {
 }
 
 impl<'a> Engine<'a> {
-    fn new(network: &'a Network, activities: &'a [Activity]) -> Self {
+    fn new(network: &Network, activities: &'a [Activity]) -> Self {
         Self {
-            network,
             activities,
             now: 0,
             events: BinaryHeap::new(),
@@ -167,17 +163,11 @@ impl<'a> Engine<'a> {
                 let machine = self.machines.add(Task::new(id, compute), self.now);
                 self.look_at(machine);
             }
-            &What::Send { from, to, bytes } => self.send(id, from, to, bytes),
+            &What::Send { from, to, bytes } => {
+                let head = self.lines.send(id, from, to, bytes, self.now);
+                self.foresee(head, Event::Head(id));
+            }
         }
-    }
-
-    fn send(&mut self, id: Id, from: Node, to: Node, bytes: u64) {
-        let (from, to) = (self.network.machine_of[from as usize], self.network.machine_of[to as usize]);
-        if from == to {
-            return self.foresee(self.now + self.network.late, Event::Over(id));
-        }
-        let head = self.lines.send(id, from, to, bytes, self.now);
-        self.foresee(head, Event::Head(id));
     }
 
     /// Foresees when the next task of a machine is done.

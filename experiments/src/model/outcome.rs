@@ -49,6 +49,11 @@ impl Outcome {
         self.cpu_s.iter().sum()
     }
 
+    /// Bytes that all servers send in a round.
+    pub fn servers_bytes(&self) -> u64 {
+        self.bytes_sent.split_last().map_or(0, |(_, servers)| servers.iter().sum())
+    }
+
     /// Bytes that all servers and the coordinator send in a round.
     pub fn total_bytes(&self) -> u64 {
         self.bytes_sent.iter().sum()

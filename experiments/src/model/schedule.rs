@@ -205,8 +205,7 @@ fn network(deployment: &Deployment, costs: &Costs) -> Network {
         machine_of,
         cores: cores.into(),
         threads: threads.into(),
-        delay: nanos(link.delay_s),
+        delay: nanos(link.delay_s + costs.transport.message_late_s),
         bits_per_s: link.bits_per_s as u64,
-        late: nanos(costs.transport.message_late_s),
     }
 }

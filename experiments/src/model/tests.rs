@@ -187,7 +187,7 @@ fn what_was_measured_is_predicted_when_the_rest_was_fitted() {
             deployment,
             wall_s: outcome.latency_s(),
             cpu_s: outcome.total_cpu_s(),
-            bytes: outcome.total_bytes() as f64,
+            bytes: outcome.servers_bytes() as f64,
             is_held_out,
         }
     };

@@ -28,7 +28,7 @@ pub struct Measured {
     pub wall_s: f64,
     /// Seconds of one core of all servers and the coordinator, for each round.
     pub cpu_s: f64,
-    /// Bytes that all servers and the coordinator have sent to each other, for each round.
+    /// Bytes that all servers have sent to each other and to the coordinator, for each round.
     pub bytes: f64,
     /// Whether nothing is fitted to it.
     pub is_held_out: bool,
@@ -54,7 +54,7 @@ pub struct ValidationRow {
     pub wall_s: Compared,
     /// Seconds of one core.
     pub cpu_s: Compared,
-    /// Bytes between servers and coordinator.
+    /// Bytes that servers sent.
     pub bytes: Compared,
 }
 
@@ -92,7 +92,7 @@ fn row(costs: &Costs, run: &Measured) -> Result<ValidationRow, BadDeployment> {
         is_held_out: run.is_held_out,
         wall_s: Compared::new(outcome.latency_s(), run.wall_s),
         cpu_s: Compared::new(outcome.total_cpu_s(), run.cpu_s),
-        bytes: Compared::new(outcome.total_bytes() as f64, run.bytes),
+        bytes: Compared::new(outcome.servers_bytes() as f64, run.bytes),
     })
 }
 

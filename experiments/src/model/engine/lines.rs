@@ -1,28 +1,28 @@
-//! Lines between machines.
+//! Lines between nodes.
 
 use std::collections::BTreeMap;
 
-use super::{Id, Nanos, Network};
+use super::{Id, Nanos, Network, Node};
 
-/// Both ends of every machine's line, each busy until some time.
+/// Both ends of every node's line, each busy until some time.
 pub(super) struct Lines {
     delay: Nanos,
     bits_per_s: u64,
     out: Vec<Nanos>,
     into: Vec<Nanos>,
     /// Where messages go, how long they keep a line busy, and when their last byte is there at the soonest.
-    under_way: BTreeMap<Id, (u32, Nanos, Nanos)>,
+    under_way: BTreeMap<Id, (Node, Nanos, Nanos)>,
 }
 
 impl Lines {
     pub(super) fn new(network: &Network) -> Self {
-        let machines = network.machine_of.iter().max().map_or(0, |&last| last as usize + 1);
-        let (delay, bits_per_s) = (network.delay + network.late, network.bits_per_s);
-        Self { delay, bits_per_s, out: vec![0; machines], into: vec![0; machines], under_way: BTreeMap::new() }
+        let &Network { delay, bits_per_s, ref machine_of, .. } = network;
+        let free = vec![0; machine_of.len()];
+        Self { delay, bits_per_s, out: free.clone(), into: free, under_way: BTreeMap::new() }
     }
 
     /// When the first byte is there.
-    pub(super) fn send(&mut self, id: Id, from: u32, to: u32, bytes: u64, now: Nanos) -> Nanos {
+    pub(super) fn send(&mut self, id: Id, from: Node, to: Node, bytes: u64, now: Nanos) -> Nanos {
         let busy = self.busy(bytes);
         let line = &mut self.out[from as usize];
         let begins = now.max(*line);
