@@ -15,7 +15,7 @@ use hippodrome_privacy::{
 };
 use hippodrome_store::{
     guarantee::{self, Overstated},
-    key_file::{ClientKeys, CoordinatorKeys, KeyFileError, ServerKeys},
+    key_file::{KeyFileError, KeySource, ServerKeys},
     network_file::{Network, NetworkFile, NetworkFileError, SignError},
     registry_file::{self, Registrant, RegistryError},
 };
@@ -265,12 +265,13 @@ pub(crate) fn found(
     dir: &NetworkDir,
     params: NetworkParams,
     servers: u16,
+    keys: &KeySource,
     seat: impl FnOnce(&NetworkDir) -> Result<Vec<Registrant>, KeyFileError>,
 ) -> Result<Network, FoundingError> {
     make_directories(dir)?;
-    let coordinator = CoordinatorKeys::generate()?;
+    let coordinator = keys.coordinator()?;
     coordinator.create(&dir.key(Node::Coordinator))?;
-    let servers = (0..servers).map(|id| make_server(dir, ServerId(id))).collect::<Result<Vec<_>, _>>()?;
+    let servers = (0..servers).map(|id| make_server(dir, keys, ServerId(id))).collect::<Result<Vec<_>, _>>()?;
     registry_file::save(&dir.registry(), &seat(dir)?)?;
     let entries = servers.iter().map(ServerKeys::public_entry).collect();
     let draft = DirectoryDraft { params, servers: entries, coordinator: coordinator.fingerprint().0 };
@@ -292,18 +293,18 @@ fn make_directories(dir: &NetworkDir) -> Result<(), FoundingError> {
     dir.make_rooms().map_err(refused)
 }
 
-fn make_server(dir: &NetworkDir, id: ServerId) -> Result<ServerKeys, KeyFileError> {
+fn make_server(dir: &NetworkDir, keys: &KeySource, id: ServerId) -> Result<ServerKeys, KeyFileError> {
     let node = Node::Server(id);
-    let keys = ServerKeys::generate(&node.to_string())?;
+    let keys = keys.server(&node.to_string())?;
     keys.create(&dir.key(node))?;
     Ok(keys)
 }
 
 /// Key files of seats that nobody has taken.
-pub(crate) fn free_seats(dir: &NetworkDir, count: u16) -> Result<Vec<Registrant>, KeyFileError> {
+pub(crate) fn free_seats(dir: &NetworkDir, keys: &KeySource, count: u16) -> Result<Vec<Registrant>, KeyFileError> {
     (0..count)
         .map(|number| {
-            let keys = ClientKeys::generate(&format!("seat-{number:04}"))?;
+            let keys = keys.client(&format!("seat-{number:04}"))?;
             keys.create(&dir.seat(number))?;
             Ok(Registrant { key: keys.public(), name: Some(keys.name().to_owned()) })
         })
@@ -312,6 +313,8 @@ pub(crate) fn free_seats(dir: &NetworkDir, count: u16) -> Result<Vec<Registrant>
 
 #[cfg(test)]
 mod tests {
+    use hippodrome_store::key_file::ClientKeys;
+
     use super::*;
 
     const USUAL: Usual = Usual { period: Duration::from_secs(2), noise: Some(8) };
@@ -322,7 +325,8 @@ mod tests {
         let dir = NetworkDir::new(place.path().join("net"));
         let shape = Shape { servers: Some(4), ..Shape::default() };
         let params = shape.params("test", USUAL).expect("a possible network");
-        let network = found(&dir, params.clone(), 4, |dir| free_seats(dir, 3)).expect("founded");
+        let network = found(&dir, params.clone(), 4, &KeySource::System, |dir| free_seats(dir, &KeySource::System, 3))
+            .expect("founded");
         assert_eq!(network.directory.params(), &params);
         assert_eq!(network.directory.servers().len(), 4);
         let registered = registry_file::load(&dir.registry()).expect("a registry");
@@ -338,7 +342,7 @@ mod tests {
         let place = tempfile::tempdir().expect("a temporary directory");
         fs::write(place.path().join("letter.txt"), "dear").expect("written");
         let params = Shape::default().params("test", USUAL).expect("a possible network");
-        let refused = found(&NetworkDir::new(place.path()), params, 6, |dir| free_seats(dir, 1));
+        let refused = found(&NetworkDir::new(place.path()), params, 6, &KeySource::System, |_| Ok(Vec::new()));
         assert!(matches!(refused, Err(FoundingError::NotEmpty(_))));
         assert_eq!(fs::read_dir(place.path()).expect("readable").count(), 1);
     }

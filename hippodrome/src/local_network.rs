@@ -7,6 +7,7 @@ use std::{
 };
 
 use hippodrome_core::{directory::Directory, ids::Party};
+use hippodrome_mixnode::TESTBED;
 use hippodrome_proto::{
     gateway::{GatewayClient, GatewayError, NetworkStatus, connect_gateway},
     tls::Fingerprint,
@@ -58,7 +59,7 @@ pub(crate) async fn start(
     let (address, gateway) = start.coordinator(network).await?;
     for id in network.directory.server_ids() {
         let node = Node::Server(id);
-        start.running.start(dir, node, life, |command| server_command(command, dir, node, &address))?;
+        start.running.start(dir, node, life, |command| server_command(command, dir, network, node, &address))?;
     }
     start.first_round(&gateway).await?;
     Ok((start.running, gateway))
@@ -85,7 +86,7 @@ pub(crate) async fn start_again(
             }
         }
         Node::Server(_) => {
-            start.running.start(dir, node, life, |command| server_command(command, dir, node, &address))?;
+            start.running.start(dir, node, life, |command| server_command(command, dir, network, node, &address))?;
             let settled = Instant::now() + FIRST_MOMENTS;
             while Instant::now() < settled || processes::holder(&dir.pid_file(node)).is_none() {
                 start.look_again("the server did not start").await?;
@@ -103,10 +104,13 @@ fn coordinator_command(command: &mut Command, dir: &NetworkDir, listen: &str) {
     command.arg("--listen").arg(listen).arg("--address-file").arg(dir.coordinator_address_file());
 }
 
-fn server_command(command: &mut Command, dir: &NetworkDir, node: Node, coordinator: &str) {
+fn server_command(command: &mut Command, dir: &NetworkDir, network: &Network, node: Node, coordinator: &str) {
     command.arg("mixnode").arg("--network").arg(dir.network_file()).arg("--key").arg(dir.key(node));
     command.arg("--state-dir").arg(dir.state(node)).arg("--listen").arg(ANY_LOCAL_PORT);
     command.arg("--coordinator").arg(coordinator);
+    if network.directory.params().name == TESTBED {
+        command.arg("--ledger").arg(dir.ledger(node));
+    }
 }
 
 /// A network in a few words.

@@ -154,6 +154,11 @@ impl NetworkDir {
         self.0.join("logs").join(format!("{node}.log"))
     }
 
+    /// What rounds cost it, if the network is for measuring.
+    pub(crate) fn ledger(&self, node: Node) -> PathBuf {
+        self.0.join("ledgers").join(format!("{node}.csv"))
+    }
+
     /// Held locked by a node for as long as it runs.
     pub(crate) fn pid_file(&self, node: Node) -> PathBuf {
         self.0.join("run").join(format!("{node}.pid"))
@@ -166,7 +171,7 @@ impl NetworkDir {
 
     /// Directories for everything that nodes write.
     pub(crate) fn make_rooms(&self) -> io::Result<()> {
-        ["keys", "state", "logs", "run", "seats", "people"]
+        ["keys", "state", "logs", "run", "seats", "people", "ledgers"]
             .into_iter()
             .try_for_each(|room| fs::create_dir_all(self.0.join(room)))
     }

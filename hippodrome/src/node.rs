@@ -107,6 +107,9 @@ pub(crate) struct MixnodeArgs {
     /// Threads that mix and verify; 0 takes all cores
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+    /// Where to write what rounds cost; only in networks for measuring (`testnet up --testbed`)
+    #[arg(long, value_name = "FILE")]
+    ledger: Option<PathBuf>,
 }
 
 /// Why a node does not run.
@@ -140,7 +143,7 @@ pub(crate) async fn run_coordinator(args: CoordinatorArgs) -> Result<(), NodeErr
 
 pub(crate) async fn run_mixnode(args: MixnodeArgs) -> Result<(), NodeError> {
     let mut config: MixnodeConfig = settings(args.node.config.as_deref(), MixnodeConfig::load)?;
-    let MixnodeArgs { node, network, key, state_dir, listen, advertise, coordinator, threads } = args;
+    let MixnodeArgs { node, network, key, state_dir, listen, advertise, coordinator, threads, ledger } = args;
     set(&mut config.network, network);
     set(&mut config.key, key);
     set(&mut config.state_dir, state_dir);
@@ -148,6 +151,7 @@ pub(crate) async fn run_mixnode(args: MixnodeArgs) -> Result<(), NodeError> {
     set(&mut config.threads, threads);
     config.advertise = advertise.or(config.advertise);
     config.coordinator = coordinator.or(config.coordinator);
+    config.ledger = ledger.or(config.ledger);
     config.metrics = node.metrics.clone().or(config.metrics);
     let Some((_held, stop)) = begin(&node, &config)? else { return Ok(()) };
     Ok(hippodrome_mixnode::run(config, stop).await?)

@@ -26,6 +26,8 @@ pub struct MixnodeConfig {
     pub metrics: Option<String>,
     /// Threads that mix and prove; 0, the default, is one for each core.
     pub threads: usize,
+    /// Where to write what rounds cost, part by part. Only in networks that are for measuring. Default: nowhere.
+    pub ledger: Option<PathBuf>,
 }
 
 impl Default for MixnodeConfig {
@@ -39,6 +41,7 @@ impl Default for MixnodeConfig {
             coordinator: None,
             metrics: None,
             threads: 0,
+            ledger: None,
         }
     }
 }
@@ -48,7 +51,8 @@ impl MixnodeConfig {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let mut settings: Self = config::load(path)?;
         let base = path.parent().unwrap_or(Path::new(""));
-        for file in [&mut settings.network, &mut settings.key, &mut settings.state_dir] {
+        let named = [&mut settings.network, &mut settings.key, &mut settings.state_dir];
+        for file in named.into_iter().chain(&mut settings.ledger) {
             *file = base.join(&*file);
         }
         Ok(settings)

@@ -8,6 +8,8 @@ use hippodrome_proto::{
 };
 use hippodrome_store::{key_file::KeyFileError, marks::MarksError, network_file::NetworkFileError};
 
+use crate::LedgerError;
+
 /// Why a mix server does not start, or stops by itself. Never a peer's fault.
 #[derive(Debug, thiserror::Error)]
 pub enum MixnodeError {
@@ -55,6 +57,9 @@ pub enum MixnodeError {
         /// Where it listens.
         listen: String,
     },
+    /// What rounds cost cannot be written down.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// The address cannot be listened on.
     #[error("`listen`: {0}")]
     Bind(#[from] BindError),

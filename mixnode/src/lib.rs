@@ -7,6 +7,7 @@ mod clock;
 mod config;
 mod error;
 mod greeting;
+mod ledger;
 mod machine;
 mod metrics;
 mod node;
@@ -14,4 +15,5 @@ mod pool;
 
 pub use config::MixnodeConfig;
 pub use error::MixnodeError;
+pub use ledger::{COLUMNS as LEDGER_COLUMNS, LedgerError, TESTBED};
 pub use node::run;

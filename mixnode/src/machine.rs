@@ -10,7 +10,7 @@ use hippodrome_core::{
     evidence::{Case, Verdict},
     ids::{ChainId, Layer, Party, Place, RosterId, Round, ServerId, Stage},
     message::{Hello, Message},
-    mixer::{Input, JobDone, Mixer, Notice, Output},
+    mixer::{Input, Mixer, Notice, Output},
 };
 use hippodrome_proto::transport::Peers;
 use hippodrome_store::evidence_file::EvidenceDir;
@@ -23,8 +23,9 @@ use tokio::{
 use crate::{
     clock::{instant_of, now_ms},
     greeting::{Due, Greeting, HEARTBEAT_MS},
+    ledger::{Ledger, Spell},
     metrics::{Metrics, kind},
-    pool::Pool,
+    pool::{Finished, Pool},
 };
 
 /// The longest wait for anything: even an idle server looks at its clock this often, and erases what is out of date.
@@ -43,6 +44,7 @@ pub(crate) struct Machine {
     pub(crate) greeting: Greeting,
     pub(crate) metrics: Metrics,
     pub(crate) evidence: EvidenceDir,
+    pub(crate) ledger: Option<Ledger>,
     /// Where peers reach this server.
     pub(crate) advertised: String,
     /// Where the coordinator is, for the log.
@@ -52,21 +54,21 @@ pub(crate) struct Machine {
 /// What a machine waits for.
 pub(crate) struct Inbox {
     pub(crate) messages: mpsc::Receiver<(Party, Message)>,
-    pub(crate) results: mpsc::UnboundedReceiver<JobDone>,
+    pub(crate) results: mpsc::UnboundedReceiver<Finished>,
     /// Ends, with or without a word, when the node is to stop.
     pub(crate) stop: oneshot::Receiver<()>,
 }
 
 impl Inbox {
-    /// What happens next; none when the node is to stop. Results go first: they free memory, and the rounds that they
+    /// What happens next, with when the job ran if one has ended; none when the node is to stop. Results go first: they free memory, and the rounds that they
     /// belong to are the oldest.
-    async fn next(&mut self, wait: Duration) -> Option<Input> {
+    async fn next(&mut self, wait: Duration) -> Option<(Input, Option<Spell>)> {
         tokio::select! {
             biased;
             _ = &mut self.stop => None,
-            Some(done) = self.results.recv() => Some(Input::Done(done)),
-            Some((from, message)) = self.messages.recv() => Some(Input::Message { from, message }),
-            () = sleep(wait) => Some(Input::Tick),
+            Some(Finished { done, spell }) = self.results.recv() => Some((Input::Done(done), Some(spell))),
+            Some((from, message)) = self.messages.recv() => Some((Input::Message { from, message }, None)),
+            () = sleep(wait) => Some((Input::Tick, None)),
         }
     }
 }
@@ -74,12 +76,12 @@ impl Inbox {
 impl Machine {
     /// Runs until it is told to stop; jobs that run may end first, if that is soon.
     pub(crate) fn run(self, waiting: &Runtime) {
-        let Self { mixer, peers, pool, mut inbox, greeting, metrics, evidence, advertised, coordinator } = self;
+        let Self { mixer, peers, pool, mut inbox, greeting, metrics, evidence, ledger, advertised, coordinator } = self;
         let pool = Some(pool);
         metrics.hold_evidence(evidence.against_servers());
         let jobs_running = 0;
         let mut driver =
-            Driver { mixer, peers, pool, greeting, metrics, evidence, advertised, coordinator, jobs_running };
+            Driver { mixer, peers, pool, greeting, metrics, evidence, ledger, advertised, coordinator, jobs_running };
         loop {
             driver.greet(now_ms());
             if driver.tick_in_ms(now_ms()) == 0 {
@@ -87,7 +89,7 @@ impl Machine {
             }
             let wait = Duration::from_millis(driver.tick_in_ms(now_ms()).max(LEAST_MS));
             match waiting.block_on(inbox.next(wait)) {
-                Some(input) => driver.handle(input),
+                Some((input, spell)) => driver.take_in(input, spell.as_ref()),
                 None => break,
             }
         }
@@ -109,6 +111,7 @@ struct Driver {
     greeting: Greeting,
     metrics: Metrics,
     evidence: EvidenceDir,
+    ledger: Option<Ledger>,
     advertised: String,
     coordinator: String,
     jobs_running: usize,
@@ -117,6 +120,17 @@ struct Driver {
 impl Driver {
     fn tick_in_ms(&self, now_ms: u64) -> u64 {
         self.mixer.next_tick_ms().map_or(IDLE_MS, |tick| tick.saturating_sub(now_ms).min(IDLE_MS))
+    }
+
+    /// Writes down what it costs, and hands it to the machine.
+    fn take_in(&mut self, input: Input, spell: Option<&Spell>) {
+        if let Some(ledger) = &mut self.ledger {
+            spell.iter().for_each(|spell| ledger.job(spell));
+            if let Input::Message { message, .. } = &input {
+                ledger.received(message);
+            }
+        }
+        self.handle(input);
     }
 
     fn handle(&mut self, input: Input) {
@@ -143,11 +157,25 @@ impl Driver {
             }
             Output::Peers(addresses) => self.set_peers(addresses),
             Output::Evidence(case, verdict) => self.keep_evidence(&case, &verdict),
-            Output::Notice(notice) => log(&notice),
+            Output::Notice(notice) => self.note(&notice),
         }
     }
 
-    fn send(&self, to: Party, message: &Arc<Message>, give_up: Instant) {
+    fn note(&mut self, notice: &Notice) {
+        log(notice);
+        if let Notice::RoundOver(round) = notice {
+            self.write_down(|ledger| ledger.over(*round));
+        }
+    }
+
+    fn write_down(&mut self, write: impl FnOnce(&mut Ledger) -> io::Result<()>) {
+        if let Some(Err(error)) = self.ledger.as_mut().map(write) {
+            tracing::error!(%error, "what rounds cost cannot be written down");
+        }
+    }
+
+    fn send(&mut self, to: Party, message: &Arc<Message>, give_up: Instant) {
+        self.ledger.iter_mut().for_each(|ledger| ledger.sent(message));
         if let Err(error) = self.peers.send(to, message, give_up) {
             tracing::warn!(%to, %error, "a message is dropped");
         }
@@ -201,10 +229,11 @@ impl Driver {
         let end = tokio::time::Instant::now() + DRAIN;
         while self.jobs_running > 0 {
             match waiting.block_on(async { timeout_at(end, inbox.results.recv()).await }) {
-                Ok(Some(done)) => self.handle(Input::Done(done)),
+                Ok(Some(Finished { done, spell })) => self.take_in(Input::Done(done), Some(&spell)),
                 _ => break,
             }
         }
+        self.write_down(Ledger::close);
     }
 }
 

@@ -24,6 +24,7 @@ use tokio::{
 use crate::{
     MixnodeConfig, MixnodeError,
     greeting::Greeting,
+    ledger::Ledger,
     machine::{Inbox, Machine, waiting_runtime},
     metrics::Metrics,
     pool::Pool,
@@ -43,6 +44,7 @@ pub async fn run(config: MixnodeConfig, shutdown: impl Future<Output = ()> + Sen
     let tcp = bind(&config.listen).await?;
     let advertised = advertised(&config, &tcp)?;
     let Identity { directory, mixer, certificate, .. } = identity;
+    let ledger = config.ledger.as_deref().map(|path| Ledger::create(path, directory.params())).transpose()?;
 
     let metrics_tcp = match &config.metrics {
         Some(address) => Some(bind(address).await.map_err(MixnodeError::Metrics)?),
@@ -62,7 +64,7 @@ pub async fn run(config: MixnodeConfig, shutdown: impl Future<Output = ()> + Sen
     let greeting = Greeting::new(directory.params().period_ms);
     tracing::info!(network = %directory.id(), server = %mixer.id(), address = %advertised, "mix server starts");
     let evidence = EvidenceDir::of(&config.state_dir);
-    let machine = Machine { mixer, peers, pool, inbox, greeting, metrics, evidence, advertised, coordinator };
+    let machine = Machine { mixer, peers, pool, inbox, greeting, metrics, evidence, ledger, advertised, coordinator };
     let (thread, ended) = spawn(machine).map_err(|source| system("cannot start the machine's thread", source))?;
 
     let pins = parties.into_iter().map(|(party, fingerprint)| (fingerprint, party)).collect();

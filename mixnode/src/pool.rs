@@ -14,6 +14,15 @@ use hippodrome_core::{
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tokio::sync::mpsc;
 
+use crate::ledger::{Spell, Timer};
+
+/// What came of a job, and when it ran.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) done: JobDone,
+    pub(crate) spell: Spell,
+}
+
 /// Runs jobs and hands back what came of them: first those without which a round is not opened, then those of the oldest
 /// round. Shared evenly among all rounds under way, too little time would make all of them miss their deadlines.
 pub(crate) struct Pool {
@@ -27,7 +36,7 @@ struct Turns {
     /// Most jobs under way. A thread that waits for parts of one job begins another meanwhile, on top of it; so there
     /// are never more to begin than there are threads.
     most: usize,
-    done: mpsc::UnboundedSender<JobDone>,
+    done: mpsc::UnboundedSender<Finished>,
 }
 
 /// Jobs whose turn has not come.
@@ -67,7 +76,7 @@ impl<J> Waiting<J> {
 
 impl Pool {
     /// A pool of `threads` threads, or of one for each core if that is 0, and where its results come out.
-    pub(crate) fn new(threads: usize) -> io::Result<(Self, mpsc::UnboundedReceiver<JobDone>)> {
+    pub(crate) fn new(threads: usize) -> io::Result<(Self, mpsc::UnboundedReceiver<Finished>)> {
         let threads = if threads == 0 { available_parallelism()?.get() } else { threads };
         let threads = ThreadPoolBuilder::new()
             .num_threads(threads)
@@ -102,8 +111,10 @@ impl Turns {
         let turn = Turn(self);
         let next = turn.0.lock().take();
         if let Some(job) = next {
+            let timer = Timer::start(&job);
+            let done = job.run();
             // Nobody listens any more when the node has stopped.
-            let _ = turn.0.done.send(job.run());
+            let _ = turn.0.done.send(Finished { done, spell: timer.stop() });
         }
     }
 

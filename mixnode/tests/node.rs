@@ -105,6 +105,7 @@ impl Network {
             coordinator: Some(address.to_owned()),
             metrics: None,
             threads: 1,
+            ledger: None,
         }
     }
 

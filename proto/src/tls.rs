@@ -79,7 +79,19 @@ pub struct NodeCertificate {
 impl NodeCertificate {
     /// Makes a key and a certificate for it, with the system's randomness.
     pub fn generate() -> Result<Self, TlsError> {
-        let mut key_pair = KeyPair::generate_for(&PKCS_ED25519)?;
+        Self::of(KeyPair::generate_for(&PKCS_ED25519)?)
+    }
+
+    /// Makes a key that is known to all who know `seed`, and a certificate for it: for networks that are only measured, so
+    /// that they are the same each time.
+    pub fn for_testbed(seed: &[u8; 32]) -> Result<Self, TlsError> {
+        // A PKCS#8 key of RFC 8410 up to the secret.
+        const PREFIX: &[u8] = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
+        let key = PrivatePkcs8KeyDer::from([PREFIX, seed].concat());
+        Self::of(KeyPair::from_pkcs8_der_and_sign_algo(&key, &PKCS_ED25519)?)
+    }
+
+    fn of(mut key_pair: KeyPair) -> Result<Self, TlsError> {
         let certificate = CertificateParams::new([SERVER_NAME.to_owned()])?.self_signed(&key_pair)?;
         let key = Zeroizing::new(key_pair.serialize_der());
         key_pair.zeroize();

@@ -11,7 +11,7 @@ use std::{
 use data_encoding::HEXLOWER_PERMISSIVE;
 use hippodrome_core::directory::ServerEntry;
 use hippodrome_crypto::{
-    hash::hex,
+    hash::{Hasher, hex},
     signing::{PublicKey, SigningKey},
 };
 use hippodrome_proto::tls::{Fingerprint, NodeCertificate, TlsError};
@@ -152,6 +152,53 @@ impl Seed {
     }
 }
 
+/// Where new keys come from.
+#[derive(Clone, Debug)]
+pub enum KeySource {
+    /// The system's randomness.
+    System,
+    /// A number that everybody may know: keys of networks that are only measured, the same each time.
+    Testbed(u64),
+}
+
+impl KeySource {
+    /// Keys of a mix server.
+    pub fn server(&self, name: &str) -> Result<ServerKeys, KeyFileError> {
+        let (seed, certificate) = (self.seed("server", name)?, self.certificate("server", name)?);
+        Ok(ServerKeys { name: check_name(name)?, seed, certificate })
+    }
+
+    /// Keys of a coordinator.
+    pub fn coordinator(&self) -> Result<CoordinatorKeys, KeyFileError> {
+        Ok(CoordinatorKeys { certificate: self.certificate("coordinator", "")? })
+    }
+
+    /// The key of a client's seat.
+    pub fn client(&self, name: &str) -> Result<ClientKeys, KeyFileError> {
+        Ok(ClientKeys { name: check_name(name)?, seed: self.seed("client", name)? })
+    }
+
+    fn seed(&self, kind: &str, name: &str) -> Result<Seed, KeyFileError> {
+        match self {
+            Self::System => Seed::generate(),
+            Self::Testbed(number) => Ok(Seed(Zeroizing::new(known(*number, "signing", kind, name)))),
+        }
+    }
+
+    fn certificate(&self, kind: &str, name: &str) -> Result<NodeCertificate, KeyFileError> {
+        Ok(match self {
+            Self::System => NodeCertificate::generate()?,
+            Self::Testbed(number) => NodeCertificate::for_testbed(&known(*number, "certificate", kind, name))?,
+        })
+    }
+}
+
+/// The secret of a testbed's key.
+fn known(number: u64, purpose: &str, kind: &str, name: &str) -> [u8; 32] {
+    let hasher = Hasher::new("hippodrome v1 testbed key").number(number);
+    [purpose, kind, name].into_iter().fold(hasher, |hasher, part| hasher.bytes(part.as_bytes())).finish().0
+}
+
 /// The keys of a mix server.
 pub struct ServerKeys {
     name: String,
@@ -162,7 +209,7 @@ pub struct ServerKeys {
 impl ServerKeys {
     /// Makes keys with the system's randomness.
     pub fn generate(name: &str) -> Result<Self, KeyFileError> {
-        Ok(Self { name: check_name(name)?, seed: Seed::generate()?, certificate: NodeCertificate::generate()? })
+        KeySource::System.server(name)
     }
 
     /// Reads a server's key file.
@@ -220,7 +267,7 @@ pub struct CoordinatorKeys {
 impl CoordinatorKeys {
     /// Makes keys with the system's randomness.
     pub fn generate() -> Result<Self, KeyFileError> {
-        Ok(Self { certificate: NodeCertificate::generate()? })
+        KeySource::System.coordinator()
     }
 
     /// Reads a coordinator's key file.
@@ -268,7 +315,7 @@ pub struct ClientKeys {
 impl ClientKeys {
     /// Makes a key with the system's randomness.
     pub fn generate(name: &str) -> Result<Self, KeyFileError> {
-        Ok(Self { name: check_name(name)?, seed: Seed::generate()? })
+        KeySource::System.client(name)
     }
 
     /// Reads a client's key file.

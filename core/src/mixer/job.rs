@@ -314,6 +314,11 @@ impl Job {
         self.id.round
     }
 
+    /// The chain that it is work of; none if it is for no chain.
+    pub fn stage(&self) -> Option<Stage> {
+        self.id.stage
+    }
+
     /// What this server can see of mailboxes with it, if it ends a chain of the last layer. An honest server has no use for
     /// it; that is what one that is not would write down.
     pub fn mailboxes(&self) -> Option<MailboxCounts> {

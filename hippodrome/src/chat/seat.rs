@@ -88,7 +88,7 @@ fn claim(dir: &NetworkDir, own: &Path) -> Result<(), SeatError> {
 mod tests {
     use std::collections::HashSet;
 
-    use hippodrome_store::key_file::ClientKeys;
+    use hippodrome_store::key_file::{ClientKeys, KeySource};
 
     use super::*;
     use crate::founding::free_seats;
@@ -97,7 +97,7 @@ mod tests {
         let place = tempfile::tempdir().expect("a temporary directory");
         let dir = NetworkDir::new(place.path());
         dir.make_rooms().expect("directories");
-        free_seats(&dir, seats).expect("seats");
+        free_seats(&dir, &KeySource::System, seats).expect("seats");
         (place, dir)
     }
 

@@ -22,7 +22,7 @@ use hippodrome_client::{
 };
 use hippodrome_crypto::signing::{PublicKey, SigningKey};
 use hippodrome_proto::{gateway::GatewayError, transport::ConnectError};
-use hippodrome_store::{network_file::Network, registry_file::Registrant};
+use hippodrome_store::{key_file::KeySource, network_file::Network, registry_file::Registrant};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
@@ -181,7 +181,7 @@ fn found(args: &DemoArgs, dir: &NetworkDir) -> Result<(Network, Vec<SigningKey>)
     let idle: Vec<SigningKey> = (0..args.clients).map(|_| SigningKey::generate(&mut rand::rng())).collect();
     let mut registry: Vec<PublicKey> = idle.iter().map(SigningKey::public).collect();
     let mut people = Ok(());
-    let network = founding::found(dir, params, args.shape.servers(), |dir| {
+    let network = founding::found(dir, params, args.shape.servers(), &KeySource::System, |dir| {
         for side in Side::BOTH {
             match Person::prepare(&dir.person(side.name()), side.name()) {
                 Ok(key) => registry.push(key),

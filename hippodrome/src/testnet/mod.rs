@@ -11,8 +11,10 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
+use hippodrome_mixnode::TESTBED;
 use hippodrome_proto::gateway::NetworkStatus;
 use hippodrome_store::{
+    key_file::KeySource,
     network_file::Network,
     registry_file::{self, RegistryError},
 };
@@ -107,6 +109,10 @@ struct UpArgs {
     /// Clients that may take part [default: 16]
     #[arg(long)]
     seats: Option<u16>,
+    /// A network for measuring and for nothing else: its servers write into `ledgers` what rounds cost, which tells how many
+    /// take part, and all its keys follow from SEED, which anybody may know
+    #[arg(long, value_name = "SEED")]
+    testbed: Option<u64>,
 }
 
 /// Why a command about a testnet fails.
@@ -167,8 +173,8 @@ pub(crate) async fn run(args: TestnetArgs) -> Result<(), TestnetError> {
 }
 
 async fn up(args: UpArgs) -> Result<(), TestnetError> {
-    let dir = NetworkDir::new(args.dir);
-    let network = found_or_check(&dir, &args.shape, args.seats)?;
+    let dir = NetworkDir::new(&args.dir);
+    let network = found_or_check(&dir, &args)?;
     let _lock = lock(&dir)?;
     if present(&dir, &network).next().is_some() {
         return Err(TestnetError::Runs { dir: dir.root().to_owned() });
@@ -185,10 +191,12 @@ async fn up(args: UpArgs) -> Result<(), TestnetError> {
     }
 }
 
-fn found_or_check(dir: &NetworkDir, shape: &Shape, seats: Option<u16>) -> Result<Network, TestnetError> {
+fn found_or_check(dir: &NetworkDir, args: &UpArgs) -> Result<Network, TestnetError> {
+    let UpArgs { shape, seats, testbed, .. } = args;
     if !dir.has_network() {
-        let seat = |dir: &NetworkDir| founding::free_seats(dir, seats.unwrap_or(SEATS));
-        return Ok(founding::found(dir, shape.params("testnet", USUAL)?, shape.servers(), seat)?);
+        let (name, keys) = testbed.map_or(("testnet", KeySource::System), |seed| (TESTBED, KeySource::Testbed(seed)));
+        let seat = |dir: &NetworkDir| founding::free_seats(dir, &keys, seats.unwrap_or(SEATS));
+        return Ok(founding::found(dir, shape.params(name, USUAL)?, shape.servers(), &keys, seat)?);
     }
     let network = dir.load()?;
     let seated = registry_file::load(&dir.registry())?.len();
@@ -197,7 +205,11 @@ fn found_or_check(dir: &NetworkDir, shape: &Shape, seats: Option<u16>) -> Result
             .filter(|seats| usize::from(*seats) != seated)
             .map(|seats| ("--seats", seats.to_string(), seated.to_string()))
     };
-    match shape.conflict(network.directory.params(), network.directory.servers().len()).or_else(other_seats) {
+    let params = network.directory.params();
+    let no_testbed =
+        || (testbed.is_some() && params.name != TESTBED).then(|| ("--testbed", TESTBED.into(), params.name.clone()));
+    let conflict = shape.conflict(params, network.directory.servers().len()).or_else(other_seats).or_else(no_testbed);
+    match conflict {
         Some((flag, asked, has)) => Err(TestnetError::Conflict { dir: dir.root().to_owned(), flag, asked, has }),
         None => Ok(network),
     }
