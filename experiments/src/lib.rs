@@ -1,10 +1,23 @@
-//! What a deployment of Hippodrome would do: a model whose costs are measured on the spot, and figures of it.
+//! Experiments: what rounds cost and how long they take, measured on real networks and modelled for large ones.
 //!
-//! [`model`] predicts latency, CPU time and bytes of deployments that nobody has at hand; [`figures`] draws what it says
-//! beside what others have published; [`stats`] and [`plot`] are what both are made with. Nothing here runs a network.
-//! `paper-notes/src/model.md` says what is modelled, and what is not.
+//! * **Measured**: [`preset`] says what is to be run, [`live`] runs it, [`rundir`] keeps what came of it, [`results`] makes
+//!   numbers of that, [`charts`] and [`report`] make them readable. [`experiment`] is all of it, one after the other;
+//!   [`compare`] puts two of them side by side.
+//! * **Modelled**: [`model`] predicts latency, CPU time and bytes of deployments that nobody has at hand; [`figures`] draws
+//!   what it says beside what others have published. `paper-notes/src/model.md` says what is modelled, and what is not.
+//!
+//! [`stats`], [`plot`] and [`seeds`] serve both.
 
+pub mod charts;
+pub mod compare;
+pub mod experiment;
 pub mod figures;
+pub mod live;
 pub mod model;
 pub mod plot;
+pub mod preset;
+pub mod report;
+pub mod results;
+pub mod rundir;
+pub mod seeds;
 pub mod stats;

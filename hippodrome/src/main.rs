@@ -5,6 +5,7 @@ mod budget;
 mod chat;
 mod demo;
 mod evidence;
+mod experiment;
 mod founding;
 mod keys;
 mod local_network;
@@ -59,6 +60,7 @@ enum Command {
     Keys(keys::KeysArgs),
     Account(account::AccountArgs),
     Plan(plan::PlanArgs),
+    Experiment(experiment::ExperimentArgs),
     /// Measure what mixing costs
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -126,6 +128,7 @@ fn run(Cli { logs, command }: Cli) -> Result<(), Box<dyn Error>> {
         Command::Budget(args) => return Ok(budget::run(args)?),
         Command::Account(args) => return Ok(account::run(&args)?),
         Command::Plan(args) => return Ok(plan::run(&args)?),
+        Command::Experiment(args) => return Ok(experiment::run(args)?),
         Command::Bench(BenchCommand::Hop(args)) => return Ok(bench_hop(&args.hop)?),
         Command::Bench(BenchCommand::Round(args)) => return Ok(bench_round(&args.round)?),
         Command::Bench(BenchCommand::Trace(args)) => return Ok(bench_trace(&args.trace)?),
@@ -145,6 +148,7 @@ fn run(Cli { logs, command }: Cli) -> Result<(), Box<dyn Error>> {
             | Command::Budget(_)
             | Command::Account(_)
             | Command::Plan(_)
+            | Command::Experiment(_)
             | Command::Bench(_) => {}
         }
         Ok(())

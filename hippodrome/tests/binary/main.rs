@@ -2,6 +2,7 @@
 
 mod by_hand;
 mod demo;
+mod experiment;
 mod harness;
 mod nodes;
 mod operating;

@@ -1,0 +1,123 @@
+//! What an experiment came to, for people.
+
+use std::fmt::Write;
+
+use crate::{
+    results::{OfPoint, Results},
+    rundir::Manifest,
+    stats::Estimate,
+};
+
+/// Metrics that every report has in its first table.
+const MAIN: &[(&str, &str)] = &[
+    ("latency_last", "all replies are back (ms)"),
+    ("servers_cpu", "CPU of all servers (s/round)"),
+    ("servers_cpu_per_record", "CPU per record (ms)"),
+    ("servers_sent", "sent by servers (MB/round)"),
+    ("server_peak_memory", "peak memory of a server (MB)"),
+];
+
+/// The report, as Markdown.
+pub fn text(results: &Results, manifest: &Manifest) -> String {
+    let mut text = format!("# {}\n\n{}\n\n", results.preset.title, results.preset.about.trim());
+    machine(&mut text, manifest);
+    validity(&mut text, results);
+    main_table(&mut text, results);
+    parts_table(
+        &mut text,
+        results,
+        "part_",
+        "Seconds that jobs of all servers took a round, by what they are for (by the clock: on a busy machine they wait, too)",
+    );
+    parts_table(&mut text, results, "sent_", "Megabytes a round that servers sent, by kind of message");
+    figures(&mut text, results);
+    text.push_str(
+        "\n`results.csv` has every metric with its interval, `runs.csv` every run, `points/` everything else.\n",
+    );
+    text
+}
+
+fn put(text: &mut String, line: std::fmt::Arguments<'_>) {
+    text.write_fmt(line).expect("text takes everything");
+}
+
+fn machine(text: &mut String, manifest: &Manifest) {
+    let Manifest { version, optimised, processor, cores, memory_bytes, .. } = manifest;
+    let memory = *memory_bytes as f64 / f64::from(1 << 30);
+    put(text, format_args!("Measured with version {version} on {processor}, {cores} cores, {memory:.0} GiB.\n"));
+    if !optimised {
+        text.push_str("**Built without optimisation: these figures say nothing about speed.**\n");
+    }
+    text.push('\n');
+}
+
+fn validity(text: &mut String, results: &Results) {
+    let runs: usize = results.points.iter().map(|of| of.runs.len()).sum();
+    let wanted = results.points.len() * results.preset.repeats as usize;
+    let valid: usize = results.points.iter().map(OfPoint::valid).sum();
+    put(text, format_args!("{runs} of {wanted} runs were made; {valid} count.\n"));
+    for of in &results.points {
+        for (repeat, measured) in of.runs.iter().filter(|(_, measured)| !measured.is_valid()) {
+            let (label, lost, rounds) = (&of.numbered.label, measured.lost(), measured.rounds.len());
+            put(
+                text,
+                format_args!("* {label}, repeat {repeat}: {lost} of {rounds} rounds were lost; it does not count.\n"),
+            );
+        }
+    }
+    text.push('\n');
+}
+
+fn main_table(text: &mut String, results: &Results) {
+    text.push_str("Medians, with the interval in which they are with 95 % confidence:\n\n| point |");
+    MAIN.iter().for_each(|(_, title)| put(text, format_args!(" {title} |")));
+    put(text, format_args!("\n|---|{}\n", "---|".repeat(MAIN.len())));
+    for of in &results.points {
+        put(text, format_args!("| {} |", of.numbered.label));
+        for (name, _) in MAIN {
+            put(text, format_args!(" {} |", of.estimate(name).map_or("–".into(), |estimate| with_interval(&estimate))));
+        }
+        text.push('\n');
+    }
+}
+
+fn with_interval(Estimate { value, interval }: &Estimate) -> String {
+    format!("{} ({} to {})", figure(*value), figure(interval.low), figure(interval.high))
+}
+
+/// Three digits that matter.
+fn figure(value: f64) -> String {
+    let digits = if value == 0.0 { 0 } else { (2 - value.abs().log10().floor() as i32).max(0) as usize };
+    format!("{value:.digits$}")
+}
+
+/// Metrics whose names begin alike, points side by side.
+fn parts_table(text: &mut String, results: &Results, prefix: &str, title: &str) {
+    let mut names: Vec<&str> = results
+        .points
+        .iter()
+        .flat_map(|of| of.estimates.iter().filter_map(|(metric, _)| metric.name.strip_prefix(prefix)))
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    if names.is_empty() {
+        return;
+    }
+    put(text, format_args!("\n{title}:\n\n| |"));
+    results.points.iter().for_each(|of| put(text, format_args!(" {} |", of.numbered.label)));
+    put(text, format_args!("\n|---|{}\n", "---|".repeat(results.points.len())));
+    for name in names {
+        put(text, format_args!("| {name} |"));
+        for of in &results.points {
+            let estimate = of.estimate(&format!("{prefix}{name}"));
+            put(text, format_args!(" {} |", estimate.map_or("–".into(), |estimate| figure(estimate.value))));
+        }
+        text.push('\n');
+    }
+}
+
+fn figures(text: &mut String, results: &Results) {
+    for figure in &results.preset.figures {
+        put(text, format_args!("\n![{}](figures/{}.svg)\n", figure.title, figure.name));
+    }
+}

@@ -1,0 +1,275 @@
+//! The directory of an experiment: what was asked for, what came of each run, and what was made of it.
+//!
+//! | file | is |
+//! |---|---|
+//! | `preset.toml` | the experiment, with every setting |
+//! | `manifest.toml` | program, machine, and when |
+//! | `points.csv` | the points of the sweep |
+//! | `points/NNN/conversations.csv` | who says what to whom |
+//! | `points/NNN/repeat-R/measured.json` | what a run came to; without it, it has not been done |
+//! | `points/NNN/repeat-R/…` | rounds, texts, ledgers, logs of that run |
+//! | `runs.csv`, `results.csv` | one line a run, one line a point |
+//! | `figures/`, `report.md` | what people look at |
+//!
+//! Everything in `preset.toml`, `points.csv`, `conversations.csv` and `network.toml` follows from the preset and its seed.
+
+use std::{
+    fmt::Write,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    live::{Measured, crowd},
+    preset::{Numbered, Preset, PresetError},
+    seeds::Seed,
+};
+
+/// Why a directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RunDirError {
+    /// A file.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong.
+        source: io::Error,
+    },
+    /// It has something else in it.
+    #[error("{} is not empty and not the directory of an experiment; choose a new one", .0.display())]
+    NotEmpty(PathBuf),
+    /// It is the directory of another experiment.
+    #[error("{} belongs to the experiment \"{has}\" with other settings; choose a new directory", dir.display())]
+    Another {
+        /// The directory.
+        dir: PathBuf,
+        /// The name of its experiment.
+        has: String,
+    },
+    /// It is no experiment's.
+    #[error("{} is not the directory of an experiment: it has no preset.toml (`hippodrome experiment run` makes one)", .0.display())]
+    NoExperiment(PathBuf),
+    /// Its preset.
+    #[error(transparent)]
+    Preset(#[from] PresetError),
+    /// A result that cannot be read.
+    #[error("{}: {source}; delete the file and run the experiment again", path.display())]
+    Result {
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+}
+
+/// Program and machine of an experiment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of the program.
+    pub version: String,
+    /// Whether it was built with optimisation.
+    pub optimised: bool,
+    /// The command line.
+    pub command: Vec<String>,
+    /// The processor's name, as the system says.
+    pub processor: String,
+    /// Its cores, as far as this process may use them.
+    pub cores: usize,
+    /// Memory, bytes.
+    pub memory_bytes: u64,
+    /// The system's name and version.
+    pub system: String,
+    /// Seconds since 1970 at which the experiment began.
+    pub began_unix_s: u64,
+}
+
+impl Manifest {
+    /// Of this process on this machine.
+    pub fn here() -> Self {
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let field = |text: &str, name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            line.map_or(String::new(), |rest| rest.trim_start_matches([':', '\t', ' ']).to_owned())
+        };
+        let memory = field(&read("/proc/meminfo"), "MemTotal");
+        let kilobytes: u64 = memory.trim_end_matches("kB").trim().parse().unwrap_or(0);
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        Self {
+            version: env!("CARGO_PKG_VERSION").into(),
+            optimised: !cfg!(debug_assertions),
+            command: std::env::args().collect(),
+            processor: field(&read("/proc/cpuinfo"), "model name"),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            memory_bytes: kilobytes * 1024,
+            system: read("/proc/version").trim().to_owned(),
+            began_unix_s: since.map_or(0, |since| since.as_secs()),
+        }
+    }
+}
+
+/// The directory of an experiment.
+#[derive(Clone, Debug)]
+pub struct RunDir(PathBuf);
+
+impl RunDir {
+    /// Takes a new or empty directory for an experiment, or goes on with the same one.
+    pub fn begin(path: &Path, preset: &Preset) -> Result<Self, RunDirError> {
+        let dir = Self(path.to_owned());
+        let refused = |source| RunDirError::File { path: path.to_owned(), source };
+        fs::create_dir_all(path).map_err(refused)?;
+        if dir.preset_file().exists() {
+            let has = dir.preset()?;
+            return match has == *preset {
+                true => Ok(dir),
+                false => Err(RunDirError::Another { dir: path.to_owned(), has: has.name }),
+            };
+        }
+        if fs::read_dir(path).map_err(refused)?.next().is_some() {
+            return Err(RunDirError::NotEmpty(path.to_owned()));
+        }
+        dir.write("manifest.toml", &toml::to_string_pretty(&Manifest::here()).expect("plain values"))?;
+        dir.write("points.csv", &points_csv(&preset.points()?))?;
+        for numbered in preset.points()? {
+            let script = crowd::script(dir.talk(preset, &numbered), &numbered.point);
+            dir.write_at(&dir.point(&numbered).join("conversations.csv"), &script)?;
+        }
+        // Last: a directory with this file is an experiment's.
+        dir.write("preset.toml", &preset.text())?;
+        Ok(dir)
+    }
+
+    /// Opens the directory of an experiment.
+    pub fn open(path: &Path) -> Result<Self, RunDirError> {
+        let dir = Self(path.to_owned());
+        if dir.preset_file().is_file() { Ok(dir) } else { Err(RunDirError::NoExperiment(path.to_owned())) }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn preset_file(&self) -> PathBuf {
+        self.0.join("preset.toml")
+    }
+
+    /// The experiment.
+    pub fn preset(&self) -> Result<Preset, RunDirError> {
+        Ok(Preset::load(&self.preset_file())?)
+    }
+
+    /// Program and machine.
+    pub fn manifest(&self) -> Result<Manifest, RunDirError> {
+        let path = self.0.join("manifest.toml");
+        let text = fs::read_to_string(&path).map_err(|source| RunDirError::File { path: path.clone(), source })?;
+        toml::from_str(&text).map_err(|error| RunDirError::File { path, source: io::Error::other(error.to_string()) })
+    }
+
+    /// Where everything of a point is.
+    pub fn point(&self, numbered: &Numbered) -> PathBuf {
+        self.0.join("points").join(format!("{:03}", numbered.number))
+    }
+
+    /// Where everything of a run is.
+    pub fn repeat(&self, numbered: &Numbered, repeat: u32) -> PathBuf {
+        self.point(numbered).join(format!("repeat-{repeat}"))
+    }
+
+    /// The seed of what is said in a point.
+    pub fn talk(&self, preset: &Preset, numbered: &Numbered) -> u64 {
+        Seed::master(preset.seed).of("talk", numbered.number as u64).number()
+    }
+
+    /// The seed of the keys of a point's network.
+    pub fn network(&self, preset: &Preset, numbered: &Numbered) -> u64 {
+        Seed::master(preset.seed).of("network", numbered.number as u64).number()
+    }
+
+    /// What a run came to; none if it has not been done.
+    pub fn measured(&self, numbered: &Numbered, repeat: u32) -> Result<Option<Measured>, RunDirError> {
+        let path = self.repeat(numbered, repeat).join("measured.json");
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(serde_json::from_str(&text).map_err(|source| RunDirError::Result { path, source })?)),
+            Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(RunDirError::File { path, source }),
+        }
+    }
+
+    /// Keeps what a run came to.
+    pub fn keep(&self, numbered: &Numbered, repeat: u32, measured: &Measured) -> Result<(), RunDirError> {
+        let text = serde_json::to_string(measured).expect("plain values");
+        self.write_at(&self.repeat(numbered, repeat).join("measured.json"), &text)
+    }
+
+    /// Writes a file of the experiment.
+    pub fn write(&self, name: &str, text: &str) -> Result<(), RunDirError> {
+        self.write_at(&self.0.join(name), text)
+    }
+
+    fn write_at(&self, path: &Path, text: &str) -> Result<(), RunDirError> {
+        let directory = path.parent().unwrap_or(&self.0);
+        let written = fs::create_dir_all(directory).and_then(|()| fs::write(path, text));
+        written.map_err(|source| RunDirError::File { path: path.to_owned(), source })
+    }
+}
+
+/// One line a point, with every setting.
+fn points_csv(points: &[Numbered]) -> String {
+    let mut text = "point,label,settings\n".to_owned();
+    for Numbered { number, label, point } in points {
+        let settings = serde_json::to_string(point).expect("plain values");
+        writeln!(text, "{number},{label},\"{}\"", settings.replace('"', "\"\"")).expect("text takes everything");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn preset(seed: u64) -> Preset {
+        let head = "name = \"t\"\ntitle = \"T\"\nabout = \"a\"\nrepeats = 2\n";
+        let rest = "[point]\npairs = 2\n[sweep.axes]\nchains = [1, 2]\n";
+        Preset::parse("t", &format!("{head}seed = {seed}\n{rest}")).expect("a preset")
+    }
+
+    #[test]
+    fn the_same_preset_gives_the_same_files_and_another_seed_other_talk() {
+        let place = tempfile::tempdir().expect("a directory");
+        let begin = |name: &str, seed| RunDir::begin(&place.path().join(name), &preset(seed)).expect("begun");
+        let (a, b, c) = (begin("a", 1), begin("b", 1), begin("c", 2));
+        let text = |dir: &RunDir, file: &str| fs::read_to_string(dir.path().join(file)).expect("a file");
+        for file in ["preset.toml", "points.csv", "points/000/conversations.csv", "points/001/conversations.csv"] {
+            assert_eq!(text(&a, file), text(&b, file), "{file}");
+        }
+        assert_ne!(text(&a, "points/000/conversations.csv"), text(&c, "points/000/conversations.csv"));
+        assert_ne!(text(&a, "points/000/conversations.csv"), text(&a, "points/001/conversations.csv"));
+    }
+
+    #[test]
+    fn an_experiment_goes_on_in_its_own_directory_and_in_no_other() {
+        let place = tempfile::tempdir().expect("a directory");
+        let path = place.path().join("run");
+        assert!(matches!(RunDir::open(&path), Err(RunDirError::NoExperiment(_))));
+        RunDir::begin(&path, &preset(1)).expect("begun");
+        RunDir::begin(&path, &preset(1)).expect("gone on with");
+        assert!(matches!(RunDir::begin(&path, &preset(2)), Err(RunDirError::Another { .. })));
+        assert_eq!(RunDir::open(&path).and_then(|dir| dir.preset()).expect("its preset"), preset(1));
+        fs::write(place.path().join("letter.txt"), "dear").expect("written");
+        assert!(matches!(RunDir::begin(place.path(), &preset(1)), Err(RunDirError::NotEmpty(_))));
+    }
+
+    #[test]
+    fn a_result_that_is_damaged_is_named() {
+        let place = tempfile::tempdir().expect("a directory");
+        let dir = RunDir::begin(&place.path().join("run"), &preset(1)).expect("begun");
+        let numbered = &preset(1).points().expect("points")[0];
+        assert_eq!(dir.measured(numbered, 0).expect("readable"), None);
+        dir.write("points/000/repeat-0/measured.json", "{").expect("written");
+        let said = dir.measured(numbered, 0).expect_err("damaged").to_string();
+        assert!(said.contains("repeat-0/measured.json") && said.contains("delete"), "{said}");
+    }
+}

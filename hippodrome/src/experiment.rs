@@ -1,0 +1,181 @@
+//! `experiment`: sweeps of real networks on this machine, from a preset to a report.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::{Args, Subcommand};
+use hippodrome_experiments::{
+    compare::{self, CompareError},
+    experiment::{Experiment, ExperimentError},
+    live::crowd::{self, Crowd, CrowdError},
+    preset::{BUILT_IN, Numbered, Preset, PresetError},
+};
+
+use crate::values;
+
+const EXAMPLES: &str = "\
+Examples:
+  hippodrome experiment list
+  hippodrome experiment run quick --dry-run
+  hippodrome experiment run quick --out first
+  hippodrome experiment run my-sweep.toml --out second
+  hippodrome experiment compare first second
+
+`run` goes on where it was left, if it was interrupted. `plot` and `report` make their files again.";
+
+/// Run networks of processes on this machine, and report what they cost
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ExperimentArgs {
+    #[command(subcommand)]
+    command: ExperimentCommand,
+}
+
+#[derive(Subcommand, Debug)]
+enum ExperimentCommand {
+    /// Print the presets that come with the program
+    List,
+    /// Do all runs of a preset that have not been done, then plot and report
+    Run {
+        /// A preset's file, or the name of one that `list` prints
+        preset: PathBuf,
+        /// Where everything goes: a new directory, or that of an earlier run to go on with
+        #[arg(long, required_unless_present = "dry_run")]
+        out: Option<PathBuf>,
+        /// In place of the preset's own
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Print the points and how long they take at least, and stop
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Make tables and figures of a run directory again
+    Plot {
+        /// The directory
+        dir: PathBuf,
+    },
+    /// Write the report of a run directory again
+    Report {
+        /// The directory
+        dir: PathBuf,
+    },
+    /// Print what differs between the results of two run directories
+    Compare {
+        /// The one
+        before: PathBuf,
+        /// The other
+        after: PathBuf,
+    },
+    /// Take part with many clients at once
+    #[command(hide = true)]
+    Crowd(CrowdArgs),
+}
+
+#[derive(Args, Debug)]
+struct CrowdArgs {
+    #[arg(long)]
+    network: PathBuf,
+    #[arg(long)]
+    out: PathBuf,
+    #[arg(long)]
+    pairs: usize,
+    #[arg(long)]
+    warm_up: usize,
+    #[arg(long)]
+    rounds: usize,
+    #[arg(long, value_parser = values::duration)]
+    patience: Duration,
+    #[arg(long)]
+    seed: u64,
+}
+
+/// Why an experiment comes to nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommandError {
+    #[error(transparent)]
+    Preset(#[from] PresetError),
+    #[error(transparent)]
+    Experiment(#[from] ExperimentError),
+    #[error(transparent)]
+    Compare(#[from] CompareError),
+    #[error(transparent)]
+    Crowd(#[from] CrowdError),
+    #[error("cannot tell where this program is: {0}")]
+    NoBinary(io::Error),
+    #[error("the system gives no threads: {0}")]
+    Runtime(io::Error),
+}
+
+pub(crate) fn run(args: ExperimentArgs) -> Result<(), CommandError> {
+    match args.command {
+        ExperimentCommand::List => list(),
+        ExperimentCommand::Run { preset, out, seed, dry_run } => {
+            let preset = load(&preset, seed)?;
+            match out.filter(|_| !dry_run) {
+                Some(out) => run_all(&preset, &out),
+                None => dry_run_of(&preset),
+            }
+        }
+        ExperimentCommand::Plot { dir } => Ok(Experiment::open(&dir)?.plot()?),
+        ExperimentCommand::Report { dir } => report(&Experiment::open(&dir)?),
+        ExperimentCommand::Compare { before, after } => {
+            print!("{}", compare::text(&before, &after)?);
+            Ok(())
+        }
+        ExperimentCommand::Crowd(args) => crowd(args),
+    }
+}
+
+fn list() -> Result<(), CommandError> {
+    for (name, text) in BUILT_IN {
+        let preset = Preset::parse(name, text)?;
+        let (points, seconds) = (preset.points()?.len(), least_seconds(&preset)?);
+        println!("{name:<24} {points:>3} points, {:>5.0} s   {}", seconds, preset.title);
+    }
+    Ok(())
+}
+
+fn load(path: &Path, seed: Option<u64>) -> Result<Preset, CommandError> {
+    let preset = Preset::load(path)?;
+    Ok(Preset { seed: seed.unwrap_or(preset.seed), ..preset })
+}
+
+fn least_seconds(preset: &Preset) -> Result<f64, CommandError> {
+    let of_each: f64 = preset.points()?.iter().map(|numbered| numbered.point.least_seconds()).sum();
+    Ok(of_each * f64::from(preset.repeats))
+}
+
+fn dry_run_of(preset: &Preset) -> Result<(), CommandError> {
+    for Numbered { number, label, point } in preset.points()? {
+        println!("point {number:<4} {:>6.0} s   {label}", point.least_seconds() * f64::from(preset.repeats));
+    }
+    println!("at least {:.0} s in all, with {} runs of each", least_seconds(preset)?, preset.repeats);
+    Ok(())
+}
+
+fn run_all(preset: &Preset, out: &Path) -> Result<(), CommandError> {
+    let binary = std::env::current_exe().map_err(CommandError::NoBinary)?;
+    let experiment = Experiment::begin(preset, out)?;
+    experiment.run(&binary, |line| println!("{line}"))?;
+    experiment.plot()?;
+    report(&experiment)
+}
+
+fn report(experiment: &Experiment) -> Result<(), CommandError> {
+    println!("{}", experiment.report()?.display());
+    Ok(())
+}
+
+fn crowd(args: CrowdArgs) -> Result<(), CommandError> {
+    let CrowdArgs { network, out, pairs, warm_up, rounds, patience, seed } = args;
+    let crowd = Crowd { network, out, pairs, warm_up, rounds, patience, seed };
+    let tell = |told| match told {
+        crowd::Told::Warm => println!("{}", crowd::WARM),
+        crowd::Told::Done => println!("{}", crowd::DONE),
+    };
+    let runtime = tokio::runtime::Runtime::new().map_err(CommandError::Runtime)?;
+    Ok(runtime.block_on(crowd.run(tell))?)
+}
