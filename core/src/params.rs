@@ -77,7 +77,7 @@ pub const MAX_FAILURE_BITS: u16 = 64;
 const MAX_EPOCH_MS: u64 = 1 << 40;
 
 /// Fewest servers that a network relies on if it states a guarantee and audits noise.
-const MIN_AUDITED: u16 = 8;
+pub const MIN_AUDITED: u16 = 8;
 
 /// A bound on a chance, in units of 2^-110 and rounded up, so that everybody computes the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

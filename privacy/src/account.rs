@@ -115,11 +115,10 @@ impl Account {
         self
     }
 
-    /// The same parts, all seen in `rounds` rounds.
-    pub(crate) fn over(&self, rounds: Rounds) -> Self {
-        let mut account = self.clone();
-        account.parts.iter_mut().for_each(|part| part.rounds = rounds.count());
-        account
+    /// The same parts, all seen in `rounds` rounds: nothing, if there are none.
+    pub(crate) fn over(&self, rounds: u64) -> Self {
+        let seen = |part: &Part| Part { source: part.source.clone(), rounds };
+        Self { parts: if rounds == 0 { Vec::new() } else { self.parts.iter().map(seen).collect() } }
     }
 
     /// What both see.

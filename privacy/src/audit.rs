@@ -10,14 +10,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::{
-    counts::sum,
+    binomial::at_least,
     error::{PrivacyError, invalid},
     noise::Noise,
     quantity::{Delta, Epsilon, Servers, Shift},
 };
-
-/// Halvings that pin a probability down to its last digits.
-const HALVINGS: usize = 60;
 
 /// A round of the game.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,77 +149,9 @@ impl Score {
     }
 }
 
-/// What a chance is at least if it came true `times` of `tries` times, but for a probability of `doubt`: the chance with
-/// which it comes true so often or more often with exactly this probability.
-fn at_least(times: u64, tries: u64, doubt: f64) -> f64 {
-    if times == 0 {
-        return 0.0;
-    }
-    let (mut low, mut high) = (0.0, 1.0);
-    for _ in 0..HALVINGS {
-        let middle = f64::midpoint(low, high);
-        match so_often(times, tries, middle) <= doubt {
-            true => low = middle,
-            false => high = middle,
-        }
-    }
-    low
-}
-
-/// The chance of `times` or more of `tries`, each with chance `p`.
-fn so_often(times: u64, tries: u64, p: f64) -> f64 {
-    let (n, odds) = (tries as f64, p / (1.0 - p));
-    let mean = (n * p).floor().clamp(0.0, n);
-    // Weights against that of the mean, so that nothing over- or underflows where it matters.
-    let up = weights((mean as u64 + 1..=tries).map(|k| (n - k as f64 + 1.0) / k as f64 * odds));
-    let down = weights((1..=mean as u64).rev().map(|k| k as f64 / ((n - k as f64 + 1.0) * odds)));
-    let total = sum(up.iter().chain(&down).copied()) + 1.0;
-    let above = |from: u64| sum(up.iter().skip((from - mean as u64 - 1) as usize).copied());
-    match times > mean as u64 {
-        true => above(times) / total,
-        false => 1.0 - sum(down.iter().skip(mean as u64 as usize - times as usize).copied()) / total,
-    }
-}
-
-/// Products of ratios from the first on, while they matter.
-fn weights(ratios: impl Iterator<Item = f64>) -> Vec<f64> {
-    let mut weight = 1.0;
-    let products = ratios.map(|ratio| {
-        weight *= ratio;
-        weight
-    });
-    products.take_while(|weight| *weight > 1e-300).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn bounds_on_chances_are_those_of_clopper_and_pearson() {
-        // With no failure in n tries the bound is doubt^(1/n); one of one likewise.
-        for (tries, doubt) in [(1, 0.05), (10, 0.025), (100, 0.025), (5000, 1e-4)] {
-            let bound = at_least(tries, tries, doubt);
-            assert!((bound - doubt.powf(1.0 / tries as f64)).abs() < 1e-9, "{tries}: {bound}");
-            let one = at_least(1, tries, doubt);
-            assert!((one - (1.0 - (1.0 - doubt).powf(1.0 / tries as f64))).abs() < 1e-9, "{tries}: {one}");
-        }
-        assert_eq!(at_least(0, 10, 0.05), 0.0);
-        // By the tail itself, summed without tricks.
-        let tail = |times: u64, tries: u64, p: f64| -> f64 {
-            let mut mass = (1.0 - p).powi(tries as i32);
-            let mut above = 0.0;
-            for k in 0..=tries {
-                above += if k >= times { mass } else { 0.0 };
-                mass *= (tries - k) as f64 / (k + 1) as f64 * p / (1.0 - p);
-            }
-            above
-        };
-        for (times, tries, p) in [(3, 10, 0.2), (7, 10, 0.2), (50, 100, 0.5), (95, 100, 0.9), (1, 40, 0.01)] {
-            let (found, exact) = (so_often(times, tries, p), tail(times, tries, p));
-            assert!((found - exact).abs() < 1e-12, "{times} of {tries}: {found} for {exact}");
-        }
-    }
 
     #[test]
     fn guesses_that_are_always_right_show_no_more_than_their_number_allows() {

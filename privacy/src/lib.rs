@@ -16,6 +16,7 @@
 
 pub mod account;
 pub mod audit;
+mod binomial;
 mod counts;
 pub mod error;
 mod grid;

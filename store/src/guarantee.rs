@@ -2,7 +2,8 @@
 //!
 //! Those relied on are the fewest servers that an epoch may have, less those that may be bad; all chains are open. With
 //! fewer of them open there are more records on each link, and no fewer slots. Where noise is audited one server fewer is
-//! relied on, as if one's noise were opened in every round: more than is.
+//! relied on in as many rounds as may be opened. In an epoch with more servers an honest one's is opened more often, but then as
+//! many are left as are relied on.
 
 use hippodrome_core::{
     noise::{Guarantee, NoiseParams, ReplyBudget},
@@ -21,8 +22,10 @@ pub enum Overstated {
     /// The noise is too little, or of the wrong shape.
     #[error(
         "the network states epsilon {} and delta {} over {} rounds, but with that epsilon its noise of {} slots of shape {} \
-         at each of {honest} honest servers has delta {reached}{besides}: `hippodrome plan` says how many slots it takes",
+         at each of {honest} honest servers has delta {reached}{opened}{besides}: `hippodrome plan` says how many slots it \
+         takes",
         stated.epsilon(), stated.delta(), stated.rounds, noise.slots, noise.shape,
+        opened = if noise.audit.is_some() { ", with one server's noise opened now and then" } else { "" },
         besides = if stated.replies.is_some() { ", with what servers may say of spoiled replies" } else { "" }
     )]
     TooLittle {
@@ -52,8 +55,7 @@ pub enum Overstated {
 /// Who makes noise in a network, and where it goes.
 pub fn deployment(params: &NetworkParams) -> Result<Deployment, Overstated> {
     let min_live = params.min_live;
-    let opened = u16::from(params.noise.audit.is_some());
-    let honest = min_live.checked_sub(params.bad_servers.saturating_add(opened)).filter(|honest| *honest > 0);
+    let honest = min_live.checked_sub(params.bad_servers).filter(|honest| *honest > 0);
     let honest = honest.ok_or(Overstated::NobodyHonest { min_live })?;
     let layers = match params.layers {
         1 => Layers::One,
@@ -63,6 +65,7 @@ pub fn deployment(params: &NetworkParams) -> Result<Deployment, Overstated> {
     let (servers, honest) = (Servers::new(min_live.into())?, Servers::new(honest.into())?);
     let shift = Shift::new(params.slots.into())?;
     let deployment = Deployment::new(servers, honest, layers, params.chains.into(), shift)?;
+    let deployment = params.noise.audit.map_or(deployment, |one_in| deployment.with_audit(one_in));
     let replies = params.noise.guarantee.and_then(|stated| stated.replies);
     // All honest servers draw limits, also those that are in no small epoch: two quorums share one that is honest, so
     // there are fewer than twice as many as in the smallest.

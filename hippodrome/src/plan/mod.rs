@@ -1,9 +1,13 @@
 //! `plan`: the least noise for a goal, and what it costs.
 
+mod audit;
 mod cost;
 mod report;
 
+use std::num::NonZeroU32;
+
 use clap::Args;
+use hippodrome_core::params::MIN_AUDITED;
 use hippodrome_privacy::{
     PrivacyError,
     links::Layers,
@@ -12,6 +16,7 @@ use hippodrome_privacy::{
 };
 
 use crate::account::{delta, epsilon, rounds};
+use audit::{Audit, Pledges};
 use cost::Traffic;
 use report::{After, Alternative, Fewer, LINKS_NOT_PROVED, Links, Report};
 
@@ -56,6 +61,9 @@ pub(crate) struct PlanArgs {
     #[arg(long, value_name = "N", default_value_t = 100, requires = "reply_limits")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     reply_spread: u16,
+    /// Servers pledge their noise, and each shows that of one round in R once it is over [default: nobody looks at it]
+    #[arg(long, value_name = "R")]
+    audit: Option<NonZeroU32>,
     /// Rounds in which somebody's two stories differ, spoiled ones too
     #[arg(long, value_parser = rounds)]
     rounds: Rounds,
@@ -78,6 +86,10 @@ pub(crate) struct PlanArgs {
 pub(crate) enum PlanError {
     #[error("chains of {chain_len} servers: there are only {servers}")]
     LongChains { chain_len: u8, servers: u16 },
+    #[error(
+        "--audit with {honest} honest servers: at least {MIN_AUDITED} have to be relied on, since opened noise hides nothing"
+    )]
+    FewAudited { honest: u16 },
     #[error(transparent)]
     Privacy(#[from] PrivacyError),
 }
@@ -99,6 +111,9 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), PlanError> {
 
 impl PlanArgs {
     fn report(&self) -> Result<Report, PlanError> {
+        if self.audit.is_some() && self.honest < MIN_AUDITED {
+            return Err(PlanError::FewAudited { honest: self.honest });
+        }
         let found = self.plan(self.layers, self.chains)?;
         let traffic = self.traffic(self.layers, self.chains, found.per_chain())?;
         let alternatives = self.alternatives(&found, traffic.chain_len)?;
@@ -122,6 +137,7 @@ impl PlanArgs {
             links: if self.chains == 1 { Links::None } else { Links::Seen(LINKS_NOT_PROVED) },
             after,
             fewer_honest: self.fewer_honest(&found)?,
+            audit: self.audit.map(|one_in| self.audited(one_in, &found)).transpose()?,
             layers: self.layers,
             chains: self.chains,
             chain_len: traffic.chain_len,
@@ -134,6 +150,17 @@ impl PlanArgs {
     }
 
     fn plan(&self, layers: u8, chains: u16) -> Result<NoisePlan, PrivacyError> {
+        let deployment = self.deployment(layers, chains)?;
+        let deployment = self.audit.map_or(deployment, |one_in| deployment.with_audit(one_in));
+        plan(&deployment, &self.goal()?)
+    }
+
+    fn goal(&self) -> Result<Goal, PrivacyError> {
+        Goal::new(self.epsilon, self.delta, self.rounds)
+    }
+
+    /// The network, if nobody's noise is opened.
+    fn deployment(&self, layers: u8, chains: u16) -> Result<Deployment, PrivacyError> {
         let layers = match layers {
             1 => Layers::One,
             2 => Layers::Two,
@@ -143,8 +170,22 @@ impl PlanArgs {
         let deployment = Deployment::new(servers?, honest?, layers, chains.into(), Shift::new(self.slots.into())?)?;
         let of_all = |limits: u16| Replies::new(u32::from(limits) * u32::from(self.honest), self.reply_spread.into());
         let replies = self.reply_limits.map(of_all);
-        let deployment = replies.transpose()?.map_or(deployment, |replies| deployment.with_replies(replies));
-        plan(&deployment, &Goal::new(self.epsilon, self.delta, self.rounds)?)
+        Ok(replies.transpose()?.map_or(deployment, |replies| deployment.with_replies(replies)))
+    }
+
+    /// What it takes to look at noise, and what it finds.
+    fn audited(&self, one_in: NonZeroU32, found: &NoisePlan) -> Result<Audit, PlanError> {
+        let unseen = plan(&self.deployment(self.layers, self.chains)?, &self.goal()?)?;
+        let without = found.without_audit().guarantee(Servers::new(self.honest.into())?, self.rounds)?;
+        let one_in = one_in.get().max(self.servers.into());
+        Ok(Audit {
+            one_in,
+            rounds_opened: found.most_opened(),
+            epsilon_without: without.epsilon,
+            noise_per_server_without: unseen.per_server(),
+            caught: audit::caught(one_in, self.rounds),
+            cost: Pledges::new(self.servers, self.chains, found.slots()),
+        })
     }
 
     fn traffic(&self, layers: u8, chains: u16, noise_per_chain: u32) -> Result<Traffic, PlanError> {
@@ -258,6 +299,23 @@ mod tests {
         assert_eq!(found.epsilon_chains_known, None);
         assert_eq!((found.fewer_honest[0].honest, found.fewer_honest[0].epsilon), (0, None));
         assert!(!found.to_string().contains("not proved"), "{found}");
+    }
+
+    #[test]
+    fn an_audit_costs_little_noise_and_says_what_it_finds() {
+        let line = "--users 1000 --servers 10 --honest 8 --chains 2 --layers 2 --rounds 300 --epsilon 1 --delta 1e-4";
+        let (plain, audited) = (report(line).expect("a plan"), report(&format!("{line} --audit 60")).expect("a plan"));
+        let audit = audited.audit.as_ref().expect("it was asked for");
+        assert_eq!(audit.noise_per_server_without, plain.noise_per_server);
+        let more = audited.noise_per_server as f64 / plain.noise_per_server as f64;
+        assert!((1.0..1.1).contains(&more), "{} for {}", audited.noise_per_server, plain.noise_per_server);
+        assert!(audit.epsilon_without < audited.epsilon && audited.epsilon.expect("finite").value() <= 1.0);
+        assert!((40..100).contains(&audit.rounds_opened), "forty in the mean: {}", audit.rounds_opened);
+        let json = serde_json::to_value(&audited).expect("plain values");
+        assert!(json["audit"]["cpu_ms_per_server"].is_f64() && json["audit"]["caught"][0]["chance"].is_f64(), "{json}");
+        assert!(audited.to_string().contains("one round in 60") && plain.audit.is_none());
+        let few = report(&line.replace("--honest 8", "--honest 7 --audit 60")).expect_err("seven are too few");
+        assert!(few.to_string().contains("at least 8"), "{few}");
     }
 
     #[test]

@@ -5,7 +5,10 @@ use std::fmt;
 use hippodrome_privacy::quantity::{Delta, Epsilon, Rounds};
 use serde::Serialize;
 
-use super::cost::Cost;
+use super::{
+    audit::{Audit, Caught, Pledges},
+    cost::Cost,
+};
 
 pub(super) const LINKS_NOT_PROVED: &str = "simulated, not proved";
 
@@ -44,6 +47,8 @@ pub(super) struct Report {
     pub(super) links: Links,
     pub(super) after: Vec<After>,
     pub(super) fewer_honest: Vec<Fewer>,
+    /// None where nobody looks at noise.
+    pub(super) audit: Option<Audit>,
     pub(super) layers: u8,
     pub(super) chains: u16,
     pub(super) chain_len: u8,
@@ -119,11 +124,41 @@ impl fmt::Display for Report {
         for Fewer { honest, epsilon } in &self.fewer_honest {
             writeln!(f, "  honest     only {honest}: {}", shown(*epsilon))?;
         }
+        if let Some(audit) = &self.audit {
+            self.fmt_audit(audit, f)?;
+        }
         self.fmt_cost(f)
     }
 }
 
 impl Report {
+    fn fmt_audit(&self, audit: &Audit, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Audit { one_in, rounds_opened, epsilon_without, noise_per_server_without, caught, cost } = audit;
+        writeln!(
+            f,
+            "audit        each server's noise of one round in {one_in}; {rounds_opened} rounds counted as opened"
+        )?;
+        writeln!(
+            f,
+            "  price      epsilon {} for {} without it; {noise_per_server_without} records a server would do",
+            shown(self.epsilon),
+            shown(*epsilon_without)
+        )?;
+        for Caught { share, rounds_to_half, chance } in caught {
+            writeln!(
+                f,
+                "  caught     who cheats in {share} of rounds: {chance:.4} after {}, half after {rounds_to_half}",
+                self.rounds
+            )?;
+        }
+        let Pledges { cpu_ms_per_server, pledge_bytes, bytes_received_per_server } = cost;
+        writeln!(
+            f,
+            "  pledges    {cpu_ms_per_server:.0} ms of one core, {pledge_bytes} bytes sent and {bytes_received_per_server} \
+             received, a server and round"
+        )
+    }
+
     fn fmt_cost(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "chains       {} layer(s) of {} chain(s) of {} servers", self.layers, self.chains, self.chain_len)?;
         match self.failure_bits {

@@ -1,9 +1,11 @@
 //! The planner against the table of the notes.
 
+use std::num::NonZeroU32;
+
 use hippodrome_privacy::{
     PrivacyError,
     links::Layers,
-    plan::{Deployment, Goal, NoisePlan, plan},
+    plan::{Deployment, Goal, NoisePlan, delta_of, guarantee_of, plan},
     quantity::{Delta, Epsilon, Rounds, Servers, Shift},
 };
 
@@ -79,6 +81,93 @@ fn a_tiny_delta_is_within_reach() {
     let goal = Goal::new(Epsilon::new(1.0).expect("not negative"), tiny, rounds(10_000)).expect("above 0");
     let found = plan(&deployment, &goal).expect("a plan").per_server();
     assert!((300..=600).contains(&found), "{found}");
+}
+
+fn one_in(number: u32) -> NonZeroU32 {
+    NonZeroU32::new(number).expect("not zero")
+}
+
+/// So many servers on one chain, all of them honest.
+fn all_honest(count: u32) -> Deployment {
+    Deployment::new(servers(count), servers(count), Layers::One, 1, Shift::ONE).expect("possible")
+}
+
+#[test]
+fn rounds_that_are_opened_cost_what_the_notes_say() {
+    // Five servers, α = 1: ε with the mean number of opened rounds, where a guarantee counts with a few more.
+    let delta = Delta::new(1e-4).expect("a probability");
+    let epsilon = |deployment: &Deployment, slots| {
+        let found = guarantee_of(deployment, 1.0, slots, rounds(10_000), delta).expect("it fits");
+        found.epsilon.expect("finite").value()
+    };
+    let table = [
+        (700, 0.680, vec![(60, 0.689)], 0.780),
+        (800, 0.585, vec![(360, 0.586), (120, 0.589), (60, 0.593), (30, 0.600)], 0.671),
+        (900, 0.513, vec![(60, 0.519)], 0.588),
+    ];
+    for (slots, never, audits, always) in table {
+        assert!((epsilon(&all_honest(5), slots) - never).abs() < 6e-4, "{slots} slots");
+        assert!((epsilon(&all_honest(4), slots) - always).abs() < 6e-4, "{slots} slots, four servers");
+        for (number, mean) in audits {
+            let found = epsilon(&all_honest(5).with_audit(one_in(number)), slots);
+            assert!((mean - 6e-4..mean + 4e-3).contains(&found), "{slots} slots, one in {number}: {found} for {mean}");
+        }
+    }
+}
+
+#[test]
+fn rounds_that_are_opened_are_bounded_by_enumeration() {
+    // Beta-binomial(4, 2, 2) at each of two servers, one of which may be opened; three rounds.
+    let one: Vec<f64> = [5.0, 8.0, 9.0, 8.0, 5.0].map(|ways| ways / 35.0).to_vec();
+    let two: Vec<f64> = (0..9_usize)
+        .map(|sum| (0..5).filter(|&x| sum >= x && sum - x < 5).map(|x| one[x] * one[sum - x]).sum())
+        .collect();
+    let of = |masses: &[f64], chance: f64| -> Vec<(f64, f64)> {
+        let at = |x: usize| masses.get(x).copied().unwrap_or(0.0) * chance;
+        (0..=masses.len()).map(|x| (at(x), if x == 0 { 0.0 } else { at(x - 1) })).collect()
+    };
+    let goal = Goal::new(Epsilon::new(0.3).expect("an ε"), Delta::new(0.5).expect("a probability"), rounds(3));
+    let goal = goal.expect("above 0");
+    let bound = |deployment: &Deployment| delta_of(deployment, 2.0, 4, &goal).expect("it fits");
+    for (number, opened) in [(4000, 0), (400, 1), (40, 2), (4, 3)] {
+        let audited = all_honest(2).with_audit(one_in(number));
+        let delta = Delta::new(0.5).expect("a probability");
+        assert_eq!(audited.most_opened(servers(2), rounds(3), delta), opened, "one in {number}");
+        let chance = 2.0 / f64::from(number);
+        let round = [of(&two, 1.0 - chance), of(&one, chance)].concat();
+        let mut joint = vec![(1.0, 1.0)];
+        for _ in 0..3 {
+            joint = joint.iter().flat_map(|a| round.iter().map(|b| (a.0 * b.0, a.1 * b.1))).collect();
+        }
+        let exact: f64 = joint.iter().map(|(p, q): &(f64, f64)| (p - 0.3_f64.exp() * q).max(0.0)).sum();
+        let found = bound(&audited);
+        assert!(found >= exact * (1.0 - 1e-9), "one in {number}: {found} for {exact}");
+        assert!(found <= bound(&all_honest(1)) + 0.005, "hardly worse than always");
+        if opened == 0 {
+            assert!((found - bound(&all_honest(2)) - 0.005).abs() < 1e-9, "only the chance that there is one: {found}");
+        }
+    }
+}
+
+#[test]
+fn an_audit_of_fewer_rounds_costs_less_and_of_the_only_honest_server_all() {
+    let over = goal(1000);
+    let delta = |deployment: Deployment| delta_of(&deployment, 1.0, 171, &over).expect("it fits");
+    let [often, seldom, never] =
+        [all_honest(8).with_audit(one_in(8)), all_honest(8).with_audit(one_in(1000)), all_honest(8)].map(delta);
+    assert!(often > seldom && seldom > never, "{often} {seldom} {never}");
+    assert_eq!(all_honest(8).with_audit(one_in(1)), all_honest(8).with_audit(one_in(8)), "no more often than once");
+    assert_eq!(delta(all_honest(1).with_audit(one_in(60))), 1.0);
+    let chance = Delta::new(1e-4).expect("a probability");
+    let alone = guarantee_of(&all_honest(1).with_audit(one_in(60)), 1.0, 171, rounds(1000), chance).expect("it fits");
+    assert_eq!((alone.epsilon, alone.mailboxes), (None, None));
+    let deployment = Deployment::new(servers(10), servers(8), Layers::Two, 10, Shift::ONE).expect("possible");
+    let found = |deployment: &Deployment| plan(deployment, &over).expect("a plan");
+    let (plain, audited) = (found(&deployment), found(&deployment.with_audit(one_in(60))));
+    assert!(audited.per_server() > plain.per_server() && audited.per_server() < plain.per_server() * 106 / 100);
+    let epsilon = |plan: NoisePlan| plan.guarantee(servers(8), rounds(1000)).expect("it fits").epsilon;
+    assert!(epsilon(audited.without_audit()) < epsilon(audited) && audited.most_opened() > 133);
+    assert!(epsilon(audited).expect("finite").value() <= std::f64::consts::LN_2);
 }
 
 #[test]

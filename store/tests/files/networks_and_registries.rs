@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    num::NonZeroU32,
     path::{Path, PathBuf},
 };
 
@@ -317,6 +318,25 @@ fn a_network_whose_noise_does_not_reach_what_it_states_is_neither_signed_nor_loa
     assert!(signed_by_all(nobody).verify().is_err());
     let all_bad = NetworkParams { bad_servers: 3, ..stating(800) };
     assert!(matches!(guarantee::check(&all_bad), Err(Overstated::NobodyHonest { min_live: 3 })));
+}
+
+#[test]
+fn rounds_whose_noise_is_opened_count_as_often_as_they_may_come() {
+    // Nine servers, eight of them honest, on one chain: 171 slots of shape 1 are enough for these, 183 for seven.
+    let of = |slots, bad_servers, audit: Option<u32>| {
+        let mut params = stating(slots);
+        params.noise.shape = "1".parse().expect("a shape");
+        params.noise.audit = audit.and_then(NonZeroU32::new);
+        guarantee::check(&NetworkParams { chains: 1, layers: 1, bad_servers, min_live: 9, ..params })
+    };
+    assert_eq!(of(171, 1, None), Ok(()));
+    assert_eq!(of(178, 1, Some(60)), Ok(()), "what only the count of opened rounds reaches");
+    assert!(of(178, 2, None).is_err(), "if one server fewer were relied on in every round it would not do");
+    for (slots, audit) in [(171, 60), (178, 1)] {
+        let refused = of(slots, 1, Some(audit)).expect_err("more is stated than is reached");
+        assert!(matches!(refused, Overstated::TooLittle { honest: 8, .. }), "{refused}");
+        assert!(refused.to_string().contains("opened now and then"), "{refused}");
+    }
 }
 
 #[test]
