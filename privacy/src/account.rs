@@ -121,8 +121,8 @@ impl Account {
         Self { parts: if rounds == 0 { Vec::new() } else { self.parts.iter().map(seen).collect() } }
     }
 
-    /// What both see.
-    pub(crate) fn and(mut self, other: &Self) -> Self {
+    /// What both see: their parts compose.
+    pub fn and(mut self, other: &Self) -> Self {
         self.parts.extend_from_slice(&other.parts);
         self
     }

@@ -1,5 +1,6 @@
 //! The least noise for a goal.
 
+mod dialing;
 mod search;
 mod shape;
 mod views;
@@ -8,7 +9,7 @@ use std::num::NonZeroU32;
 
 use serde::Serialize;
 
-pub use self::shape::Shape;
+pub use self::{dialing::Dialing, shape::Shape};
 use self::{search::Search, views::Views};
 use crate::{
     binomial::seldom_exceeded,
@@ -34,6 +35,7 @@ pub struct Deployment {
     replies: Option<Replies>,
     /// Each server's noise is opened in one round in so many.
     audit: Option<NonZeroU32>,
+    dialing: Option<Dialing>,
 }
 
 /// How often servers may say that replies to their noise were spoiled. What hides whose replies these were is noise in a
@@ -82,12 +84,17 @@ impl Deployment {
                 "1 where there is one layer: clients of two chains would never meet",
             ));
         }
-        Ok(Self { servers, honest, layers, chains, shift, replies: None, audit: None })
+        Ok(Self { servers, honest, layers, chains, shift, replies: None, audit: None, dialing: None })
     }
 
     /// Servers speak of spoiled replies, too.
     pub fn with_replies(self, replies: Replies) -> Self {
         Self { replies: Some(replies), ..self }
+    }
+
+    /// People call each other in rounds of their own.
+    pub fn with_dialing(self, dialing: Dialing) -> Self {
+        Self { dialing: Some(dialing), ..self }
     }
 
     /// In each round a coin picks at most one server, each with a probability of one in so many, whose noise everybody sees
@@ -106,6 +113,16 @@ impl Deployment {
             seldom_exceeded(rounds.count(), chance, SHARE_OF_OPENING * delta.value())
         };
         self.audit.map_or(0, count)
+    }
+
+    /// Rounds in which people call each other.
+    pub fn dialing(&self) -> Option<Dialing> {
+        self.dialing
+    }
+
+    /// Servers that are relied on in rounds in which one's noise is opened.
+    fn unopened(&self) -> Result<Servers, PrivacyError> {
+        Servers::new(self.honest.count() - u32::from(self.audit.is_some()))
     }
 
     /// Servers that are relied on.
@@ -154,7 +171,8 @@ pub struct NoisePlan {
 /// ε that holds with the plan's δ; none where no finite ε does.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Guarantee {
-    /// Of everything that is seen. Proved for one chain; for several it rests on [`crate::links`].
+    /// Of everything that is seen, dialing and what is said of replies included. Proved for one chain; for several it rests
+    /// on [`crate::links`].
     pub epsilon: Option<Epsilon>,
     /// Of mailbox counts alone: proved.
     pub mailboxes: Option<Epsilon>,
@@ -190,6 +208,11 @@ impl NoisePlan {
     /// Noise records of all servers in each round.
     pub fn total(&self) -> u64 {
         self.per_server() * u64::from(self.deployment.servers.count())
+    }
+
+    /// Who makes it, and where it goes.
+    pub fn deployment(&self) -> &Deployment {
+        &self.deployment
     }
 
     /// The same noise where nobody's is ever opened.

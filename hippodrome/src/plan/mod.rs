@@ -11,14 +11,14 @@ use hippodrome_core::params::MIN_AUDITED;
 use hippodrome_privacy::{
     PrivacyError,
     links::Layers,
-    plan::{Deployment, Goal, NoisePlan, Replies, plan},
+    plan::{Deployment, Dialing, Goal, NoisePlan, Replies, plan},
     quantity::{Delta, Epsilon, Rounds, Servers, Shift},
 };
 
 use crate::account::{delta, epsilon, rounds};
 use audit::{Audit, Pledges};
 use cost::Traffic;
-use report::{After, Alternative, Fewer, LINKS_NOT_PROVED, Links, Report};
+use report::{After, Alternative, Calls, Fewer, LINKS_NOT_PROVED, Links, Report};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -67,6 +67,16 @@ pub(crate) struct PlanArgs {
     /// Rounds in which somebody's two stories differ, spoiled ones too
     #[arg(long, value_parser = rounds)]
     rounds: Rounds,
+    /// Rounds of their own in which people call each other and somebody's stories differ, besides [default: none]
+    #[arg(long, value_name = "N", value_parser = rounds)]
+    dialing_rounds: Option<Rounds>,
+    /// With --dialing-rounds: places where calls are left, each for a part of all people
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "dialing_rounds")]
+    dialing_buckets: u32,
+    /// With --dialing-rounds: slots of each server for each bucket in each chain [default: so many that dialing alone takes half of
+    /// epsilon with half of delta]
+    #[arg(long, value_name = "N", requires = "dialing_rounds")]
+    dialing_slots: Option<u32>,
     /// The odds of the two stories may change by e to this
     #[arg(long, value_parser = epsilon)]
     epsilon: Epsilon,
@@ -138,6 +148,11 @@ impl PlanArgs {
             after,
             fewer_honest: self.fewer_honest(&found)?,
             audit: self.audit.map(|one_in| self.audited(one_in, &found)).transpose()?,
+            dialing: found
+                .deployment()
+                .dialing()
+                .map(|dialing| self.called(&dialing, found.deployment()))
+                .transpose()?,
             layers: self.layers,
             chains: self.chains,
             chain_len: traffic.chain_len,
@@ -152,7 +167,19 @@ impl PlanArgs {
     fn plan(&self, layers: u8, chains: u16) -> Result<NoisePlan, PrivacyError> {
         let deployment = self.deployment(layers, chains)?;
         let deployment = self.audit.map_or(deployment, |one_in| deployment.with_audit(one_in));
-        plan(&deployment, &self.goal()?)
+        plan(&self.with_dialing(deployment)?, &self.goal()?)
+    }
+
+    fn with_dialing(&self, deployment: Deployment) -> Result<Deployment, PrivacyError> {
+        let dialing = self.dialing_rounds.map(|rounds| self.dialing(rounds, &deployment)).transpose()?;
+        Ok(dialing.map_or(deployment, |dialing| deployment.with_dialing(dialing)))
+    }
+
+    /// Dialing with the noise that was asked for, or with the least that leaves enough of the goal for conversations.
+    fn dialing(&self, rounds: Rounds, deployment: &Deployment) -> Result<Dialing, PrivacyError> {
+        let least = || Dialing::least(deployment, &self.goal()?, rounds, self.dialing_buckets);
+        let given = |slots| Dialing::new(rounds, self.dialing_buckets, slots, Dialing::usual_shape(deployment)?);
+        self.dialing_slots.map_or_else(least, given)
     }
 
     fn goal(&self) -> Result<Goal, PrivacyError> {
@@ -173,9 +200,20 @@ impl PlanArgs {
         Ok(replies.transpose()?.map_or(deployment, |replies| deployment.with_replies(replies)))
     }
 
+    fn called(&self, dialing: &Dialing, deployment: &Deployment) -> Result<Calls, PrivacyError> {
+        Ok(Calls {
+            rounds: dialing.rounds(),
+            buckets: self.dialing_buckets,
+            slots: dialing.slots(),
+            shape: dialing.shape().to_string(),
+            requests_per_server: dialing.per_server(deployment),
+            epsilon_alone: dialing.epsilon(deployment, self.delta)?,
+        })
+    }
+
     /// What it takes to look at noise, and what it finds.
     fn audited(&self, one_in: NonZeroU32, found: &NoisePlan) -> Result<Audit, PlanError> {
-        let unseen = plan(&self.deployment(self.layers, self.chains)?, &self.goal()?)?;
+        let unseen = plan(&self.with_dialing(self.deployment(self.layers, self.chains)?)?, &self.goal()?)?;
         let without = found.without_audit().guarantee(Servers::new(self.honest.into())?, self.rounds)?;
         let one_in = one_in.get().max(self.servers.into());
         Ok(Audit {
@@ -316,6 +354,23 @@ mod tests {
         assert!(audited.to_string().contains("one round in 60") && plain.audit.is_none());
         let few = report(&line.replace("--honest 8", "--honest 7 --audit 60")).expect_err("seven are too few");
         assert!(few.to_string().contains("at least 8"), "{few}");
+    }
+
+    #[test]
+    fn dialing_is_planned_beside_conversations() {
+        let line = "--users 1000 --servers 6 --honest 5 --chains 3 --layers 3 --rounds 300 --epsilon 1 --delta 1e-4";
+        let plain = report(line).expect("a plan");
+        let calling = report(&format!("{line} --dialing-rounds 20 --dialing-buckets 4")).expect("a plan");
+        let calls = calling.dialing.as_ref().expect("it was asked for");
+        assert_eq!(calls.requests_per_server, 3 * 4 * u64::from(calls.slots), "for each bucket in each chain");
+        let alone = calls.epsilon_alone.expect("finite").value();
+        assert!((0.3..0.52).contains(&alone), "{alone}");
+        assert!(calling.noise_per_server > plain.noise_per_server, "conversations have less to spend");
+        assert!(calling.epsilon.expect("finite").value() <= 1.0 && calling.to_string().contains("dialing"));
+        let more = calls.slots * 4;
+        let quiet = report(&format!("{line} --dialing-rounds 20 --dialing-buckets 4 --dialing-slots {more}"));
+        let quiet = quiet.expect("a plan");
+        assert!(quiet.noise_per_server < calling.noise_per_server && quiet.dialing.expect("asked for").slots == more);
     }
 
     #[test]

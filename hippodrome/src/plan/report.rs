@@ -49,6 +49,8 @@ pub(super) struct Report {
     pub(super) fewer_honest: Vec<Fewer>,
     /// None where nobody looks at noise.
     pub(super) audit: Option<Audit>,
+    /// None where nobody dials.
+    pub(super) dialing: Option<Calls>,
     pub(super) layers: u8,
     pub(super) chains: u16,
     pub(super) chain_len: u8,
@@ -78,6 +80,21 @@ pub(super) struct After {
 pub(super) struct Fewer {
     pub(super) honest: u16,
     pub(super) epsilon: Option<Epsilon>,
+}
+
+/// Rounds in which people call each other, and their noise.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Calls {
+    pub(super) rounds: Rounds,
+    pub(super) buckets: u32,
+    /// Of each server for each bucket in each input chain.
+    pub(super) slots: u32,
+    /// α, as a fraction.
+    pub(super) shape: String,
+    /// Of each server in each of these rounds, for all buckets and chains.
+    pub(super) requests_per_server: u64,
+    /// Of dialing alone, with the whole δ.
+    pub(super) epsilon_alone: Option<Epsilon>,
 }
 
 /// The same goal with another number of layers.
@@ -127,8 +144,17 @@ impl fmt::Display for Report {
         if let Some(audit) = &self.audit {
             self.fmt_audit(audit, f)?;
         }
+        if let Some(calls) = &self.dialing {
+            fmt_calls(calls, f)?;
+        }
         self.fmt_cost(f)
     }
+}
+
+fn fmt_calls(calls: &Calls, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let Calls { rounds, buckets, slots, shape, requests_per_server, epsilon_alone } = calls;
+    writeln!(f, "dialing      {rounds} rounds, {buckets} bucket(s); {} of dialing alone", shown(*epsilon_alone))?;
+    writeln!(f, "  a server   {requests_per_server} requests, {slots} slots of shape {shape} a bucket in each chain")
 }
 
 impl Report {

@@ -72,10 +72,10 @@ pub(super) struct Views<'a> {
     honest: Servers,
     usual: Seen,
     opened: Opened,
-    /// What is said of replies: everything that it tells, and without the mailboxes that claims show, where mailboxes tell
-    /// nothing.
-    replies: Account,
-    replies_alone: Account,
+    /// Dialing, and what is said of replies: everything that it tells, and without the mailboxes that claims show, where
+    /// mailboxes tell nothing.
+    besides: Account,
+    besides_alone: Account,
 }
 
 impl<'a> Views<'a> {
@@ -96,8 +96,12 @@ impl<'a> Views<'a> {
         };
         // Replies may be spoken of in any round, an opened one, too.
         let (replies, replies_alone) = said_of_replies(deployment, shape, slots, honest, counted.min(unopened))?;
+        // Nothing says that rounds of dialing are spared.
+        let dialing = deployment.dialing.map(|dialing| dialing.account(Servers::new(unopened)?)).transpose()?;
+        let dialing = dialing.unwrap_or_default();
+        let (besides, besides_alone) = (replies.and(&dialing), replies_alone.and(&dialing));
         let usual = seen(honest)?;
-        Ok(Self { deployment, honest: Servers::new(honest)?, usual, opened, replies, replies_alone })
+        Ok(Self { deployment, honest: Servers::new(honest)?, usual, opened, besides, besides_alone })
     }
 
     fn split(&self, rounds: Rounds, delta: Delta) -> Split {
@@ -136,21 +140,21 @@ impl<'a> Views<'a> {
             return Ok(1.0);
         }
         let mailboxes = self.all(&split, mailboxes).unwrap_or_default();
-        let infinite = mailboxes.and(&self.replies).infinite() + split.beyond;
+        let infinite = mailboxes.and(&self.besides).infinite() + split.beyond;
         if infinite > goal.delta.value() {
             return Ok(infinite);
         }
-        let of = |account: Account, replies: &Account| -> Result<f64, PrivacyError> {
-            let composed = account.and(replies).compose(Resolution::Coarse)?;
+        let of = |account: Account, besides: &Account| -> Result<f64, PrivacyError> {
+            let composed = account.and(besides).compose(Resolution::Coarse)?;
             Ok(composed.delta(goal.epsilon).value() + split.beyond)
         };
         let who = self.all(&split, bob_or_charlie);
-        let who = who.map_or(Ok(0.0), |account| of(account, &self.replies_alone))?;
+        let who = who.map_or(Ok(0.0), |account| of(account, &self.besides_alone))?;
         if who > goal.delta.value() {
             return Ok(who);
         }
         let talking = self.all(&split, talking_or_idle).unwrap_or_default();
-        Ok(who.max(of(talking, &self.replies)?))
+        Ok(who.max(of(talking, &self.besides)?))
     }
 
     /// ε with this δ over so many rounds.
@@ -168,9 +172,9 @@ impl<'a> Views<'a> {
             };
         let of = |kind| self.all(&split, kind).map(|account| with(account, &Account::new())).transpose();
         let talking = self.all(&split, talking_or_idle).unwrap_or_default();
-        let talking = with(talking, &self.replies)?;
+        let talking = with(talking, &self.besides)?;
         let who = self.all(&split, bob_or_charlie);
-        let who = who.map_or(Ok(Some(Epsilon::ZERO)), |account| with(account, &self.replies_alone))?;
+        let who = who.map_or(Ok(Some(Epsilon::ZERO)), |account| with(account, &self.besides_alone))?;
         let worse = |(a, b): (Epsilon, Epsilon)| if a > b { a } else { b };
         Ok(Guarantee {
             epsilon: talking.zip(who).map(worse),

@@ -4,8 +4,9 @@ use std::num::NonZeroU32;
 
 use hippodrome_privacy::{
     PrivacyError,
+    account::Resolution,
     links::Layers,
-    plan::{Deployment, Goal, NoisePlan, delta_of, guarantee_of, plan},
+    plan::{Deployment, Dialing, Goal, NoisePlan, Shape, delta_of, guarantee_of, plan},
     quantity::{Delta, Epsilon, Rounds, Servers, Shift},
 };
 
@@ -168,6 +169,59 @@ fn an_audit_of_fewer_rounds_costs_less_and_of_the_only_honest_server_all() {
     let epsilon = |plan: NoisePlan| plan.guarantee(servers(8), rounds(1000)).expect("it fits").epsilon;
     assert!(epsilon(audited.without_audit()) < epsilon(audited) && audited.most_opened() > 133);
     assert!(epsilon(audited).expect("finite").value() <= std::f64::consts::LN_2);
+}
+
+#[test]
+fn dialing_tells_no_more_than_two_counts_a_round() {
+    // Beta-binomial(4, 2, 2) for each of two counts in two rounds: one moves up, one down.
+    let masses = [5.0, 8.0, 9.0, 8.0, 5.0].map(|ways| ways / 35.0);
+    let at = |x: usize| masses.get(x).copied().unwrap_or(0.0);
+    let up: Vec<(f64, f64)> = (0..6).map(|x| (at(x), if x == 0 { 0.0 } else { at(x - 1) })).collect();
+    let down: Vec<(f64, f64)> = up.iter().map(|&(p, q)| (q, p)).collect();
+    let exact = |views: &[&Vec<(f64, f64)>], epsilon: f64| -> f64 {
+        let with = |joint: Vec<(f64, f64)>, view: &Vec<(f64, f64)>| {
+            joint.iter().flat_map(|a| view.iter().map(|b| (a.0 * b.0, a.1 * b.1))).collect()
+        };
+        let joint = views.iter().fold(vec![(1.0, 1.0)], |joint, view| with(joint, view));
+        joint.iter().map(|(p, q)| (p - epsilon.exp() * q).max(0.0)).sum()
+    };
+    let found = |buckets, epsilon| {
+        let shape = Shape { numerator: 2, denominator: 1 };
+        let dialing = Dialing::new(rounds(2), buckets, 4, shape).expect("possible");
+        let composed = dialing.account(servers(1)).and_then(|account| account.compose(Resolution::Fine));
+        composed.expect("it fits").delta(Epsilon::new(epsilon).expect("not negative")).value()
+    };
+    for epsilon in [0.0, 0.3, 1.0] {
+        let whom = exact(&[&up, &down, &up, &down], epsilon);
+        let whether = exact(&[&up, &up], epsilon);
+        assert!(found(4, epsilon) >= whom - 1e-12 && found(4, epsilon) <= whom * 1.001, "{epsilon}: whom");
+        assert!(found(1, epsilon) >= whether - 1e-12 && found(1, epsilon) <= whether * 1.001, "{epsilon}: whether");
+        assert!(whether < whom && found(4, epsilon) == found(2, epsilon));
+    }
+}
+
+#[test]
+fn dialing_composes_with_conversations() {
+    let (deployment, over) = (all_honest(8), goal(1000));
+    let dialing = |buckets| Dialing::least(&deployment, &over, rounds(100), buckets).expect("a plan");
+    let (one, many) = (dialing(1), dialing(50));
+    assert!(one.slots() < many.slots() && many.slots() < 2 * one.slots(), "{} {}", one.slots(), many.slots());
+    assert_eq!(many.per_server(&deployment), 50 * u64::from(many.slots()));
+    let half = Delta::new(0.5e-4).expect("a probability");
+    let alone = many.epsilon(&deployment, half).expect("it fits").expect("finite").value();
+    assert!(alone <= std::f64::consts::LN_2 / 2.0 && alone > 0.9 * std::f64::consts::LN_2 / 2.0, "{alone}");
+    let both = deployment.with_dialing(many);
+    let delta = |deployment: &Deployment, slots| delta_of(deployment, 1.0, slots, &over).expect("it fits");
+    assert!(delta(&both, 171) > 1e-4 && delta(&deployment, 171) <= 1e-4, "it is part of what is spent");
+    let found = plan(&both, &over).expect("a plan");
+    let plain = plan(&deployment, &over).expect("a plan");
+    assert!(found.slots() > plain.slots() && found.slots() < plain.slots() * 13 / 10, "{}", found.slots());
+    // With an audit one server fewer hides calls, whenever they are made.
+    let audited = both.with_audit(one_in(1_000_000));
+    assert!(delta(&audited, 200) > delta(&both, 200));
+    let shape = Shape { numerator: 1, denominator: 1 };
+    assert!(Dialing::new(rounds(1), 0, 1, shape).is_err() && Dialing::new(rounds(1), 1, 0, shape).is_err());
+    assert!(Dialing::new(rounds(1), 1 << 17, 1, shape).is_err());
 }
 
 #[test]
