@@ -1,6 +1,7 @@
 //! Hippodrome: the one binary. It parses the command line and calls the crates.
 
 mod account;
+mod audit;
 mod budget;
 mod chat;
 mod demo;
@@ -61,6 +62,7 @@ enum Command {
     Account(account::AccountArgs),
     Plan(plan::PlanArgs),
     Experiment(experiment::ExperimentArgs),
+    Audit(audit::AuditArgs),
     /// Measure what mixing costs
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -129,6 +131,7 @@ fn run(Cli { logs, command }: Cli) -> Result<(), Box<dyn Error>> {
         Command::Account(args) => return Ok(account::run(&args)?),
         Command::Plan(args) => return Ok(plan::run(&args)?),
         Command::Experiment(args) => return Ok(experiment::run(args)?),
+        Command::Audit(args) => return Ok(audit::run(&args)?),
         Command::Bench(BenchCommand::Hop(args)) => return Ok(bench_hop(&args.hop)?),
         Command::Bench(BenchCommand::Round(args)) => return Ok(bench_round(&args.round)?),
         Command::Bench(BenchCommand::Trace(args)) => return Ok(bench_trace(&args.trace)?),
@@ -149,6 +152,7 @@ fn run(Cli { logs, command }: Cli) -> Result<(), Box<dyn Error>> {
             | Command::Account(_)
             | Command::Plan(_)
             | Command::Experiment(_)
+            | Command::Audit(_)
             | Command::Bench(_) => {}
         }
         Ok(())

@@ -9,13 +9,13 @@
 //!   that never understates, composes rounds by FFT, and adds every error that it makes to δ.
 //! * [`links`]: what records from chain to chain tell. A leading-order formula, checked by simulation, **not proved**.
 //! * [`plan`]: the least noise for a goal.
-//! * [`audit`]: what an attacker finds, against what is proved.
+//! * [`attack`]: what somebody finds who tries, against what is proved.
 //!
-//! `paper-notes/src/privacy.md` has the mathematics, and says of every claim what it rests on. No clock, no randomness,
-//! no I/O.
+//! `paper-notes/src/privacy.md` has the mathematics, and says of every claim what it rests on. No clock and no
+//! I/O; what is random follows from seeds.
 
 pub mod account;
-pub mod audit;
+pub mod attack;
 mod binomial;
 mod counts;
 pub mod error;

@@ -1,8 +1,10 @@
 //! How far noise spreads, and which spreads are worth trying.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use serde::Serialize;
+
+use crate::error::{PrivacyError, invalid};
 
 /// Shapes add up: with less than this over all honest servers, noise fails all of a sudden when a few are not honest.
 const LEAST_TOTAL_SHAPE: f64 = 3.5;
@@ -68,5 +70,33 @@ impl Shape {
     pub(super) fn least_for(honest: u32, at_least: f64) -> usize {
         let least = (LEAST_TOTAL_SHAPE / f64::from(honest)).max(at_least);
         (0..SHAPES.len()).find(|&number| Self::at(number).value() >= least).unwrap_or(0)
+    }
+}
+
+impl FromStr for Shape {
+    type Err = PrivacyError;
+
+    /// Reads `7/2` or `1`.
+    fn from_str(text: &str) -> Result<Self, PrivacyError> {
+        let (numerator, denominator) = text.split_once('/').unwrap_or((text, "1"));
+        let part = |text: &str| text.parse().ok().filter(|part| (1..=0xffff).contains(part));
+        let shape = part(numerator).zip(part(denominator));
+        let shape = shape.map(|(numerator, denominator)| Self { numerator, denominator });
+        shape.ok_or_else(|| invalid("shape", text, "a fraction of numbers from 1 to 65535, as in 7/2 or 1"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_are_fractions() {
+        for text in ["7/2", "1", "1/4"] {
+            assert_eq!(text.parse::<Shape>().expect("a shape").to_string(), text);
+        }
+        for text in ["", "0", "1/0", "3.5", "65536", "1/2/3", "-1"] {
+            assert!(text.parse::<Shape>().is_err(), "{text}");
+        }
     }
 }

@@ -1,5 +1,5 @@
 //! Figures of the accountant, the planner and the attacker, against known ones.
 
 mod account;
-mod audit;
+mod attack;
 mod plan;

@@ -12,7 +12,7 @@ use hippodrome_core::{
 };
 use hippodrome_privacy::{
     account::{Account, Resolution},
-    audit::{self, Attacker, Score},
+    attack::{self, Attacker, Score},
     noise::Noise,
     quantity::{Delta, Rounds, Servers, Shift},
 };
@@ -91,9 +91,9 @@ fn attack(noise_slots: u32) -> Score {
         let records = once + 2 * twice;
         let all = 2 * i64::from(noise_slots) * SERVERS as i64 + 2 * i64::from(SLOTS);
         assert_eq!((records, counts.more), (all, 0), "{round}: the volume is public and constant");
-        audit::Round { count: 4 * twice - records, talks: coin(*round) }
+        attack::Round { count: 4 * twice - records, talks: coin(*round) }
     };
-    let rounds: Vec<audit::Round> = seen.iter().map(of).collect();
+    let rounds: Vec<attack::Round> = seen.iter().map(of).collect();
     Attacker::from_count(1).play(&rounds)
 }
 

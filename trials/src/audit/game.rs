@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf, sync::Arc, time::Instant};
 
 use hippodrome_client::{swarm::Swarm, uplink::Uplink};
 use hippodrome_core::marks::{Marks, MemoryMarks};
-use hippodrome_privacy::audit::Round;
+use hippodrome_privacy::attack::Round;
 use hippodrome_store::{key_file::ClientKeys, network_file::Network};
 
 use super::{

@@ -3,7 +3,7 @@
 //! A network of real processes runs; every server in it is a witness, which does all that an honest one does and prints
 //! what it sees of mailboxes when it ends a chain of the last layer. Two clients talk in all their slots, or in none, as a
 //! secret coin says in each round. The attacker has the witnesses' counts, nothing else, and its score bounds ε from below
-//! ([`hippodrome_privacy::audit`]).
+//! ([`hippodrome_privacy::attack`]).
 
 mod game;
 mod script;
@@ -14,7 +14,7 @@ use std::{fmt, path::PathBuf, time::Duration};
 use hippodrome_core::params::NetworkParams;
 use hippodrome_privacy::{
     account::{Account, Resolution},
-    audit::{Attacker, Round, Score},
+    attack::{Attacker, Round, Score},
     noise::Noise,
     quantity::{Delta, Epsilon, Rounds, Servers, Shift},
 };

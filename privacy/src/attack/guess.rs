@@ -1,19 +1,15 @@
-//! What an attacker finds out in the end: a game of many rounds, and the ε that it shows at least.
+//! Guesses in single rounds.
 //!
 //! Before each round a coin says whether a person talks, which moves a count by a known shift; the attacker sees counts
-//! only and guesses coins. If guesses are right so often that noise of some (ε, δ) could not have let them be, the noise
-//! has less privacy than that. Chances are bounded as Clopper and Pearson do (Biometrika 26, 1934), so what is found is found
-//! with the confidence that is asked for, whatever the noise is; that nothing is found proves nothing.
+//! only and guesses coins.
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-
+use super::Score;
 use crate::{
-    binomial::at_least,
-    error::{PrivacyError, invalid},
+    error::PrivacyError,
     noise::Noise,
-    quantity::{Delta, Epsilon, Servers, Shift},
+    quantity::{Delta, Servers, Shift},
 };
 
 /// A round of the game.
@@ -96,72 +92,6 @@ impl Attacker {
 
     /// How it does in rounds that it has not learnt from.
     pub fn play(&self, rounds: &[Round]) -> Score {
-        let mut score = Score::default();
-        for round in rounds {
-            let guess = u64::from(self.guess(round.count));
-            let (of, guesses) = match round.talks {
-                true => (&mut score.talking, &mut score.hits),
-                false => (&mut score.idle, &mut score.false_alarms),
-            };
-            *of += 1;
-            *guesses += guess;
-        }
-        score
-    }
-}
-
-/// How an attacker did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Score {
-    /// Rounds of talk that were guessed to be so.
-    pub hits: u64,
-    /// Rounds of talk.
-    pub talking: u64,
-    /// Other rounds that were guessed to be of talk.
-    pub false_alarms: u64,
-    /// Other rounds.
-    pub idle: u64,
-}
-
-impl Score {
-    /// The share of right guesses.
-    pub fn accuracy(&self) -> f64 {
-        let right = self.hits + self.idle - self.false_alarms;
-        right as f64 / (self.talking + self.idle).max(1) as f64
-    }
-
-    /// The largest ε that these guesses rule out: noise of a smaller one, with this δ, lets guesses be so good with a
-    /// probability of at most `doubt`.
-    pub fn epsilon(&self, delta: Delta, doubt: f64) -> Result<Epsilon, PrivacyError> {
-        match doubt > 0.0 && doubt < 1.0 {
-            true => Epsilon::new(self.shows(delta, doubt).max(0.0)),
-            false => Err(invalid("doubt", doubt, "between 0 and 1")),
-        }
-    }
-
-    /// The same as it comes out, below 0 too. Chances of hits and of false alarms share the doubt; with both bounds both
-    /// stories are judged.
-    fn shows(&self, delta: Delta, doubt: f64) -> f64 {
-        let hits = at_least(self.hits, self.talking, doubt / 2.0);
-        let false_alarms = 1.0 - at_least(self.idle - self.false_alarms, self.idle, doubt / 2.0);
-        let of = |often: f64, seldom: f64| ((often - delta.value()).max(0.0) / seldom).ln();
-        of(hits, false_alarms).max(of(1.0 - false_alarms, 1.0 - hits))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn guesses_that_are_always_right_show_no_more_than_their_number_allows() {
-        let score = Score { hits: 100, talking: 100, false_alarms: 0, idle: 100 };
-        let shown = score.epsilon(Delta::new(0.0).expect("a chance"), 0.05).expect("a doubt").value();
-        assert!((3.2..3.4).contains(&shown), "{shown}");
-        assert_eq!(score.accuracy(), 1.0);
-        let even = Score { hits: 50, talking: 100, false_alarms: 50, idle: 100 };
-        assert_eq!(even.epsilon(Delta::new(0.0).expect("a chance"), 0.05), Ok(Epsilon::ZERO));
-        assert!(score.epsilon(Delta::new(0.0).expect("a chance"), 0.0).is_err());
-        assert_eq!(Score::default().epsilon(Delta::new(0.0).expect("a chance"), 0.05), Ok(Epsilon::ZERO));
+        rounds.iter().fold(Score::default(), |score, round| score.with(round.talks, self.guess(round.count)))
     }
 }
