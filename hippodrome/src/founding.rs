@@ -68,6 +68,9 @@ pub(crate) struct Shape {
     /// hundred is caught; demo: 8]
     #[arg(long, value_name = "N", conflicts_with = "epsilon")]
     pub(crate) noise: Option<u32>,
+    /// How far noise spreads that --epsilon does not plan: alpha, a fraction as in 7/2 [default: 1]
+    #[arg(long, value_name = "ALPHA", conflicts_with = "epsilon")]
+    pub(crate) noise_shape: Option<noise::Shape>,
     /// Noise that hides whom somebody talks with: the odds change by e to this at most, but for --delta, over --budget rounds
     #[arg(long, value_parser = epsilon, requires_all = ["delta", "budget"])]
     pub(crate) epsilon: Option<Epsilon>,
@@ -115,7 +118,8 @@ impl Shape {
             Some(per_chain) => noise_of(per_chain, chains)?,
             None => watchful_noise(self.servers() - bad_servers, chains),
         };
-        let noise = NoiseParams { audit: self.audit, ..noise };
+        let shape = self.noise_shape.unwrap_or(noise.shape);
+        let noise = NoiseParams { shape, audit: self.audit, ..noise };
         let deadline = (period * DEADLINE_PERIODS).max(LEAST_DEADLINE);
         let params = NetworkParams {
             name: name.to_owned(),
@@ -195,6 +199,7 @@ impl Shape {
             differs("--verification", verification.map(|mode| mode.name().into()), params.verification.name().into()),
             differs("--period", period.map(|p| format!("{}ms", millis(p))), format!("{}ms", params.period_ms)),
             differs("--noise", text(noise.map(Into::into)), params.noise.per_chain(params.chains.into()).to_string()),
+            differs("--noise-shape", self.noise_shape.map(|it| it.to_string()), params.noise.shape.to_string()),
             differs("--epsilon", self.epsilon.map(|it| it.value().to_string()), of(&|stated| stated.epsilon())),
             differs("--delta", self.delta.map(|it| it.value().to_string()), of(&|stated| stated.delta())),
             differs("--budget", text(self.budget.map(Rounds::count)), of(&|stated| stated.rounds as f64)),
@@ -348,6 +353,16 @@ mod tests {
     }
 
     #[test]
+    fn noise_spreads_as_it_is_asked_to() {
+        let spread = noise::Shape::new(7, 2);
+        let params = Shape { noise_shape: spread, ..Shape::default() }.params("test", USUAL).expect("possible");
+        let usual = Shape::default().params("test", USUAL).expect("possible");
+        assert_eq!((Some(params.noise.shape), params.noise.slots), (spread, usual.noise.slots));
+        assert_eq!(usual.noise.shape.to_string(), "1");
+        assert!(Shape { noise_shape: spread, ..Shape::default() }.conflict(&params, 6).is_none());
+    }
+
+    #[test]
     fn a_shape_that_no_network_can_have_is_refused() {
         let shape = Shape { layers: Some(1), ..Shape::default() };
         let refused = shape.params("test", USUAL).expect_err("three chains of one layer");
@@ -381,6 +396,7 @@ mod tests {
             Shape { verification: Some(Verification::None), ..Shape::default() },
             Shape { period: Some(USUAL.period * 2), ..Shape::default() },
             Shape { noise: Some(9), ..Shape::default() },
+            Shape { noise_shape: noise::Shape::new(7, 2), ..Shape::default() },
             Shape { slots: Some(2), ..Shape::default() },
         ];
         assert!(other.iter().all(|shape| shape.conflict(&params, 6).is_some()));

@@ -75,9 +75,11 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
     let game = play(arguments, "planned", &planned)?;
     let proved = Proved::of(&game.params, delta)?;
     let honest = report(arguments, Finding::new(proved, proved.slots, &game.rounds)?);
-    // As much as there is in a tenth of the plan, rounded up to what fills all chains.
+    // As much as there is in a tenth of the plan, rounded up to what fills all chains, of the plan's shape.
     let tenth = NoiseParams::uniform(proved.slots.div_ceil(10)).per_chain(game.params.chains.into());
-    let game = play(arguments, "tenth", &["--noise".to_owned(), tenth.to_string()])?;
+    let shape = game.params.noise.shape.to_string();
+    let noise = ["--noise", &tenth.to_string(), "--noise-shape", &shape].map(str::to_owned);
+    let game = play(arguments, "tenth", &noise)?;
     let short = report(arguments, Finding::new(proved, game.params.noise.slots, &game.rounds)?);
     Ok(!honest.is_too_little() && short.is_too_little())
 }
