@@ -1,4 +1,4 @@
-//! `audit`: what an attacker finds in simulated rounds, beside what is proved.
+//! `audit`: what an attacker finds in simulated rounds, beside what is guaranteed.
 
 use std::fmt;
 
@@ -17,7 +17,10 @@ use hippodrome_privacy::{
 };
 use serde::Serialize;
 
-use crate::account::{delta, servers, shift};
+use crate::{
+    account::{delta, servers, shift},
+    plan::{LINKS_NOT_PROVED, Links},
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,7 +32,7 @@ Examples:
 Three games with noise as servers draw it: does Alice talk with Bob, with whom of many does she talk, and the same if
 people come and go. What is shown holds with the confidence that is asked for; that nothing is shown proves nothing.";
 
-/// What an attacker finds out from counts in simulated rounds, beside what is proved
+/// What an attacker finds out from counts in simulated rounds, beside what is guaranteed
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct AuditArgs {
@@ -78,7 +81,7 @@ pub(crate) struct AuditArgs {
     /// Rounds of the last game
     #[arg(long, default_value_t = 10_000)]
     long_rounds: u32,
-    /// The chance that what is proved does not hold
+    /// The chance that what is guaranteed does not hold
     #[arg(long, default_value = "1e-4", value_parser = delta)]
     delta: Delta,
     /// The chance that what is shown does not hold
@@ -107,18 +110,19 @@ enum Draw {
 /// What is printed with `--json`.
 #[derive(Debug, Serialize)]
 struct Report {
-    /// Slots of each server that the proof is about.
+    /// Slots of each server that the guarantee is about.
     planned_slots: u32,
     shape: String,
     rounds: Rounds,
     delta: Delta,
-    /// Of the planned noise; none if no finite one holds.
-    proved: Option<Epsilon>,
-    /// Of mailbox counts alone.
-    proved_mailboxes: Option<Epsilon>,
+    /// Of the planned noise; none if no finite one holds. Proved if there are no links.
+    guaranteed: Option<Epsilon>,
+    links: Links,
+    /// Of mailbox counts alone: proved.
+    guaranteed_mailboxes: Option<Epsilon>,
     /// What the attacker faced.
     sent: Setting,
-    /// Whether it showed more than is proved: the noise that is sent is not what was planned.
+    /// Whether it showed more than is guaranteed: the noise that is sent is not what was planned.
     too_little: bool,
     talk: Talk,
     partner: Partner,
@@ -142,7 +146,7 @@ impl AuditArgs {
         let planned = self.setting(Mechanism::Urn { slots: self.slots, shape: self.shape })?;
         let sent = self.setting(self.sent())?;
         let planned_slots = planned.noise().slots();
-        let proved = self.proved(planned_slots)?;
+        let planned_guarantee = self.guarantee(planned_slots)?;
         let games = Games { games: self.games, rounds: self.rounds, seed: self.seed };
         let searches = Games { games: self.searches, ..games };
         let long = Games { rounds: self.long_rounds, ..searches };
@@ -153,10 +157,11 @@ impl AuditArgs {
             shape: self.shape.to_string(),
             rounds: Rounds::new(self.rounds.into())?,
             delta: self.delta,
-            proved: proved.epsilon,
-            proved_mailboxes: proved.mailboxes,
+            guaranteed: planned_guarantee.epsilon,
+            links: if self.chains == 1 { Links::None } else { Links::Seen(LINKS_NOT_PROVED) },
+            guaranteed_mailboxes: planned_guarantee.mailboxes,
             sent,
-            too_little: proved.epsilon.is_some_and(|proved| talk.shown > proved),
+            too_little: planned_guarantee.epsilon.is_some_and(|guaranteed| talk.shown > guaranteed),
             talk,
             partner: partner::search(&sent, &searches, self.candidates)?,
             churn: churn(&sent)?,
@@ -187,7 +192,7 @@ impl AuditArgs {
     }
 
     /// Of the planned noise, over the rounds of a game.
-    fn proved(&self, slots: u32) -> Result<Guarantee, PrivacyError> {
+    fn guarantee(&self, slots: u32) -> Result<Guarantee, PrivacyError> {
         let deployment = Deployment::new(self.servers, self.servers, self.layers(), self.chains, self.client_slots)?;
         let rounds = Rounds::new(self.rounds.into())?;
         plan::guarantee_of(&deployment, self.shape.value(), slots.into(), rounds, self.delta)
@@ -203,8 +208,11 @@ impl fmt::Display for Report {
         let Self { planned_slots, shape, rounds, delta, sent, .. } = self;
         writeln!(f, "planned      {planned_slots} slots of shape {shape} by an urn, a server")?;
         writeln!(f, "sent         {}", sent.noise())?;
-        writeln!(f, "proved       epsilon {} with delta {delta} over {rounds} rounds", shown(self.proved))?;
-        writeln!(f, "  mailboxes  {}", shown(self.proved_mailboxes))?;
+        writeln!(f, "guaranteed   epsilon {} with delta {delta} over {rounds} rounds", shown(self.guaranteed))?;
+        writeln!(f, "  mailboxes  {}: proved", shown(self.guaranteed_mailboxes))?;
+        if let Links::Seen(how) = self.links {
+            writeln!(f, "  links      {how}")?;
+        }
         self.fmt_talk(f)?;
         let Partner { games, candidates, entropy_bits, rank, first } = &self.partner;
         writeln!(f, "whom         {candidates} people, {} rounds, {} games", games.rounds, games.games)?;
@@ -226,7 +234,7 @@ impl Report {
     fn fmt_talk(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Talk { games, doubt, score, shown, shown_if_normal, accuracy, .. } = &self.talk;
         let Score { hits, talking, false_alarms, idle } = score;
-        let verdict = if self.too_little { "more than is proved: not the planned noise" } else { "as proved" };
+        let verdict = if self.too_little { "more than is guaranteed: not the planned noise" } else { "as guaranteed" };
         let sure = 100.0 * (1.0 - doubt);
         writeln!(f, "talk         {} games of {} rounds; {accuracy:.3} guessed right", games.games, games.rounds)?;
         writeln!(f, "  guesses    {hits} of {talking} games of talk, {false_alarms} of {idle} others by mistake")?;
@@ -266,16 +274,16 @@ mod tests {
         "--slots 60 --rounds 20 --games 2000 --searches 9 --candidates 8 --long-rounds 300 --delta 0.01";
 
     #[test]
-    fn planned_noise_is_as_proved_and_a_tenth_of_it_is_found() {
+    fn planned_noise_is_as_guaranteed_and_a_tenth_of_it_is_found() {
         let planned = report(SMALL).expect("possible");
         assert!(!planned.too_little && planned.churn.is_longer && planned.churn_as_planned.is_none(), "{planned}");
         let tenth = report(&format!("{SMALL} --sent-slots 6")).expect("possible");
         assert!(
-            tenth.too_little && !tenth.churn.is_longer && tenth.talk.shown > tenth.proved.expect("finite"),
+            tenth.too_little && !tenth.churn.is_longer && tenth.talk.shown > tenth.guaranteed.expect("finite"),
             "{tenth}"
         );
-        assert_eq!((tenth.proved, tenth.churn_as_planned), (planned.proved, Some(planned.churn)));
-        assert!(tenth.to_string().contains("not the planned noise") && planned.to_string().contains("as proved"));
+        assert_eq!((tenth.guaranteed, tenth.churn_as_planned), (planned.guaranteed, Some(planned.churn)));
+        assert!(tenth.to_string().contains("not the planned noise") && planned.to_string().contains("as guaranteed"));
         let json = serde_json::to_value(&tenth).expect("plain values");
         assert_eq!(json["sent"]["noise"]["mechanism"], "urn");
         assert!(json["talk"]["shown"].is_f64() && json["churn"]["rounds_to_first"].is_u64(), "{json}");
@@ -287,7 +295,8 @@ mod tests {
             ["--mechanism coins", "--mechanism poisson", "--mechanism coarse --bits 4", "--layers 3 --chains 3"]
         {
             let found = report(&format!("{SMALL} {flags}")).expect("possible");
-            let is_more = Some(found.talk.shown_if_normal) > found.proved;
+            let is_more = Some(found.talk.shown_if_normal) > found.guaranteed;
+            assert_eq!(found.to_string().contains("not proved"), flags.contains("layers"), "{found}");
             assert_eq!(is_more, flags.contains("mechanism"), "{flags}: {found}");
         }
         assert!(

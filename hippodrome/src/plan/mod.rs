@@ -18,7 +18,8 @@ use hippodrome_privacy::{
 use crate::account::{delta, epsilon, rounds};
 use audit::{Audit, Pledges};
 use cost::Traffic;
-use report::{After, Alternative, Calls, Fewer, LINKS_NOT_PROVED, Links, Report};
+use report::{After, Alternative, Calls, Fewer, Report};
+pub(crate) use report::{LINKS_NOT_PROVED, Links};
 
 const EXAMPLES: &str = "\
 Examples:

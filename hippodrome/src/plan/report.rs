@@ -10,12 +10,12 @@ use super::{
     cost::Cost,
 };
 
-pub(super) const LINKS_NOT_PROVED: &str = "simulated, not proved";
+pub(crate) const LINKS_NOT_PROVED: &str = "simulated, not proved";
 
 /// What is known of links between chains.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
-pub(super) enum Links {
+pub(crate) enum Links {
     /// There are none.
     None,
     Seen(&'static str),
