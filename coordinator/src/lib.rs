@@ -8,13 +8,7 @@ mod gateway;
 mod metrics;
 mod shell;
 
-use std::{
-    fs::Permissions,
-    io::{self, Write},
-    net::SocketAddr,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-};
+use std::{io, path::PathBuf};
 
 use hippodrome_core::{coordinator::RestoreError, ids::Party};
 use hippodrome_proto::{
@@ -22,8 +16,8 @@ use hippodrome_proto::{
     transport::{BindError, ServeError},
 };
 use hippodrome_store::{
-    epoch_file::EpochFileError, key_file::KeyFileError, marks::MarksError, network_file::NetworkFileError,
-    registry_file::RegistryError,
+    epoch_file::EpochFileError, file::WriteError, key_file::KeyFileError, marks::MarksError,
+    network_file::NetworkFileError, registry_file::RegistryError,
 };
 
 pub use self::{config::CoordinatorConfig, shell::run};
@@ -74,34 +68,14 @@ pub enum CoordinatorError {
     #[error("cannot tell where metrics are fetched: {0}")]
     MetricsAddress(io::Error),
     /// The file that says where the coordinator listens cannot be written.
-    #[error("cannot write the coordinator's address to {}: {source}", path.display())]
-    AddressFile {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
+    #[error("`address_file`: {0}")]
+    AddressFile(WriteError),
     /// The certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// The listener stopped.
     #[error(transparent)]
     Serve(#[from] ServeError),
-}
-
-/// Writes `host:port` to a file, whole or not at all: whoever waits for the file reads an address that is listened on.
-fn write_address(path: &Path, address: SocketAddr) -> Result<(), CoordinatorError> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || -> io::Result<()> {
-        let mut file = tempfile::Builder::new()
-            .prefix(".hippodrome-")
-            .permissions(Permissions::from_mode(0o644))
-            .tempfile_in(directory)?;
-        writeln!(file, "{address}")?;
-        file.persist(path)?;
-        Ok(())
-    };
-    write().map_err(|source| CoordinatorError::AddressFile { path: path.to_owned(), source })
 }
 
 /// The coordinator's own entry among the parties of a network.

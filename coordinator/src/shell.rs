@@ -22,7 +22,7 @@ use hippodrome_proto::{
     transport::{BindError, Limits, Listener, Peers, bind},
 };
 use hippodrome_store::{
-    epoch_file, evidence_file::EvidenceDir, file::WriteError, key_file::CoordinatorKeys, marks::MarkFile,
+    address_file, epoch_file, evidence_file::EvidenceDir, file::WriteError, key_file::CoordinatorKeys, marks::MarkFile,
     network_file::NetworkFile, registry_file,
 };
 use hippodrome_telemetry::{Endpoint, register_links, register_process, registry::Registry};
@@ -32,7 +32,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::{CoordinatorConfig, CoordinatorError, SELF, gateway::Desk, metrics::Metrics, write_address};
+use crate::{CoordinatorConfig, CoordinatorError, SELF, gateway::Desk, metrics::Metrics};
 
 /// Messages of servers that wait for the machine; when there are more, their senders wait.
 const INBOX: usize = 256;
@@ -62,7 +62,8 @@ pub async fn run(config: CoordinatorConfig, shutdown: impl Future<Output = ()> +
     let tcp = listen(&config).await?;
     if let Ok(address) = tcp.local_addr() {
         tracing::info!(network = %directory.id(), %address, "the coordinator listens");
-        config.address_file.as_deref().map_or(Ok(()), |path| write_address(path, address))?;
+        let written = config.address_file.as_deref().map_or(Ok(()), |path| address_file::write(path, address));
+        written.map_err(CoordinatorError::AddressFile)?;
     }
 
     let metrics_tcp = match &config.metrics {

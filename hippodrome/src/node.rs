@@ -101,6 +101,9 @@ pub(crate) struct MixnodeArgs {
     /// Where others reach this server, if that is not where it listens
     #[arg(long, value_name = "HOST:PORT")]
     advertise: Option<String>,
+    /// Where to write the address that is listened on, once it is
+    #[arg(long, value_name = "FILE")]
+    address_file: Option<PathBuf>,
     /// Where the coordinator is, if not where the network file says
     #[arg(long, value_name = "HOST:PORT")]
     coordinator: Option<String>,
@@ -143,13 +146,15 @@ pub(crate) async fn run_coordinator(args: CoordinatorArgs) -> Result<(), NodeErr
 
 pub(crate) async fn run_mixnode(args: MixnodeArgs) -> Result<(), NodeError> {
     let mut config: MixnodeConfig = settings(args.node.config.as_deref(), MixnodeConfig::load)?;
-    let MixnodeArgs { node, network, key, state_dir, listen, advertise, coordinator, threads, ledger } = args;
+    let MixnodeArgs { node, network, key, state_dir, listen, advertise, address_file, coordinator, threads, ledger } =
+        args;
     set(&mut config.network, network);
     set(&mut config.key, key);
     set(&mut config.state_dir, state_dir);
     set(&mut config.listen, listen);
     set(&mut config.threads, threads);
     config.advertise = advertise.or(config.advertise);
+    config.address_file = address_file.or(config.address_file);
     config.coordinator = coordinator.or(config.coordinator);
     config.ledger = ledger.or(config.ledger);
     config.metrics = node.metrics.clone().or(config.metrics);

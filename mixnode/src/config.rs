@@ -20,6 +20,8 @@ pub struct MixnodeConfig {
     pub listen: String,
     /// `host:port` at which other servers reach this one. Default: where it listens.
     pub advertise: Option<String>,
+    /// Where to write the `host:port` that is listened on, once it is. Default: nowhere.
+    pub address_file: Option<PathBuf>,
     /// `host:port` of the coordinator. Default: what the network file says.
     pub coordinator: Option<String>,
     /// `host:port` at which `/metrics` answers, for the operator alone. Default: nowhere.
@@ -38,6 +40,7 @@ impl Default for MixnodeConfig {
             state_dir: "state".into(),
             listen: "127.0.0.1:7701".to_owned(),
             advertise: None,
+            address_file: None,
             coordinator: None,
             metrics: None,
             threads: 0,
@@ -52,7 +55,7 @@ impl MixnodeConfig {
         let mut settings: Self = config::load(path)?;
         let base = path.parent().unwrap_or(Path::new(""));
         let named = [&mut settings.network, &mut settings.key, &mut settings.state_dir];
-        for file in named.into_iter().chain(&mut settings.ledger) {
+        for file in named.into_iter().chain(&mut settings.address_file).chain(&mut settings.ledger) {
             *file = base.join(&*file);
         }
         Ok(settings)

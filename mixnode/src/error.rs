@@ -6,7 +6,7 @@ use hippodrome_proto::{
     tls::TlsError,
     transport::{BindError, ServeError},
 };
-use hippodrome_store::{key_file::KeyFileError, marks::MarksError, network_file::NetworkFileError};
+use hippodrome_store::{file::WriteError, key_file::KeyFileError, marks::MarksError, network_file::NetworkFileError};
 
 use crate::LedgerError;
 
@@ -57,6 +57,9 @@ pub enum MixnodeError {
         /// Where it listens.
         listen: String,
     },
+    /// The file that says where the server listens cannot be written.
+    #[error("`address_file`: {0}")]
+    AddressFile(WriteError),
     /// What rounds cost cannot be written down.
     #[error(transparent)]
     Ledger(#[from] LedgerError),

@@ -12,7 +12,9 @@ use hippodrome_proto::{
     tls::{Fingerprint, NodeCertificate},
     transport::{Limits, Listener, Peers, Traffic, bind},
 };
-use hippodrome_store::{evidence_file::EvidenceDir, key_file::ServerKeys, marks::MarkFile, network_file::Network};
+use hippodrome_store::{
+    address_file, evidence_file::EvidenceDir, key_file::ServerKeys, marks::MarkFile, network_file::Network,
+};
 use hippodrome_telemetry::{Endpoint, register_links, register_process};
 use rand::{TryRng, rngs::SysRng};
 use tokio::{
@@ -43,6 +45,7 @@ pub async fn run(config: MixnodeConfig, shutdown: impl Future<Output = ()> + Sen
     let coordinator = coordinator_address(&config, identity.coordinator_address.as_deref())?;
     let tcp = bind(&config.listen).await?;
     let advertised = advertised(&config, &tcp)?;
+    say_where(&config, &tcp)?;
     let Identity { directory, mixer, certificate, .. } = identity;
     let ledger = config.ledger.as_deref().map(|path| Ledger::create(path, directory.params())).transpose()?;
 
@@ -146,6 +149,13 @@ fn seed() -> Result<[u8; 32], MixnodeError> {
 fn coordinator_address(config: &MixnodeConfig, hint: Option<&str>) -> Result<String, MixnodeError> {
     let address = config.coordinator.as_deref().or(hint).ok_or(MixnodeError::NoCoordinator)?;
     host_and_port("coordinator", address)
+}
+
+/// Writes down where the server listens, if somebody wants to know.
+fn say_where(config: &MixnodeConfig, tcp: &TcpListener) -> Result<(), MixnodeError> {
+    let Some(path) = &config.address_file else { return Ok(()) };
+    let local = tcp.local_addr().map_err(|source| system("cannot tell the own address", source))?;
+    address_file::write(path, local).map_err(MixnodeError::AddressFile)
 }
 
 /// Where others reach the server: where it listens, with the port that it got, unless something else is set.

@@ -102,6 +102,7 @@ impl Network {
             state_dir: self.path("state"),
             listen: "127.0.0.1:0".to_owned(),
             advertise: None,
+            address_file: None,
             coordinator: Some(address.to_owned()),
             metrics: None,
             threads: 1,
