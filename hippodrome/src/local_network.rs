@@ -17,7 +17,7 @@ use hippodrome_store::network_file::Network;
 use tokio::time::sleep;
 
 use crate::{
-    network_dir::{NetworkDir, NetworkDirError, Node, parse_address},
+    network_dir::{Fronts, NetworkDir, NetworkDirError, Node, parse_address},
     processes::{self, LOOK_AGAIN, Life, Nodes, ProcessError},
 };
 
@@ -57,9 +57,12 @@ pub(crate) async fn start(
     let node = Node::Coordinator;
     start.running.start(dir, node, life, |command| coordinator_command(command, dir, ANY_LOCAL_PORT))?;
     let (address, gateway) = start.coordinator(network).await?;
+    let fronts = Fronts::load(dir)?;
     for id in network.directory.server_ids() {
         let node = Node::Server(id);
-        start.running.start(dir, node, life, |command| server_command(command, dir, network, node, &address))?;
+        start
+            .running
+            .start(dir, node, life, |command| server_command(command, dir, network, node, &fronts, &address))?;
     }
     start.first_round(&gateway).await?;
     Ok((start.running, gateway))
@@ -76,7 +79,7 @@ pub(crate) async fn start_again(
     patience: Duration,
 ) -> Result<Nodes, LocalNetworkError> {
     let mut start = Start { dir, running: Nodes::default(), patience, until: Instant::now() + patience };
-    let address = dir.coordinator_address(network)?;
+    let (address, fronts) = (dir.coordinator_address(network)?, Fronts::load(dir)?);
     match node {
         Node::Coordinator => {
             // Where the others look for it.
@@ -86,7 +89,9 @@ pub(crate) async fn start_again(
             }
         }
         Node::Server(_) => {
-            start.running.start(dir, node, life, |command| server_command(command, dir, network, node, &address))?;
+            start
+                .running
+                .start(dir, node, life, |command| server_command(command, dir, network, node, &fronts, &address))?;
             let settled = Instant::now() + FIRST_MOMENTS;
             while Instant::now() < settled || processes::holder(&dir.pid_file(node)).is_none() {
                 start.look_again("the server did not start").await?;
@@ -104,10 +109,21 @@ fn coordinator_command(command: &mut Command, dir: &NetworkDir, listen: &str) {
     command.arg("--listen").arg(listen).arg("--address-file").arg(dir.coordinator_address_file());
 }
 
-fn server_command(command: &mut Command, dir: &NetworkDir, network: &Network, node: Node, coordinator: &str) {
+fn server_command(
+    command: &mut Command,
+    dir: &NetworkDir,
+    network: &Network,
+    node: Node,
+    fronts: &Fronts,
+    coordinator: &str,
+) {
     command.arg("mixnode").arg("--network").arg(dir.network_file()).arg("--key").arg(dir.key(node));
     command.arg("--state-dir").arg(dir.state(node)).arg("--listen").arg(ANY_LOCAL_PORT);
-    command.arg("--coordinator").arg(coordinator);
+    command.arg("--coordinator").arg(fronts.of(Node::Coordinator).unwrap_or(coordinator));
+    command.arg("--address-file").arg(dir.server_address_file(node));
+    if let Some(front) = fronts.of(node) {
+        command.arg("--advertise").arg(front);
+    }
     if network.directory.params().name == TESTBED {
         command.arg("--ledger").arg(dir.ledger(node));
     }

@@ -1,13 +1,17 @@
 //! The directory of a network on this machine: where everything in it is.
 
 use std::{
+    collections::BTreeMap,
     fmt, fs, io,
     path::{Path, PathBuf},
     str::FromStr,
 };
 
 use hippodrome_core::ids::ServerId;
-use hippodrome_store::network_file::{Network, NetworkFileError};
+use hippodrome_store::{
+    config::{self, ConfigError},
+    network_file::{Network, NetworkFileError},
+};
 
 /// A directory with a network in it.
 #[derive(Clone, Debug)]
@@ -26,6 +30,38 @@ impl fmt::Display for Node {
             Self::Coordinator => f.write_str("coordinator"),
             Self::Server(id) => write!(f, "server-{}", id.0),
         }
+    }
+}
+
+/// What stands in front of nodes, at addresses that others believe to be theirs.
+#[derive(Debug, Default)]
+pub(crate) struct Fronts(BTreeMap<String, String>);
+
+impl Fronts {
+    /// Those of a network; none where there is no file of them.
+    pub(crate) fn load(dir: &NetworkDir) -> Result<Self, NetworkDirError> {
+        let file = dir.fronts_file();
+        if !file.exists() {
+            return Ok(Self::default());
+        }
+        Self::read(&file)
+    }
+
+    /// Reads a file of them: node, `=`, address in quotes.
+    pub(crate) fn read(file: &Path) -> Result<Self, NetworkDirError> {
+        let fronts: BTreeMap<String, String> = config::load(file)?;
+        let wrong = |(node, address): (&String, &String)| {
+            node.parse::<Node>().is_err() || parse_address(address).as_ref() != Some(address)
+        };
+        match fronts.iter().any(wrong) {
+            true => Err(NetworkDirError::Fronts(file.to_owned())),
+            false => Ok(Self(fronts)),
+        }
+    }
+
+    /// What stands in front of a node.
+    pub(crate) fn of(&self, node: Node) -> Option<&str> {
+        self.0.get(&node.to_string()).map(String::as_str)
     }
 }
 
@@ -55,6 +91,10 @@ pub(crate) enum NetworkDirError {
     NoNetwork(PathBuf),
     #[error(transparent)]
     File(#[from] NetworkFileError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("{}: expected lines as `server-0 = \"host:port\"`, for nodes of the network", .0.display())]
+    Fronts(PathBuf),
     #[error("{} does not hold `host:port`: the coordinator writes it there when it starts", .0.display())]
     Address(PathBuf),
     #[error(
@@ -152,6 +192,16 @@ impl NetworkDir {
 
     pub(crate) fn log(&self, node: Node) -> PathBuf {
         self.0.join("logs").join(format!("{node}.log"))
+    }
+
+    /// Where a server says where it listens.
+    pub(crate) fn server_address_file(&self, node: Node) -> PathBuf {
+        self.0.join("run").join(format!("{node}.address"))
+    }
+
+    /// What stands in front of nodes, by their names.
+    pub(crate) fn fronts_file(&self) -> PathBuf {
+        self.0.join("fronts.toml")
     }
 
     /// What rounds cost it, if the network is for measuring.

@@ -4,9 +4,9 @@ mod nodes;
 mod status;
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -24,7 +24,7 @@ use self::nodes::{Deed, NodeArgs, NodeRefused};
 use crate::{
     founding::{self, FoundingError, Shape, ShapeError, Usual},
     local_network::{self, LocalNetworkError, network_in_words},
-    network_dir::{NetworkDir, NetworkDirError, Node},
+    network_dir::{Fronts, NetworkDir, NetworkDirError, Node},
     node::stop_signal,
     processes::{self, Condition, LOOK_AGAIN, Life, ProcessError},
     status::StatusError,
@@ -113,6 +113,9 @@ struct UpArgs {
     /// take part, and all its keys follow from SEED, which anybody may know
     #[arg(long, value_name = "SEED")]
     testbed: Option<u64>,
+    /// Where others reach each node when something stands in front of it: lines as `server-0 = "host:port"`
+    #[arg(long, value_name = "FILE")]
+    fronts: Option<PathBuf>,
 }
 
 /// Why a command about a testnet fails.
@@ -176,6 +179,7 @@ async fn up(args: UpArgs) -> Result<(), TestnetError> {
     let dir = NetworkDir::new(&args.dir);
     let network = found_or_check(&dir, &args)?;
     let _lock = lock(&dir)?;
+    set_fronts(&dir, args.fronts.as_deref())?;
     if present(&dir, &network).next().is_some() {
         return Err(TestnetError::Runs { dir: dir.root().to_owned() });
     }
@@ -213,6 +217,14 @@ fn found_or_check(dir: &NetworkDir, args: &UpArgs) -> Result<Network, TestnetErr
         Some((flag, asked, has)) => Err(TestnetError::Conflict { dir: dir.root().to_owned(), flag, asked, has }),
         None => Ok(network),
     }
+}
+
+/// Keeps what stands in front of nodes for as long as the network lives.
+fn set_fronts(dir: &NetworkDir, fronts: Option<&Path>) -> Result<(), TestnetError> {
+    let Some(fronts) = fronts else { return Ok(()) };
+    Fronts::read(fronts)?;
+    let file = dir.fronts_file();
+    fs::copy(fronts, &file).map(drop).map_err(|source| TestnetError::Io { path: file, source })
 }
 
 fn say_how_to_go_on(dir: &NetworkDir, network: &Network) {
