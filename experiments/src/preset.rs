@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::charts::Chart;
+use crate::{charts::Chart, live::shaper::Links};
 
 /// Most points of a sweep: more would take days.
 const MOST_POINTS: usize = 1000;
@@ -95,6 +95,12 @@ pub struct Point {
     pub warm_up: usize,
     /// Rounds that are counted.
     pub rounds: usize,
+    /// Conditions on all links between nodes, and between clients and the coordinator; none for those of this machine.
+    pub link: Option<Link>,
+    /// Where nodes are: by name, and `clients`.
+    pub regions: BTreeMap<String, String>,
+    /// One-way delays between regions, milliseconds; in each direction the same, unless both are given.
+    pub delays_ms: BTreeMap<String, BTreeMap<String, f64>>,
 }
 
 /// What noise is to hide.
@@ -107,6 +113,20 @@ pub struct Target {
     pub delta: f64,
     /// over so many rounds.
     pub rounds: u64,
+}
+
+/// Conditions on links.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Link {
+    /// One way, milliseconds.
+    pub delay_ms: f64,
+    /// Up to so much more, uniformly, milliseconds.
+    pub jitter_ms: f64,
+    /// Of each connection and direction, megabits a second; 0 for as fast as it goes.
+    pub rate_mbit: f64,
+    /// Share of segments that are lost, and come a retransmission later.
+    pub loss: f64,
 }
 
 impl Default for Point {
@@ -125,6 +145,9 @@ impl Default for Point {
             pairs: 5,
             warm_up: 4,
             rounds: 5,
+            link: None,
+            regions: BTreeMap::new(),
+            delays_ms: BTreeMap::new(),
         }
     }
 }
@@ -320,7 +343,36 @@ impl Point {
         if self.rounds == 0 {
             return Err(wrong(origin, "rounds", 0, "at least one that is counted"));
         }
-        Ok(())
+        let link = self.link.unwrap_or_default();
+        let number = |field, value: f64, most: f64, expected| match (0.0..=most).contains(&value) {
+            true => Ok(()),
+            false => Err(wrong(origin, field, value, expected)),
+        };
+        number("link.delay_ms", link.delay_ms, 10_000.0, "0 to 10000")?;
+        number("link.jitter_ms", link.jitter_ms, 10_000.0, "0 to 10000")?;
+        number("link.rate_mbit", link.rate_mbit, 1e6, "0 to 1000000")?;
+        number("link.loss", link.loss, 0.5, "0 to 0.5")?;
+        let mut delays = self.delays_ms.values().flat_map(BTreeMap::values);
+        delays.try_for_each(|delay| number("delays_ms", *delay, 10_000.0, "0 to 10000"))?;
+        self.check_regions(origin)
+    }
+
+    fn check_regions(&self, origin: &str) -> Result<(), PresetError> {
+        let expected = "regions of `delays_ms`";
+        let of_delays = |region: &String| {
+            self.delays_ms.contains_key(region) || self.delays_ms.values().any(|others| others.contains_key(region))
+        };
+        match self.regions.values().find(|region| !of_delays(region)) {
+            Some(unknown) => Err(wrong(origin, "regions", unknown, expected)),
+            None => Ok(()),
+        }
+    }
+
+    /// The links between its nodes; none if they are those of this machine.
+    pub fn links(&self) -> Option<Links> {
+        let has_some = self.link.is_some() || !self.delays_ms.is_empty();
+        let (regions, delays_ms) = (self.regions.clone(), self.delays_ms.clone());
+        has_some.then(|| Links { usual: self.link.unwrap_or_default(), regions, delays_ms })
     }
 
     /// Flags of `testnet up` for such a network.
@@ -398,6 +450,8 @@ mod tests {
         assert!(said("[sweep.axes]\nchains = []\n").contains("0 points"));
         assert!(said("[point]\npairs = 11\n").contains("at most half"));
         assert!(said("[point]\nrounds = 0\n").contains("at least one"));
+        assert!(said("[point]\nlink = { loss = 0.9 }\n").contains("link.loss"));
+        assert!(said("[point]\nregions = { server-0 = \"paris\" }\n").contains("paris"));
         assert!(said("colour = 3\n").contains("line 6"), "{}", said("colour = 3\n"));
         let missing = Preset::load(Path::new("/nonexistent/p.toml")).expect_err("no file").to_string();
         assert!(missing.contains("experiment list"), "{missing}");

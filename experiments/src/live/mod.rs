@@ -2,6 +2,8 @@
 
 pub mod crowd;
 pub mod ledgers;
+mod owner;
+pub mod shaper;
 pub mod usage;
 
 use std::{
@@ -15,8 +17,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use self::{ledgers::Ledgers, usage::Usage};
-use crate::preset::Point;
+use self::{ledgers::Ledgers, shaper::Shaper, usage::Usage};
+use crate::{preset::Point, seeds::Seed};
 
 /// How long a round of a crowd may take to come back, milliseconds, besides ten periods.
 const PATIENCE_MS: u64 = 60_000;
@@ -42,6 +44,9 @@ pub enum LiveError {
         /// Why.
         source: io::Error,
     },
+    /// Nothing can be put between the nodes.
+    #[error("cannot take addresses in front of the nodes: {0}")]
+    Shaper(io::Error),
     /// A file of the run.
     #[error("{}: {source}", path.display())]
     File {
@@ -177,10 +182,11 @@ impl Run<'_> {
     /// Runs it; whatever happens, no process outlives it.
     pub fn measure(&self) -> Result<Measured, LiveError> {
         fs::create_dir_all(&self.dir).map_err(|source| LiveError::File { path: self.dir.clone(), source })?;
-        let net = Net::up(self)?;
+        let shaper = self.start_shaper()?;
+        let net = Net::up(self, shaper.as_ref())?;
         let mut crowd = self.start_crowd(&net)?;
         let spent = net.watch(&mut crowd)?;
-        drop(net);
+        drop((net, shaper));
         self.keep_what_matters()?;
         let rounds = OfRound::read(&self.dir.join("rounds.csv"))?;
         let numbers: BTreeSet<u64> = rounds.iter().map(|round| round.round).collect();
@@ -188,6 +194,15 @@ impl Run<'_> {
         let ledgers = Ledgers::read(&path, &numbers).map_err(|source| LiveError::File { path, source })?;
         let Spent { servers_cpu_s, coordinator_cpu_s, crowd_cpu_s, server_peak_bytes } = spent;
         Ok(Measured { rounds, servers_cpu_s, coordinator_cpu_s, crowd_cpu_s, server_peak_bytes, ledgers })
+    }
+
+    /// Something between all nodes, if their links are to be other than those of this machine.
+    fn start_shaper(&self) -> Result<Option<Shaper>, LiveError> {
+        let Some(links) = self.point.links() else { return Ok(None) };
+        let servers = (0..self.point.servers).map(|id| format!("server-{id}"));
+        let nodes = ["coordinator".to_owned()].into_iter().chain(servers);
+        let started = Shaper::start(nodes, &self.net(), links, Seed::master(self.network));
+        started.map(Some).map_err(LiveError::Shaper)
     }
 
     fn net(&self) -> PathBuf {
@@ -269,10 +284,15 @@ struct Net<'a> {
 }
 
 impl<'a> Net<'a> {
-    fn up(run: &Run<'a>) -> Result<Self, LiveError> {
+    fn up(run: &Run<'a>, shaper: Option<&Shaper>) -> Result<Self, LiveError> {
         let net = Self { binary: run.binary, dir: run.net(), servers: run.point.servers };
         let mut arguments = vec!["testnet".to_owned(), "up".into(), "--dir".into(), net.dir.display().to_string()];
         arguments.extend(run.point.flags(run.network));
+        if let Some(shaper) = shaper {
+            let path = run.dir.join("fronts.toml");
+            arguments.extend(["--fronts".into(), path.display().to_string()]);
+            fs::write(&path, shaper.fronts().text()).map_err(|source| LiveError::File { path, source })?;
+        }
         hippodrome(run.binary, &arguments)?;
         Ok(net)
     }

@@ -22,6 +22,7 @@ clients = 6
 pairs = 2
 warm_up = 4
 rounds = 2
+link = { delay_ms = 10 }
 
 [sweep.axes]
 verification = ["full", "none"]
@@ -64,6 +65,9 @@ fn an_experiment_leaves_results_of_real_rounds_and_goes_on_where_it_was_left() {
         assert!(!column(&of.join("texts.csv"), "left_round").iter().all(String::is_empty));
         assert!(of.join("network.toml").is_file() && !of.join("net").exists(), "keys are left behind");
     }
+    // Onions and replies pass four links at least, one after the other.
+    let latency = column(&out.join("runs.csv"), "latency_last[ms]");
+    assert!(latency.iter().all(|ms| ms.parse::<f64>().expect("a number") >= 40.0), "{latency:?}");
     let verifies = |point: &str| {
         let ledger = |server| out.join(point).join(format!("repeat-0/ledgers/server-{server}.csv"));
         (0..2).any(|server| fs::read_to_string(ledger(server)).expect("a ledger").contains(",verify,"))

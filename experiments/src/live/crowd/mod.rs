@@ -167,11 +167,27 @@ impl Crowd {
     }
 
     fn coordinator(&self) -> Result<String, CrowdError> {
+        if let Some(front) = self.front()? {
+            return Ok(front);
+        }
         let path = self.network.join("coordinator.address");
         match fs::read_to_string(&path) {
             Ok(address) => Ok(address.trim().to_owned()),
             Err(source) => Err(CrowdError::File { path, source }),
         }
+    }
+
+    /// What stands in front of the coordinator.
+    fn front(&self) -> Result<Option<String>, CrowdError> {
+        let path = self.network.join("fronts.toml");
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(CrowdError::File { path, source }),
+        };
+        let fronts: toml::Table = toml::from_str(&text)
+            .map_err(|error| CrowdError::File { path, source: io::Error::other(error.to_string()) })?;
+        Ok(fronts.get("coordinator").and_then(|address| address.as_str()).map(str::to_owned))
     }
 
     /// Gives everybody a seat, those who talk first.
