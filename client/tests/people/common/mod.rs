@@ -127,6 +127,8 @@ impl Network {
                 coordinator: Some(coordinator.to_owned()),
                 metrics: None,
                 threads: 1,
+                ledger: None,
+                address_file: None,
             };
             let stopped = self.stopped();
             self.nodes.spawn(async move { hippodrome_mixnode::run(config, stopped).await.expect("it runs") });
