@@ -1,18 +1,18 @@
-//! What somebody finds out who sees everything that may be seen, and tries: games against simulated noise, which show how
-//! much the noise hides at most. A proof says how much it hides at least.
+//! What somebody finds out who sees everything that may be seen, and tries: games against simulated noise, which show
+//! how much the noise hides at most. A proof says how much it hides at least.
 //!
-//! Rounds are simulated as servers make them: the number of shared slots by Pólya's urn from integers alone, records dealt to
-//! input chains by one permutation, a fresh output chain for each mailbox, a fresh middle chain for each record. The attacker has
-//! counts of mailboxes on each output chain and the numbers of records from chain to chain, and knows the law of the noise. All
-//! of it follows from a seed.
+//! Rounds are simulated as servers make them: the number of shared slots by Pólya's urn from integers alone, records
+//! dealt to input chains by one permutation, a fresh output chain for each mailbox, a fresh middle chain for each
+//! record. The attacker has counts of mailboxes on each output chain and the numbers of records from chain to chain,
+//! and knows the law of the noise. All of it follows from a seed.
 //!
 //! * [`talk`]: does Alice talk with Bob? An upper bound on what noise can hide, with a confidence.
 //! * [`partner`]: with whom of many does she talk?
 //! * [`churn`]: the same if people come and go, and it is seen who is there.
 //! * [`guess`] and [`score`]: guesses in single rounds, also of real networks, and what they show.
 //!
-//! Where links between chains are seen the attacker's likelihood ratio is right to leading order only: what it shows holds all the
-//! same, but somebody might show more.
+//! Where links between chains are seen the attacker's likelihood ratio is right to leading order only: what it shows
+//! holds all the same, but somebody might show more.
 
 pub mod churn;
 pub mod guess;
@@ -56,8 +56,8 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// Each of `servers` honest servers makes `noise`, with as many more slots as it takes to fill all of `chains` chains
-    /// equally. People have as many slots as `shift` says, and talk in all of them or in none.
+    /// Each of `servers` honest servers makes `noise`, with as many more slots as it takes to fill all of `chains`
+    /// chains equally. People have as many slots as `shift` says, and talk in all of them or in none.
     pub fn new(
         servers: Servers,
         layers: Layers,

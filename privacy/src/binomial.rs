@@ -11,8 +11,9 @@ const NO_WEIGHT: f64 = 1e-300;
 /// Relative error of a tail with as many terms as there can be, and more than it.
 const ROUNDOFF: f64 = 1e-6;
 
-/// What a chance is at least if it came true `times` of `tries` times, but for a probability of `doubt`: the chance with
-/// which it comes true so often or more often with exactly this probability (Clopper and Pearson, Biometrika 26, 1934).
+/// What a chance is at least if it came true `times` of `tries` times, but for a probability of `doubt`: the chance
+/// with which it comes true so often or more often with exactly this probability (Clopper and Pearson, Biometrika 26,
+/// 1934).
 pub(crate) fn at_least(times: u64, tries: u64, doubt: f64) -> f64 {
     if times == 0 {
         return 0.0;

@@ -5,8 +5,8 @@
 //! many records went from chain to chain. Servers send noise, and the question is what it hides.
 //!
 //! * [`noise`]: distributions of the noise in one count, and sums of them over servers.
-//! * [`account`]: what the adversary learns in many rounds. It works with the distribution of the *privacy loss* on a grid
-//!   that never understates, composes rounds by FFT, and adds every error that it makes to δ.
+//! * [`account`]: what the adversary learns in many rounds. It works with the distribution of the *privacy loss* on a
+//!   grid that never understates, composes rounds by FFT, and adds every error that it makes to δ.
 //! * [`links`]: what records from chain to chain tell. A leading-order formula, checked by simulation, **not proved**.
 //! * [`plan`]: the least noise for a goal.
 //! * [`attack`]: what somebody finds who tries, against what is proved.

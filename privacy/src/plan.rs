@@ -38,8 +38,8 @@ pub struct Deployment {
     dialing: Option<Dialing>,
 }
 
-/// How often servers may say that replies to their noise were spoiled. What hides whose replies these were is noise in a
-/// count and in the limit that it passes or not (the sparse-vector test); a limit serves for one word and any silence
+/// How often servers may say that replies to their noise were spoiled. What hides whose replies these were is noise in
+/// a count and in the limit that it passes or not (the sparse-vector test); a limit serves for one word and any silence
 /// before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Replies {
@@ -48,7 +48,8 @@ pub struct Replies {
 }
 
 impl Replies {
-    /// All servers that are relied on draw at most `limits` limits together, ever; one conversation's replies cost ε = 1/`spread` with each.
+    /// All servers that are relied on draw at most `limits` limits together, ever; one conversation's replies cost ε =
+    /// 1/`spread` with each.
     pub fn new(limits: u32, spread: u32) -> Result<Self, PrivacyError> {
         match (1..=1 << 26).contains(&limits) && (1..=1 << 16).contains(&spread) {
             true => Ok(Self { limits, spread }),
@@ -56,8 +57,8 @@ impl Replies {
         }
     }
 
-    /// Least α with several honest servers. Noise of a log-concave law is one record's worth of one server away from what
-    /// another story would have it be, given the sum of all; with a smaller α that is not so.
+    /// Least α with several honest servers. Noise of a log-concave law is one record's worth of one server away from
+    /// what another story would have it be, given the sum of all; with a smaller α that is not so.
     const LEAST_SHAPE: f64 = 1.0;
 }
 
@@ -97,8 +98,8 @@ impl Deployment {
         Self { dialing: Some(dialing), ..self }
     }
 
-    /// In each round a coin picks at most one server, each with a probability of one in so many, whose noise everybody sees
-    /// when the round is over. There are at least as many sides as servers.
+    /// In each round a coin picks at most one server, each with a probability of one in so many, whose noise everybody
+    /// sees when the round is over. There are at least as many sides as servers.
     pub fn with_audit(self, one_in: NonZeroU32) -> Self {
         let servers = NonZeroU32::new(self.servers.count()).unwrap_or(NonZeroU32::MIN);
         Self { audit: Some(one_in.max(servers)), ..self }
@@ -171,8 +172,8 @@ pub struct NoisePlan {
 /// ε that holds with the plan's δ; none where no finite ε does.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Guarantee {
-    /// Of everything that is seen, dialing and what is said of replies included. Proved for one chain; for several it rests
-    /// on [`crate::links`].
+    /// Of everything that is seen, dialing and what is said of replies included. Proved for one chain; for several it
+    /// rests on [`crate::links`].
     pub epsilon: Option<Epsilon>,
     /// Of mailbox counts alone: proved.
     pub mailboxes: Option<Epsilon>,
@@ -268,8 +269,8 @@ pub fn plan(deployment: &Deployment, goal: &Goal) -> Result<NoisePlan, PrivacyEr
     Ok(NoisePlan { deployment: *deployment, goal: *goal, shape: search.shape(), per_chain: enough })
 }
 
-/// δ that noise has with the goal's ε over its rounds, every error added: noise that is given, as slots of each server and
-/// their α, not searched for.
+/// δ that noise has with the goal's ε over its rounds, every error added: noise that is given, as slots of each server
+/// and their α, not searched for.
 pub fn delta_of(deployment: &Deployment, shape: f64, slots: u64, goal: &Goal) -> Result<f64, PrivacyError> {
     let honest = deployment.honest.count();
     Views::new(deployment, shape, slots, honest, honest)?.delta(goal)

@@ -1,9 +1,9 @@
 //! Whether a network's noise hides what the network says that it hides.
 //!
 //! Those relied on are the fewest servers that an epoch may have, less those that may be bad; all chains are open. With
-//! fewer of them open there are more records on each link, and no fewer slots. Where noise is audited one server fewer is
-//! relied on in as many rounds as may be opened. In an epoch with more servers an honest one's is opened more often, but then as
-//! many are left as are relied on.
+//! fewer of them open there are more records on each link, and no fewer slots. Where noise is audited one server fewer
+//! is relied on in as many rounds as may be opened. In an epoch with more servers an honest one's is opened more often,
+//! but then as many are left as are relied on.
 
 use hippodrome_core::{
     noise::{Guarantee, NoiseParams, ReplyBudget},

@@ -60,8 +60,8 @@ pub(super) fn caught(one_in: u32, rounds: Rounds) -> Vec<Caught> {
 /// What pledges cost each server in each round.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(super) struct Pledges {
-    /// Milliseconds of one core: making one's own, verifying the others', and comparing what is opened. Not in it: drawing
-    /// opened noise again.
+    /// Milliseconds of one core: making one's own, verifying the others', and comparing what is opened. Not in it:
+    /// drawing opened noise again.
     pub(super) cpu_ms_per_server: f64,
     /// Bytes of one pledge.
     pub(super) pledge_bytes: u64,
@@ -70,7 +70,8 @@ pub(super) struct Pledges {
 }
 
 impl Pledges {
-    /// Of so many servers with so many slots of noise each, which goes to all chains. Each round opens one pledge at most.
+    /// Of so many servers with so many slots of noise each, which goes to all chains. Each round opens one pledge at
+    /// most.
     pub(super) fn new(servers: u16, chains: u16, slots: u64) -> Self {
         let numbers: Vec<u16> = (0..NonZeroU16::new(chains).map_or(1, NonZeroU16::get)).collect();
         let context = Context { network: Digest([0; 32]), epoch: 0, round: 0, server: 0 };

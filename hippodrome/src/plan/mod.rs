@@ -74,8 +74,8 @@ pub(crate) struct PlanArgs {
     /// With --dialing-rounds: places where calls are left, each for a part of all people
     #[arg(long, value_name = "N", default_value_t = 1, requires = "dialing_rounds")]
     dialing_buckets: u32,
-    /// With --dialing-rounds: slots of each server for each bucket in each chain [default: so many that dialing alone takes half of
-    /// epsilon with half of delta]
+    /// With --dialing-rounds: slots of each server for each bucket in each chain [default: so many that dialing alone
+    /// takes half of epsilon with half of delta]
     #[arg(long, value_name = "N", requires = "dialing_rounds")]
     dialing_slots: Option<u32>,
     /// The odds of the two stories may change by e to this

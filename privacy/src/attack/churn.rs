@@ -1,8 +1,9 @@
 //! With whom does Alice talk, if people come and go?
 //!
-//! Everybody sees who submits. Alice is always there and talks whenever her partner is; candidates are online at random. The
-//! attacker adds up, for each of them, how much likelier talk was in the rounds in which that candidate was there: mailbox
-//! counts alone, for which this is the exact likelihood ratio. No noise hides who is online; it hides whether there was talk.
+//! Everybody sees who submits. Alice is always there and talks whenever her partner is; candidates are online at
+//! random. The attacker adds up, for each of them, how much likelier talk was in the rounds in which that candidate was
+//! there: mailbox counts alone, for which this is the exact likelihood ratio. No noise hides who is online; it hides
+//! whether there was talk.
 
 use rand_chacha::{ChaCha20Rng, rand_core::Rng};
 use serde::Serialize;
@@ -22,7 +23,8 @@ pub struct Churn {
     pub candidates: u32,
     /// The chance of each to be online in a round.
     pub online: f64,
-    /// Rounds after which her partner was the likeliest and stayed so to the end, in half of the games; all rounds, if it took longer.
+    /// Rounds after which her partner was the likeliest and stayed so to the end, in half of the games; all rounds, if
+    /// it took longer.
     pub rounds_to_first: u32,
     /// Whether it took longer in half of the games, or never came.
     pub is_longer: bool,
@@ -73,7 +75,8 @@ impl Crowd {
         rng.next_u32() < self.online
     }
 
-    /// The round from which on the truth was the likeliest to the end, one more than all if it is not; and how it stands then.
+    /// The round from which on the truth was the likeliest to the end, one more than all if it is not; and how it
+    /// stands then.
     fn play(
         &self,
         setting: &Setting,

@@ -36,8 +36,8 @@ impl Attacker {
         Self { opinions: BTreeMap::new(), from }
     }
 
-    /// One that knows the law of the noise of `servers` servers and takes the likelihood ratio; where to draw the line it
-    /// chooses such that `rounds` rounds of either kind should show most. Counts are those of shared slots.
+    /// One that knows the law of the noise of `servers` servers and takes the likelihood ratio; where to draw the line
+    /// it chooses such that `rounds` rounds of either kind should show most. Counts are those of shared slots.
     pub fn by_law(
         noise: &Noise,
         servers: Servers,

@@ -31,8 +31,8 @@ impl MailboxRatio {
     }
 }
 
-/// The same of links, given the counts: what the coincidence of two people's records on an output chain says of their talk.
-/// Exact for two layers, one slot and records on independent input chains; otherwise to leading order.
+/// The same of links, given the counts: what the coincidence of two people's records on an output chain says of their
+/// talk. Exact for two layers, one slot and records on independent input chains; otherwise to leading order.
 pub(super) struct LinkRatio<'a> {
     seen: &'a Seen,
     /// Records on each output chain.

@@ -41,8 +41,8 @@ pub enum Mechanism {
         /// Slots.
         slots: u32,
     },
-    /// The urn's law, by a single number of so many bits that is looked up in it: values less likely than that never come.
-    /// Samplers that work with floating-point numbers have such gaps.
+    /// The urn's law, by a single number of so many bits that is looked up in it: values less likely than that never
+    /// come. Samplers that work with floating-point numbers have such gaps.
     Coarse {
         /// Slots.
         slots: u32,

@@ -1,8 +1,8 @@
 //! With whom of many does Alice talk?
 //!
-//! The attacker knows that she talks, in all rounds with the same person, and adds up what links between chains say of each
-//! candidate. Counts of mailboxes are the same whoever it is, so with one chain nothing is found; candidates of one input chain cannot be
-//! told apart.
+//! The attacker knows that she talks, in all rounds with the same person, and adds up what links between chains say of
+//! each candidate. Counts of mailboxes are the same whoever it is, so with one chain nothing is found; candidates of
+//! one input chain cannot be told apart.
 
 use serde::Serialize;
 

@@ -86,8 +86,8 @@ impl<'a> Simulator<'a> {
         (0..self.setting.servers.count()).map(|_| self.sampler.draw(rng)).sum()
     }
 
-    /// A round in which the first person talks with the one of this number, in all slots, or with nobody; the others are
-    /// idle.
+    /// A round in which the first person talks with the one of this number, in all slots, or with nobody; the others
+    /// are idle.
     pub(super) fn round(&self, people: &[Person], partner: Option<usize>, rng: &mut ChaCha20Rng) -> Seen {
         let chains = self.setting.chains as usize;
         let links = || self.setting.has_links().then(|| Links::new(chains));

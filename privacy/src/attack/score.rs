@@ -1,8 +1,8 @@
 //! What guesses show.
 //!
-//! If they are right so often that noise of some (ε, δ) could not have let them be, the noise has less privacy than that.
-//! Chances are bounded as Clopper and Pearson do, so what is found is found with the confidence that is asked for,
-//! whatever the noise is; that nothing is found proves nothing.
+//! If they are right so often that noise of some (ε, δ) could not have let them be, the noise has less privacy than
+//! that. Chances are bounded as Clopper and Pearson do, so what is found is found with the confidence that is asked
+//! for, whatever the noise is; that nothing is found proves nothing.
 
 use serde::Serialize;
 

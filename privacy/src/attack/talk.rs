@@ -1,8 +1,8 @@
 //! Does Alice talk with Bob?
 //!
-//! In each game a coin says so for all of its rounds. The attacker adds up the logarithms of the likelihood ratio. Half of
-//! the games teach it where to draw the line, the other half are judged: what they show holds with the confidence that is
-//! asked for, whatever was learnt.
+//! In each game a coin says so for all of its rounds. The attacker adds up the logarithms of the likelihood ratio. Half
+//! of the games teach it where to draw the line, the other half are judged: what they show holds with the confidence
+//! that is asked for, whatever was learnt.
 
 use rand_chacha::rand_core::Rng;
 use serde::Serialize;

@@ -1,11 +1,11 @@
 //! Rounds of their own in which people call each other.
 //!
 //! In each of them every client sends one request. It goes to one of a few public *buckets*, those of the person who is
-//! called, or to none if nobody is. The adversary may be told how many requests each bucket got from each input chain: more than it
-//! sees if further chains mix them. To call somebody or nobody moves one of these counts by 1; to call Bob or Charlie moves two of
-//! them, one up and one down. Every server fills `slots` slots for each bucket in each input chain, each with a request to
-//! the bucket or with one to none, as Pólya's urn has it: so its volume is constant, and all counts have independent noise.
-//! `paper-notes/src/privacy.md` has the derivation.
+//! called, or to none if nobody is. The adversary may be told how many requests each bucket got from each input chain:
+//! more than it sees if further chains mix them. To call somebody or nobody moves one of these counts by 1; to call Bob
+//! or Charlie moves two of them, one up and one down. Every server fills `slots` slots for each bucket in each input
+//! chain, each with a request to the bucket or with one to none, as Pólya's urn has it: so its volume is constant, and
+//! all counts have independent noise. `paper-notes/src/privacy.md` has the derivation.
 
 use serde::Serialize;
 
@@ -30,8 +30,8 @@ pub struct Dialing {
 }
 
 impl Dialing {
-    /// In each of `rounds` rounds, each server fills `slots` slots of a spread of `shape` for each of `buckets` buckets in
-    /// each input chain.
+    /// In each of `rounds` rounds, each server fills `slots` slots of a spread of `shape` for each of `buckets` buckets
+    /// in each input chain.
     pub fn new(rounds: Rounds, buckets: u32, slots: u32, shape: Shape) -> Result<Self, PrivacyError> {
         let range = |what, value, most| match (1..=most).contains(&value) {
             true => Ok(()),
@@ -47,8 +47,8 @@ impl Dialing {
         Ok(Shape::at(Shape::least_for(deployment.unopened()?.count(), 0.0)))
     }
 
-    /// The least noise with which dialing alone takes half of a goal's ε with half of its δ, over `rounds` rounds of its
-    /// own. Losses add up by their squares, so that it takes about a quarter of what there is to spend.
+    /// The least noise with which dialing alone takes half of a goal's ε with half of its δ, over `rounds` rounds of
+    /// its own. Losses add up by their squares, so that it takes about a quarter of what there is to spend.
     ///
     /// # Errors
     /// [`PrivacyError::NoPlan`] if [`MOST_SLOTS`] slots are not enough.
@@ -74,8 +74,8 @@ impl Dialing {
         of(high)
     }
 
-    /// What these rounds let see of one person's choices, by the noise of so many honest servers: at most two counts that
-    /// move by 1, each in its own noise.
+    /// What these rounds let see of one person's choices, by the noise of so many honest servers: at most two counts
+    /// that move by 1, each in its own noise.
     pub fn account(&self, honest: Servers) -> Result<Account, PrivacyError> {
         let noise = Noise::beta_binomial(self.slots.into(), self.shape.value())?;
         let seen = Rounds::new(self.rounds.count() * u64::from(self.counts_moved()))?;

@@ -9,8 +9,8 @@ use crate::error::{PrivacyError, invalid};
 /// Shapes add up: with less than this over all honest servers, noise fails all of a sudden when a few are not honest.
 const LEAST_TOTAL_SHAPE: f64 = 3.5;
 
-/// Shapes that are tried, p and q of p/q. What they cost differs little from one to the next. Smaller ones would take less
-/// noise of many servers, but then one record that an owner reveals tells nearly all that this server has drawn.
+/// Shapes that are tried, p and q of p/q. What they cost differs little from one to the next. Smaller ones would take
+/// less noise of many servers, but then one record that an owner reveals tells nearly all that this server has drawn.
 const SHAPES: [(u32, u32); 17] = [
     (1, 4),
     (1, 2),

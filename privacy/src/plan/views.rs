@@ -72,8 +72,8 @@ pub(super) struct Views<'a> {
     honest: Servers,
     usual: Seen,
     opened: Opened,
-    /// Dialing, and what is said of replies: everything that it tells, and without the mailboxes that claims show, where
-    /// mailboxes tell nothing.
+    /// Dialing, and what is said of replies: everything that it tells, and without the mailboxes that claims show,
+    /// where mailboxes tell nothing.
     besides: Account,
     besides_alone: Account,
 }
@@ -203,8 +203,8 @@ fn chains_known(seen: &Seen) -> Option<&Account> {
     seen.chains_known.as_ref()
 }
 
-/// What is said of replies: a word or silence with every limit, and with every word the kind of one slot of its speaker,
-/// so that in that round the noise of all others has to do.
+/// What is said of replies: a word or silence with every limit, and with every word the kind of one slot of its
+/// speaker, so that in that round the noise of all others has to do.
 fn said_of_replies(
     deployment: &Deployment,
     shape: f64,
