@@ -15,6 +15,7 @@ pub mod figures;
 pub mod live;
 pub mod model;
 pub mod plot;
+pub mod prediction;
 pub mod preset;
 pub mod report;
 pub mod results;

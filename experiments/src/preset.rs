@@ -15,7 +15,8 @@ use crate::{charts::Chart, live::shaper::Links};
 const MOST_POINTS: usize = 1000;
 
 /// Presets that come with the program.
-pub const BUILT_IN: &[(&str, &str)] = &[("quick", include_str!("../presets/quick.toml"))];
+pub const BUILT_IN: &[(&str, &str)] =
+    &[("quick", include_str!("../presets/quick.toml")), ("model", include_str!("../presets/model.toml"))];
 
 /// An experiment as its file has it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

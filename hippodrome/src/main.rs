@@ -12,6 +12,7 @@ mod keys;
 mod local_network;
 mod logs;
 mod membership;
+mod model;
 mod network_dir;
 mod node;
 mod plan;
@@ -63,6 +64,7 @@ enum Command {
     Plan(plan::PlanArgs),
     Experiment(experiment::ExperimentArgs),
     Audit(audit::AuditArgs),
+    Model(model::ModelArgs),
     /// Measure what mixing costs
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -132,6 +134,7 @@ fn run(Cli { logs, command }: Cli) -> Result<(), Box<dyn Error>> {
         Command::Plan(args) => return Ok(plan::run(&args)?),
         Command::Experiment(args) => return Ok(experiment::run(args)?),
         Command::Audit(args) => return Ok(audit::run(&args)?),
+        Command::Model(args) => return Ok(model::run(args)?),
         Command::Bench(BenchCommand::Hop(args)) => return Ok(bench_hop(&args.hop)?),
         Command::Bench(BenchCommand::Round(args)) => return Ok(bench_round(&args.round)?),
         Command::Bench(BenchCommand::Trace(args)) => return Ok(bench_trace(&args.trace)?),
@@ -153,6 +156,7 @@ fn run(Cli { logs, command }: Cli) -> Result<(), Box<dyn Error>> {
             | Command::Plan(_)
             | Command::Experiment(_)
             | Command::Audit(_)
+            | Command::Model(_)
             | Command::Bench(_) => {}
         }
         Ok(())

@@ -47,3 +47,11 @@ fn more_users_wait_longer_and_longer_chains_too() {
     assert!(latency(3, 1_000_000) < latency(3, 2_000_000));
     assert!(latency(3, 1_000_000) < latency(6, 1_000_000));
 }
+
+#[test]
+fn the_costs_that_are_kept_are_costs_of_every_kind_of_work() {
+    let costs = Costs::from_toml(include_str!("../../data/costs-reference.toml")).expect("costs");
+    let lacks = |work: &Work| costs.full.0.get(work).is_none_or(|rate| rate.job_s + rate.record_s <= 0.0);
+    assert_eq!(Work::ALL.into_iter().find(lacks), None);
+    assert!(costs.source.backend.contains("avx") && !costs.source.backend.contains("without"), "of an optimised build");
+}

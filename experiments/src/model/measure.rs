@@ -27,7 +27,7 @@ pub struct Effort {
 }
 
 impl Effort {
-    /// About two minutes of a program that was compiled with full optimisation.
+    /// About five minutes of a program that was compiled with full optimisation, on two cores that do nothing else.
     pub const USUAL: Self = Self { messages: 8000, repeats: 3 };
 }
 
