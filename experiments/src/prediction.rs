@@ -128,7 +128,7 @@ pub fn figure(validation: &Validation) -> Option<Figure> {
     };
     let measured = |label: &str, style, points| Series { label: label.into(), origin: Origin::Measured, style, points };
     Some(Figure {
-        name: "prediction".into(),
+        name: "predicted-measured".into(),
         title: "Predicted against measured, points held out".into(),
         x: Axis::log("measured", "s"),
         y: Axis::log("predicted", "s"),
