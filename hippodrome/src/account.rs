@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use clap::{Args, Parser, ValueEnum};
 use hippodrome_privacy::{
     PrivacyError,
-    account::{Account, Composed, Resolution},
+    account::{Account, Resolution},
     noise::{BelowZero, Noise},
     quantity::{Delta, Epsilon, Rounds, Servers, Shift},
 };
@@ -182,7 +182,9 @@ struct Report {
     epsilon: Epsilon,
     /// An upper bound.
     delta: Delta,
-    /// The same by Rényi divergences alone.
+    /// The same if the stories moved the count the same way in every round.
+    delta_one_way: Delta,
+    /// The same as `delta` by Rényi divergences alone.
     renyi_delta: Delta,
     /// Chance that some round shows the truth.
     infinite: Delta,
@@ -265,10 +267,11 @@ impl AccountArgs {
             account = with_it;
             and.push(seen);
         }
-        Ok(self.judge(part, and, &account.compose(Resolution::Fine)?)?)
+        Ok(self.judge(part, and, &account)?)
     }
 
-    fn judge(&self, part: Seen, and: Vec<Seen>, composed: &Composed) -> Result<Report, PrivacyError> {
+    fn judge(&self, part: Seen, and: Vec<Seen>, account: &Account) -> Result<Report, PrivacyError> {
+        let composed = account.compose(Resolution::Fine)?;
         let (epsilon, delta) = match (self.goal.epsilon, self.goal.delta) {
             (Some(epsilon), _) => (epsilon, composed.delta(epsilon)),
             (None, delta) => {
@@ -276,11 +279,15 @@ impl AccountArgs {
                 (composed.epsilon(delta)?, delta)
             }
         };
+        let one_way = |account: &Account| Ok(account.compose(Resolution::Fine)?.delta(epsilon));
+        let ways = account.one_way().iter().map(one_way).collect::<Result<Vec<_>, PrivacyError>>()?;
+        let delta_one_way = ways.into_iter().reduce(|a, b| if a > b { a } else { b }).unwrap_or(delta);
         Ok(Report {
             part,
             and,
             epsilon,
             delta,
+            delta_one_way,
             renyi_delta: composed.renyi_delta(epsilon),
             infinite: composed.infinite(),
             slack: composed.slack(),
@@ -349,6 +356,11 @@ impl fmt::Display for Report {
         }
         writeln!(f, "epsilon      {}  (odds change by at most {:.4})", self.epsilon, self.epsilon.value().exp())?;
         writeln!(f, "delta        {}", self.delta)?;
+        writeln!(
+            f,
+            "  one way    {}  (if the stories moved the count the same way in every round)",
+            self.delta_one_way
+        )?;
         writeln!(f, "  by Rényi   {}", self.renyi_delta)?;
         writeln!(f, "  infinite   {}  (some round shows the truth)", self.infinite)?;
         write!(f, "  numerical  {:.1e}  (errors that delta includes)", self.slack)

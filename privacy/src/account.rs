@@ -127,6 +127,14 @@ impl Account {
         self
     }
 
+    /// What is seen if the stories move each count the same way in every round, one account for each way: less than what an
+    /// adversary sees who may choose the way round by round, where noise leans to one side.
+    pub fn one_way(&self) -> Vec<Self> {
+        let ways = self.parts.iter().map(|part| part.source.ways()).max().unwrap_or(0);
+        let of = |way| Self { parts: self.parts.iter().map(|part| part.one_way(way)).collect() };
+        (0..ways).map(of).collect()
+    }
+
     /// The chance that some round has an infinite loss.
     pub(crate) fn infinite(&self) -> f64 {
         -self.parts.iter().map(|part| part.rounds as f64 * (-part.source.infinite()).ln_1p()).sum::<f64>().exp_m1()
@@ -175,6 +183,14 @@ struct Gridded {
 }
 
 impl Source {
+    /// How many ways a round can go.
+    fn ways(&self) -> usize {
+        match self {
+            Self::Pairs(pairs) => pairs.len(),
+            Self::Gaussian { .. } => 1,
+        }
+    }
+
     /// The chance of an infinite loss in a round.
     fn infinite(&self) -> f64 {
         match self {
@@ -185,6 +201,15 @@ impl Source {
 }
 
 impl Part {
+    /// The part if every round goes the way of this number, or the last way there is.
+    fn one_way(&self, way: usize) -> Self {
+        let source = match &self.source {
+            Source::Pairs(pairs) => Source::Pairs(vec![pairs[way.min(pairs.len() - 1)].clone()]),
+            gaussian => gaussian.clone(),
+        };
+        Self { source, rounds: self.rounds }
+    }
+
     /// How often the distribution on the grid is composed with itself.
     fn times(&self) -> u64 {
         match self.source {
