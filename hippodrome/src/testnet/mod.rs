@@ -33,6 +33,8 @@ use crate::{
 
 /// What holds if nothing else is asked for.
 pub(crate) const USUAL: Usual = Usual { period: Duration::from_secs(2), noise: None };
+/// How long another command may take to start or stop nodes before a network is stopped.
+const OTHERS: Duration = Duration::from_secs(60);
 /// Seats, if nothing else is asked for.
 const SEATS: u16 = 16;
 
@@ -249,6 +251,17 @@ fn lock(dir: &NetworkDir) -> Result<File, TestnetError> {
     }
 }
 
+/// The same once whoever else starts or stops nodes has done so.
+async fn lock_when_free(dir: &NetworkDir) -> Result<File, TestnetError> {
+    let patience = Instant::now() + OTHERS;
+    loop {
+        match lock(dir) {
+            Err(TestnetError::Busy(_)) if Instant::now() < patience => sleep(LOOK_AGAIN).await,
+            locked => return locked,
+        }
+    }
+}
+
 fn io_error(dir: &NetworkDir, source: io::Error) -> TestnetError {
     TestnetError::Io { path: dir.root().to_owned(), source }
 }
@@ -265,7 +278,7 @@ fn present<'a>(dir: &'a NetworkDir, network: &'a Network) -> impl Iterator<Item 
 
 async fn down(dir: &NetworkDir) -> Result<(), TestnetError> {
     let network = dir.load()?;
-    let _lock = lock(dir)?;
+    let _lock = lock_when_free(dir).await?;
     let up = present(dir, &network).count();
     if up == 0 {
         return Err(TestnetError::DoesNotRun { dir: dir.root().to_owned() });
