@@ -1,0 +1,242 @@
+//! What an experiment is: a file of settings, some of them with several values.
+
+mod point;
+mod sweep;
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use toml::Table;
+
+pub use self::{
+    point::{Link, Point, Target},
+    sweep::{Label, Mode, Sweep},
+};
+use crate::charts::Chart;
+
+/// Most points of a sweep: more would take days.
+const MOST_POINTS: usize = 1000;
+
+/// Presets that come with the program.
+pub const BUILT_IN: &[(&str, &str)] = &[
+    ("quick", include_str!("../../presets/quick.toml")),
+    ("chain-length", include_str!("../../presets/chain-length.toml")),
+    ("wan", include_str!("../../presets/wan.toml")),
+    ("model", include_str!("../../presets/model.toml")),
+];
+
+/// An experiment as its file has it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preset {
+    /// A word for file names.
+    pub name: String,
+    /// A line for the report.
+    pub title: String,
+    /// What is to be learnt from it, for the report.
+    pub about: String,
+    /// Where everything random of it comes from.
+    pub seed: u64,
+    /// Runs of each point, at least one.
+    pub repeats: u32,
+    /// Settings of all points.
+    #[serde(default)]
+    pub point: Table,
+    /// Settings with several values.
+    #[serde(default)]
+    pub sweep: Sweep,
+    /// What is drawn.
+    #[serde(default)]
+    pub figures: Vec<Chart>,
+}
+
+/// What is wrong with a preset.
+#[derive(Debug, thiserror::Error)]
+pub enum PresetError {
+    /// It cannot be read.
+    #[error("{}: {source}; `hippodrome experiment list` shows the presets that come with the program", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is not what it should be.
+    #[error("{origin}: {source}")]
+    Parse {
+        /// The file.
+        origin: String,
+        /// Where and what.
+        source: Box<toml::de::Error>,
+    },
+    /// A setting that no point has, or of another type.
+    #[error("{origin}: {what}: {source}")]
+    Point {
+        /// The file.
+        origin: String,
+        /// Which point, in words.
+        what: String,
+        /// What is wrong.
+        source: Box<toml::de::Error>,
+    },
+    /// A value that no network or crowd can have.
+    #[error("{origin}: `{field}` is {value}: expected {expected}")]
+    Value {
+        /// The file.
+        origin: String,
+        /// The setting.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// Axes that do not go together.
+    #[error("{origin}: the axes of a zip have {0:?} values: expected as many of each", lengths)]
+    Zip {
+        /// The file.
+        origin: String,
+        /// How many values each has.
+        lengths: Vec<usize>,
+    },
+    /// An axis without values, or too many points.
+    #[error("{origin}: a sweep of {points} points: expected 1 to {MOST_POINTS}")]
+    Points {
+        /// The file.
+        origin: String,
+        /// How many there would be.
+        points: usize,
+    },
+}
+
+impl Preset {
+    /// Reads a preset: a file, or the name of one that comes with the program.
+    pub fn load(path: &Path) -> Result<Self, PresetError> {
+        let built_in = BUILT_IN.iter().find(|(name, _)| Path::new(name) == path);
+        match built_in {
+            Some((name, text)) => Self::parse(name, text),
+            None => {
+                let text =
+                    fs::read_to_string(path).map_err(|source| PresetError::Read { path: path.into(), source })?;
+                Self::parse(&path.display().to_string(), &text)
+            }
+        }
+    }
+
+    /// Reads a preset's text; its points are checked, too.
+    pub fn parse(origin: &str, text: &str) -> Result<Self, PresetError> {
+        let preset: Self = toml::from_str(text)
+            .map_err(|source| PresetError::Parse { origin: origin.into(), source: Box::new(source) })?;
+        if !(1..=100).contains(&preset.repeats) {
+            return Err(wrong(origin, "repeats", preset.repeats, "1 to 100"));
+        }
+        preset.points_of(origin).map(|_| preset)
+    }
+
+    /// As TOML.
+    pub fn text(&self) -> String {
+        toml::to_string_pretty(self).expect("plain values and tables")
+    }
+
+    /// All points, with what sets each apart.
+    pub fn points(&self) -> Result<Vec<Numbered>, PresetError> {
+        self.points_of(&self.name)
+    }
+
+    fn points_of(&self, origin: &str) -> Result<Vec<Numbered>, PresetError> {
+        let choices = self.sweep.choices(origin)?;
+        let of = |(number, choice): (usize, Table)| {
+            let mut settings = self.point.clone();
+            settings.extend(choice.clone());
+            let label = Label(choice);
+            let what = || format!("point {number} ({label})");
+            let point: Point = settings.try_into().map_err(|source| PresetError::Point {
+                origin: origin.into(),
+                what: what(),
+                source: Box::new(source),
+            })?;
+            point.check(origin)?;
+            Ok(Numbered { number, label, point })
+        };
+        choices.into_iter().enumerate().map(of).collect()
+    }
+}
+
+fn wrong(origin: &str, field: &'static str, value: impl fmt::Display, expected: &'static str) -> PresetError {
+    PresetError::Value { origin: origin.into(), field, value: value.to_string(), expected }
+}
+
+/// A point of a sweep.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Numbered {
+    /// Its number, from 0.
+    pub number: usize,
+    /// What sets it apart.
+    pub label: Label,
+    /// All of its settings.
+    pub point: Point,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "name = \"t\"\ntitle = \"T\"\nabout = \"a\"\nseed = 1\nrepeats = 1\n";
+
+    fn parse(rest: &str) -> Result<Preset, PresetError> {
+        Preset::parse("t.toml", &format!("{HEAD}{rest}"))
+    }
+
+    fn points(rest: &str) -> Vec<Point> {
+        let numbered = parse(rest).and_then(|preset| preset.points()).expect("a preset");
+        numbered.into_iter().map(|numbered| numbered.point).collect()
+    }
+
+    #[test]
+    fn all_presets_that_come_with_the_program_are_sound_and_have_their_own_names() {
+        for (name, text) in BUILT_IN {
+            let preset = Preset::parse(name, text).expect("a preset");
+            assert_eq!(preset.name, *name);
+            assert_eq!(Preset::parse(name, &preset.text()).expect("its own text"), preset);
+        }
+    }
+
+    #[test]
+    fn a_cross_has_each_value_with_each_and_a_zip_side_by_side() {
+        let axes = "[sweep.axes]\nchains = [1, 2, 3]\nclients = [20, 40]\n";
+        let cross = points(axes);
+        assert_eq!(cross.len(), 6);
+        let mut pairs: Vec<_> = cross.iter().map(|point| (point.chains, point.clients)).collect();
+        pairs.sort_unstable();
+        assert_eq!(pairs, [(1, 20), (1, 40), (2, 20), (2, 40), (3, 20), (3, 40)]);
+        let zip = points("[sweep]\nmode = \"zip\"\n[sweep.axes]\nchains = [1, 2]\nclients = [20, 40]\n");
+        assert_eq!(zip.iter().map(|point| (point.chains, point.clients)).collect::<Vec<_>>(), [(1, 20), (2, 40)]);
+        assert!(matches!(parse(&format!("[sweep]\nmode = \"zip\"\n{axes}")), Err(PresetError::Zip { .. })));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place() {
+        let said = |rest: &str| parse(rest).expect_err("a bad preset").to_string();
+        assert!(said("[point]\nchians = 3\n").contains("chians"), "{}", said("[point]\nchians = 3\n"));
+        assert!(said("[sweep.axes]\nchains = [3, \"four\"]\n").contains("point 1 (chains=four)"));
+        assert!(said("[sweep.axes]\nchains = []\n").contains("0 points"));
+        assert!(said("[point]\npairs = 11\n").contains("at most half"));
+        assert!(said("[point]\nrounds = 0\n").contains("at least one"));
+        assert!(said("[point]\nlink = { loss = 0.9 }\n").contains("link.loss"));
+        assert!(said("[point]\nregions = { server-0 = \"paris\" }\n").contains("paris"));
+        assert!(said("colour = 3\n").contains("line 6"), "{}", said("colour = 3\n"));
+        let missing = Preset::load(Path::new("/nonexistent/p.toml")).expect_err("no file").to_string();
+        assert!(missing.contains("experiment list"), "{missing}");
+    }
+
+    #[test]
+    fn too_large_a_sweep_is_refused_before_it_is_made() {
+        let values = (0..200).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+        let axes = ["clients", "pairs", "rounds", "noise", "warm_up", "period_ms", "slots", "servers", "chains"];
+        let rest: String = axes.iter().map(|axis| format!("{axis} = [{values}]\n")).collect();
+        assert!(matches!(parse(&format!("[sweep.axes]\n{rest}")), Err(PresetError::Points { .. })));
+    }
+}
