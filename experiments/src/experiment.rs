@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     charts::{self, ChartError},
-    live::{LiveError, Run},
+    live::{self, LiveError, Run},
     preset::{Numbered, Preset},
     report,
     results::Results,
@@ -72,6 +72,13 @@ impl Experiment {
         Ok(())
     }
 
+    /// Stops the network of the run that is under way.
+    pub fn stop(&self, binary: &Path) {
+        for numbered in &self.points {
+            (0..self.preset.repeats).for_each(|repeat| live::stop(binary, &self.dir.repeat(numbered, repeat)));
+        }
+    }
+
     fn run_one(
         &self,
         binary: &Path,
@@ -82,6 +89,7 @@ impl Experiment {
         let Numbered { number, label, point } = numbered;
         let dir = self.dir.repeat(numbered, repeat);
         // What an earlier attempt left.
+        live::stop(binary, &dir);
         let _ = std::fs::remove_dir_all(&dir);
         let (network, talk) = (self.dir.network(&self.preset, numbered), self.dir.talk(&self.preset, numbered));
         let measured = Run { binary, point, network, talk, dir }.measure().map_err(|source| ExperimentError::Run {

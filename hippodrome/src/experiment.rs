@@ -3,6 +3,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -14,7 +15,12 @@ use hippodrome_experiments::{
     preset::{BUILT_IN, Numbered, Preset, PresetError},
 };
 
-use crate::values;
+use tokio::task::spawn_blocking;
+
+use crate::{
+    node::{end_of_stdin, stop_signal},
+    values,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -105,8 +111,10 @@ pub(crate) enum CommandError {
     Crowd(#[from] CrowdError),
     #[error("cannot tell where this program is: {0}")]
     NoBinary(io::Error),
-    #[error("the system gives no threads: {0}")]
+    #[error("the system gives no threads or signals: {0}")]
     Runtime(io::Error),
+    #[error("interrupted: nothing is left running; the same command goes on with the next run")]
+    Interrupted,
 }
 
 pub(crate) fn run(args: ExperimentArgs) -> Result<(), CommandError> {
@@ -158,10 +166,28 @@ fn dry_run_of(preset: &Preset) -> Result<(), CommandError> {
 
 fn run_all(preset: &Preset, out: &Path) -> Result<(), CommandError> {
     let binary = std::env::current_exe().map_err(CommandError::NoBinary)?;
-    let experiment = Experiment::begin(preset, out)?;
-    experiment.run(&binary, |line| println!("{line}"))?;
+    let experiment = Arc::new(Experiment::begin(preset, out)?);
+    let runtime = tokio::runtime::Runtime::new().map_err(CommandError::Runtime)?;
+    let result = runtime.block_on(until_stopped(Arc::clone(&experiment), binary));
+    // A run that was stopped is not waited for.
+    runtime.shutdown_background();
+    result?;
     experiment.plot()?;
     report(&experiment)
+}
+
+/// Makes all runs, or stops the processes of the one under way if somebody wants this to end.
+async fn until_stopped(experiment: Arc<Experiment>, binary: PathBuf) -> Result<(), CommandError> {
+    let stopped = stop_signal().map_err(CommandError::Runtime)?;
+    let (running, program) = (Arc::clone(&experiment), binary.clone());
+    let runs = spawn_blocking(move || running.run(&program, |line| println!("{line}")));
+    tokio::select! {
+        ended = runs => Ok(ended.map_err(|error| CommandError::Runtime(error.into()))??),
+        () = stopped => {
+            experiment.stop(&binary);
+            Err(CommandError::Interrupted)
+        }
+    }
 }
 
 fn report(experiment: &Experiment) -> Result<(), CommandError> {
@@ -177,5 +203,11 @@ fn crowd(args: CrowdArgs) -> Result<(), CommandError> {
         crowd::Told::Done => println!("{}", crowd::DONE),
     };
     let runtime = tokio::runtime::Runtime::new().map_err(CommandError::Runtime)?;
-    Ok(runtime.block_on(crowd.run(tell))?)
+    runtime.block_on(async {
+        tokio::select! {
+            ran = crowd.run(tell) => Ok(ran?),
+            // Whoever wanted to know is gone.
+            _ = end_of_stdin() => Err(CommandError::Interrupted),
+        }
+    })
 }

@@ -216,7 +216,7 @@ pub(crate) fn stop_signal() -> io::Result<impl Future<Output = ()> + Send> {
 }
 
 /// Done when standard input ends. Its thread may outlive everything but the process.
-fn end_of_stdin() -> oneshot::Receiver<()> {
+pub(crate) fn end_of_stdin() -> oneshot::Receiver<()> {
     let (ended, end) = oneshot::channel();
     std::thread::spawn(move || {
         let mut sink = [0; 512];

@@ -2,7 +2,9 @@
 
 use std::{fs, path::Path};
 
-use crate::harness::{fails, succeeds};
+use rustix::process::Signal;
+
+use crate::harness::{Running, eventually, fails, hippodrome, running_nodes, succeeds};
 
 const SMALL: &str = r#"
 name = "small"
@@ -86,6 +88,20 @@ fn an_experiment_leaves_results_of_real_rounds_and_goes_on_where_it_was_left() {
     let table = succeeds(&["experiment", "compare", text(&out), text(&out)]);
     assert!(table.contains("latency_last (ms)") && table.contains("1.000"), "{table}");
     fails(&["experiment", "run", "quick", "--out", text(&out)], &["small", "new directory"]);
+}
+
+#[test]
+fn an_experiment_that_is_stopped_leaves_nothing_running() {
+    let place = tempfile::tempdir().expect("a directory");
+    let (preset, out) = (place.path().join("small.toml"), place.path().join("out"));
+    // Far more rounds than this test waits for.
+    fs::write(&preset, SMALL.replace("rounds = 2", "rounds = 500")).expect("written");
+    let mut running = Running::start(hippodrome(["experiment", "run", text(&preset), "--out", text(&out)]));
+    let net = out.join("points/000/repeat-0/net");
+    eventually("all nodes", || (running_nodes(&net).len() == 3).then_some(()));
+    running.signal(Signal::TERM);
+    assert!(!running.ends_well());
+    assert!(running_nodes(&net).is_empty());
 }
 
 #[test]

@@ -1,0 +1,96 @@
+//! What a run came to.
+
+use std::{fs, path::Path};
+
+use serde::{Deserialize, Serialize};
+
+use super::{LiveError, ledgers::Ledgers};
+
+/// A round as the crowd saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OfRound {
+    /// Its number.
+    pub round: u64,
+    /// Clients that took part.
+    pub clients: u64,
+    /// Replies that were intact, and others.
+    pub intact: u64,
+    /// Replies that were not.
+    pub broken: u64,
+    /// Clients to which nothing came back.
+    pub lost: u64,
+    /// Milliseconds from the end of collection until the first client had its replies; none if nobody had.
+    pub first_ms: Option<f64>,
+    /// Until half of them had.
+    pub median_ms: Option<f64>,
+    /// Until the last one had.
+    pub last_ms: Option<f64>,
+}
+
+impl OfRound {
+    pub(super) const COLUMNS: &str = "round,clients,intact,broken,lost,first_ms,median_ms,last_ms";
+
+    /// Whether everybody got everything back.
+    pub fn is_whole(&self) -> bool {
+        self.broken == 0 && self.lost == 0
+    }
+
+    fn parse(line: &str) -> Option<Self> {
+        let fields: Vec<&str> = line.split(',').collect();
+        let [round, clients, intact, broken, lost, first, median, last] = fields[..] else { return None };
+        let number = |text: &str| text.parse().ok();
+        let ms = |text: &str| text.parse().ok();
+        Some(Self {
+            round: number(round)?,
+            clients: number(clients)?,
+            intact: number(intact)?,
+            broken: number(broken)?,
+            lost: number(lost)?,
+            first_ms: ms(first),
+            median_ms: ms(median),
+            last_ms: ms(last),
+        })
+    }
+
+    pub(super) fn read(path: &Path) -> Result<Vec<Self>, LiveError> {
+        let text = fs::read_to_string(path).map_err(|source| LiveError::File { path: path.into(), source })?;
+        let parse = |(number, line)| {
+            Self::parse(line).ok_or_else(|| LiveError::Garbled { path: path.into(), line: number + 1 })
+        };
+        text.lines().enumerate().skip(1).map(parse).collect()
+    }
+}
+
+/// What one run of a point came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// Rounds that were counted.
+    pub rounds: Vec<OfRound>,
+    /// Seconds of CPU time of all mix servers in the counted rounds.
+    pub servers_cpu_s: f64,
+    /// Of the coordinator.
+    pub coordinator_cpu_s: f64,
+    /// Of the crowd.
+    pub crowd_cpu_s: f64,
+    /// The most memory that any mix server had, bytes.
+    pub server_peak_bytes: u64,
+    /// What servers wrote down.
+    pub ledgers: Ledgers,
+}
+
+impl Measured {
+    /// Rounds that were not whole.
+    pub fn lost(&self) -> usize {
+        self.rounds.iter().filter(|round| !round.is_whole()).count()
+    }
+
+    /// Whether anything was lost: such a run says nothing about speed.
+    pub fn is_valid(&self) -> bool {
+        self.lost() == 0
+    }
+
+    /// Per counted round.
+    pub fn per_round(&self, total: f64) -> f64 {
+        total / self.rounds.len().max(1) as f64
+    }
+}
