@@ -11,6 +11,8 @@ use hippodrome_privacy::{
 };
 use serde::Serialize;
 
+use crate::print_report;
+
 const EXAMPLES: &str = "\
 Examples:
   hippodrome account --mechanism beta-binomial --slots 2818 --shape 3.5 --rounds 10000 --epsilon 0.693147
@@ -193,12 +195,7 @@ struct Report {
 }
 
 pub(crate) fn run(args: &AccountArgs) -> Result<(), AccountError> {
-    let report = args.report()?;
-    if args.json {
-        println!("{}", serde_json::to_string(&report).expect("a report has text keys and plain values"));
-    } else {
-        println!("{report}");
-    }
+    print_report(&args.report()?, args.json);
     Ok(())
 }
 

@@ -20,6 +20,7 @@ use serde::Serialize;
 use crate::{
     account::{delta, servers, shift},
     plan::{LINKS_NOT_PROVED, Links},
+    print_report,
 };
 
 const EXAMPLES: &str = "\
@@ -132,12 +133,7 @@ struct Report {
 }
 
 pub(crate) fn run(args: &AuditArgs) -> Result<(), PrivacyError> {
-    let report = args.report()?;
-    if args.json {
-        println!("{}", serde_json::to_string(&report).expect("a report has text keys and plain values"));
-    } else {
-        println!("{report}");
-    }
+    print_report(&args.report()?, args.json);
     Ok(())
 }
 

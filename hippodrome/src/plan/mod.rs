@@ -15,7 +15,10 @@ use hippodrome_privacy::{
     quantity::{Delta, Epsilon, Rounds, Servers, Shift},
 };
 
-use crate::account::{delta, epsilon, rounds};
+use crate::{
+    account::{delta, epsilon, rounds},
+    print_report,
+};
 use audit::{Audit, Pledges};
 use cost::Traffic;
 use report::{After, Alternative, Calls, Fewer, Report};
@@ -111,12 +114,7 @@ fn positive(text: &str) -> Result<f64, String> {
 }
 
 pub(crate) fn run(args: &PlanArgs) -> Result<(), PlanError> {
-    let report = args.report()?;
-    if args.json {
-        println!("{}", serde_json::to_string(&report).expect("a report has text keys and plain values"));
-    } else {
-        println!("{report}");
-    }
+    print_report(&args.report()?, args.json);
     Ok(())
 }
 
