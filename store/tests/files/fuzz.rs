@@ -2,11 +2,7 @@
 
 use std::{fs, path::Path};
 
-use hippodrome_core::{
-    directory::DirectoryDraft,
-    noise::NoiseParams,
-    params::{NetworkParams, Verification},
-};
+use hippodrome_core::{directory::DirectoryDraft, params::NetworkParams};
 use hippodrome_store::{
     key_file::{ClientKeys, CoordinatorKeys, ServerKeys},
     network_file::{
@@ -17,6 +13,8 @@ use hippodrome_store::{
 };
 use proptest::{prelude::*, sample::Index};
 use tempfile::TempDir;
+
+use crate::networks_and_registries;
 
 /// One thing done to a text.
 #[derive(Clone, Debug)]
@@ -126,23 +124,7 @@ fn write_private(path: &Path, text: &str) {
 }
 
 fn params() -> NetworkParams {
-    NetworkParams {
-        name: "fuzzed".to_owned(),
-        chains: 1,
-        chain_len: 3,
-        layers: 1,
-        verification: Verification::Full,
-        slots: 1,
-        noise: NoiseParams::uniform(1),
-        period_ms: 1_000,
-        collect_ms: 500,
-        deadline_ms: 3_000,
-        max_batch: 1_000,
-        bad_servers: 1,
-        min_live: 4,
-        failure_bits: 0,
-        epoch_ms: 3_600_000,
-    }
+    NetworkParams { name: "fuzzed".to_owned(), min_live: 4, epoch_ms: 3_600_000, ..networks_and_registries::params() }
 }
 
 #[test]

@@ -24,7 +24,7 @@ use hippodrome_store::{
 };
 use tempfile::TempDir;
 
-fn params() -> NetworkParams {
+pub(crate) fn params() -> NetworkParams {
     NetworkParams {
         name: "test".to_owned(),
         chains: 1,
