@@ -33,8 +33,7 @@ impl Chart {
         let mut series: Vec<Series> = Vec::new();
         for of in &results.points {
             let (Some((x, _)), Some((y, _))) = (of.coordinate(&self.x), of.coordinate(&self.y)) else { continue };
-            let interval = Some(Interval { low: y.interval.low, high: y.interval.high });
-            let point = Point { x: x.value, y: y.value, interval };
+            let point = Point { x: x.value, y: y.value, interval: Some(y.interval) };
             let label = self.series.as_ref().map_or("measured".into(), |name| of.setting(name));
             match series.iter_mut().find(|series| series.label == label) {
                 Some(known) => known.points.push(point),

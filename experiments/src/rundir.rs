@@ -131,10 +131,11 @@ impl RunDir {
             return Err(RunDirError::NotEmpty(path.to_owned()));
         }
         dir.write("manifest.toml", &toml::to_string_pretty(&Manifest::here()).expect("plain values"))?;
-        dir.write("points.csv", &points_csv(&preset.points()?))?;
-        for numbered in preset.points()? {
-            let script = crowd::script(dir.talk(preset, &numbered), &numbered.point);
-            dir.write_at(&dir.point(&numbered).join("conversations.csv"), &script)?;
+        let points = preset.points()?;
+        dir.write("points.csv", &points_csv(&points))?;
+        for numbered in &points {
+            let script = crowd::script(dir.talk(preset, numbered), &numbered.point);
+            dir.write_at(&dir.point(numbered).join("conversations.csv"), &script)?;
         }
         // Last: a directory with this file is an experiment's.
         dir.write("preset.toml", &preset.text())?;

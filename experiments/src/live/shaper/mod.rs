@@ -169,14 +169,6 @@ mod tests {
     use super::*;
     use crate::preset::Link;
 
-    fn seed() -> Seed {
-        Seed::master(1)
-    }
-
-    fn ms(number: u64) -> Duration {
-        Duration::from_millis(number)
-    }
-
     #[test]
     fn a_connection_passes_the_shaper_and_is_as_slow_as_its_links() {
         let place = tempfile::tempdir().expect("a directory");
@@ -184,7 +176,8 @@ mod tests {
         let node = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let usual = Link { delay_ms: 40.0, ..Link::default() };
         let links = Links { usual, regions: BTreeMap::new(), delays_ms: BTreeMap::new() };
-        let shaper = Shaper::start(["server-0".to_owned()].into_iter(), place.path(), links, seed()).expect("started");
+        let shaper =
+            Shaper::start(["server-0".to_owned()].into_iter(), place.path(), links, Seed::master(1)).expect("started");
         let front = shaper.fronts().of("server-0").expect("it is in front of it");
         assert_eq!(shaper.fronts().text(), format!("server-0 = \"{front}\"\n"));
         let address = node.local_addr().expect("an address");
@@ -202,7 +195,7 @@ mod tests {
         let mut text = [0; 5];
         stream.read_exact(&mut text).expect("an echo");
         assert_eq!(&text, b"hello");
-        assert!(began.elapsed() >= ms(80), "{:?}", began.elapsed());
+        assert!(began.elapsed() >= Duration::from_millis(80), "{:?}", began.elapsed());
         echo.join().expect("it ends");
     }
 }
