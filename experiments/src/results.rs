@@ -35,18 +35,18 @@ impl Metric {
 pub fn values(point: &Point, measured: &Measured) -> Vec<(Metric, Vec<f64>)> {
     let of_rounds = |of: fn(&crate::live::OfRound) -> Option<f64>| measured.rounds.iter().filter_map(of).collect();
     let per_round = |total: f64| vec![measured.per_round(total)];
-    let records = point.records_per_round();
     let mut values = vec![
         (Metric::new("latency_first", "ms"), of_rounds(|round| round.first_ms)),
         (Metric::new("latency_median", "ms"), of_rounds(|round| round.median_ms)),
         (Metric::new("latency_last", "ms"), of_rounds(|round| round.last_ms)),
         (Metric::new("servers_cpu", "s/round"), per_round(measured.servers_cpu_s)),
-        (Metric::new("servers_cpu_per_record", "ms"), per_round(1000.0 * measured.servers_cpu_s / records)),
         (Metric::new("coordinator_cpu", "s/round"), per_round(measured.coordinator_cpu_s)),
         (Metric::new("clients_cpu", "s/round"), per_round(measured.crowd_cpu_s)),
         (Metric::new("server_peak_memory", "MB"), vec![measured.server_peak_bytes as f64 / 1e6]),
         (Metric::new("servers_sent", "MB/round"), vec![measured.ledgers.sent_per_round() / 1e6]),
     ];
+    let per_record = point.records_per_round().map(|records| per_round(1000.0 * measured.servers_cpu_s / records));
+    values.extend(per_record.map(|values| (Metric::new("servers_cpu_per_record", "ms"), values)));
     let busy = measured.ledgers.busy_s.iter();
     values.extend(busy.map(|(part, seconds)| (Metric::new(&format!("part_{part}"), "s/round"), per_round(*seconds))));
     let sent = measured.ledgers.sent_bytes.iter();
@@ -57,10 +57,10 @@ pub fn values(point: &Point, measured: &Measured) -> Vec<(Metric, Vec<f64>)> {
 }
 
 impl Point {
-    /// Records of clients and servers together that a round begins with.
-    pub fn records_per_round(&self) -> f64 {
+    /// Records of clients and servers together that a round begins with; none where the network plans its noise itself.
+    pub fn records_per_round(&self) -> Option<f64> {
         let noise = f64::from(self.noise) * f64::from(self.servers) * f64::from(self.chains);
-        f64::from(self.clients) * f64::from(self.slots) + noise
+        self.guarantee.is_none().then(|| f64::from(self.clients) * f64::from(self.slots) + noise)
     }
 }
 
@@ -173,4 +173,18 @@ fn estimates(preset: &Preset, numbered: &Numbered, runs: &[(u32, Measured)]) -> 
         Some((metric, stats::median_with_interval(&values, CONFIDENCE, seed.number())?))
     };
     pooled.into_iter().filter_map(estimate).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::preset::Target;
+
+    #[test]
+    fn records_are_known_only_where_the_preset_says_how_much_noise_there_is() {
+        let point = Point { servers: 4, chains: 3, noise: 8, clients: 50, slots: 2, ..Point::default() };
+        assert_eq!(point.records_per_round(), Some(50.0 * 2.0 + 8.0 * 4.0 * 3.0));
+        let target = Target { epsilon: 1.0, delta: 1e-4, rounds: 10 };
+        assert_eq!(Point { guarantee: Some(target), ..point }.records_per_round(), None);
+    }
 }

@@ -225,6 +225,7 @@ mod tests {
         assert!(said("[sweep.axes]\nchains = []\n").contains("0 points"));
         assert!(said("[point]\npairs = 11\n").contains("at most half"));
         assert!(said("[point]\nrounds = 0\n").contains("at least one"));
+        assert!(said("[point]\nwarm_up = 0\n").contains("`warm_up` is 0"));
         assert!(said("[point]\nlink = { loss = 0.9 }\n").contains("link.loss"));
         assert!(said("[point]\nregions = { server-0 = \"paris\" }\n").contains("paris"));
         assert!(said("colour = 3\n").contains("line 6"), "{}", said("colour = 3\n"));

@@ -100,6 +100,14 @@ impl Point {
         if 2 * u32::from(self.pairs) > u32::from(self.clients) {
             return Err(wrong(origin, "pairs", self.pairs, "at most half of the clients"));
         }
+        if self.warm_up == 0 {
+            return Err(wrong(
+                origin,
+                "warm_up",
+                0,
+                "at least one that is not counted: what is used is looked at when it ends",
+            ));
+        }
         if self.rounds == 0 {
             return Err(wrong(origin, "rounds", 0, "at least one that is counted"));
         }
