@@ -4,6 +4,7 @@
 //! a round; `cargo bench` measures the primitives one by one.
 
 mod backend;
+mod clock;
 pub mod hop;
 mod memory;
 pub mod round;

@@ -4,7 +4,7 @@ use core::{fmt, time::Duration};
 
 use serde::Serialize;
 
-use crate::{backend, median};
+use crate::{backend, clock, median};
 
 use super::{
     HopBench, Verification,
@@ -25,6 +25,8 @@ pub struct HopReport {
     pub repeats: usize,
     /// Which arithmetic of the group ran, and what the program was compiled for.
     pub backend: String,
+    /// Thousands of millions of steps a second that the processor's clock made right after; none where that is not known.
+    pub clock_ghz: Option<f64>,
     /// The stages, µs for each message.
     pub us_per_message: UsPerMessage,
     /// A whole hop without proof, µs for each message.
@@ -77,6 +79,7 @@ pub(super) fn report(bench: &HopBench, samples: &Samples, peak_bytes: Option<u64
         verification: bench.verification,
         repeats: bench.repeats,
         backend: backend::describe(),
+        clock_ghz: clock::ghz(),
         us_per_message: UsPerMessage {
             decode: stage(Stage::Decode),
             derive: stage(Stage::Derive),
@@ -120,7 +123,7 @@ impl fmt::Display for HopReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { messages, threads, repeats, backend, .. } = self;
         writeln!(f, "one hop: {messages} messages, {threads} thread(s), median of {repeats} run(s)")?;
-        writeln!(f, "verification {}, {backend}", self.verification.name())?;
+        writeln!(f, "verification {}, {backend}{}", self.verification.name(), clock::in_words(self.clock_ghz))?;
         writeln!(f, "{:<16}{:>12}", "stage", "µs/message")?;
         let wholes = [("hop_unverified", Some(self.hop_unverified)), ("hop_verified", self.hop_verified)];
         for (name, micros) in self.us_per_message.stages().into_iter().chain(wholes) {

@@ -10,7 +10,7 @@ use super::{
     RoundArgs,
     ledger::{Ledger, Spent},
 };
-use crate::{backend, median};
+use crate::{backend, clock, median};
 
 /// What a round costs; [the module](super) says what is measured. Medians over the repeats.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -35,6 +35,8 @@ pub struct RoundReport {
     pub repeats: usize,
     /// Which arithmetic of the group ran, and what the program was compiled for.
     pub backend: String,
+    /// Thousands of millions of steps a second that the processor's clock made right after; none where that is not known.
+    pub clock_ghz: Option<f64>,
     /// Proofs of hops that were checked, each by every server that has to.
     pub hops_verified: u64,
     /// CPU time of all servers and the coordinator for each message, milliseconds.
@@ -107,6 +109,7 @@ impl RoundReport {
             threads: args.threads,
             repeats: args.repeats,
             backend: backend::describe(),
+            clock_ghz: clock::ghz(),
             hops_verified: rounds.iter().map(|round| round.hops_verified).max().unwrap_or(0),
             cpu_ms_per_message: total,
             stages: STAGES.into_iter().map(stage).collect(),
@@ -128,7 +131,7 @@ impl fmt::Display for RoundReport {
             "a round of {messages} messages: {layers} layers of {chains} chains of {chain_len}, {servers} servers"
         )?;
         writeln!(f, "verification {}, threads {threads}, median of {repeats} rounds", verification.name())?;
-        writeln!(f, "{}\n", self.backend)?;
+        writeln!(f, "{}{}\n", self.backend, clock::in_words(self.clock_ghz))?;
         writeln!(f, "{:<14}{:>14}{:>9}", "", "ms a message", "share")?;
         for StageCost { stage, cpu_ms_per_message, share } in &self.stages {
             writeln!(f, "{stage:<14}{cpu_ms_per_message:>14.4}{:>8.1}%", share * 100.0)?;
