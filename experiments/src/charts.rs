@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    modelled::{Answers, Predicted},
     plot::{Axis, Figure, Origin, PlotError, Point, Series},
+    prediction,
+    preset::Numbered,
     results::{OfPoint, Results},
     stats::{Estimate, Interval},
 };
@@ -25,23 +28,23 @@ pub struct Chart {
     /// Axes by ratios.
     #[serde(default)]
     pub log: bool,
+    /// What the model says of the same points, and of those beyond, is drawn as lines.
+    #[serde(default)]
+    pub modelled: bool,
 }
 
 impl Chart {
     /// The figure; none if there is nothing to draw yet.
-    pub fn figure(&self, results: &Results) -> Option<Figure> {
-        let mut series: Vec<Series> = Vec::new();
+    pub fn figure(&self, results: &Results, answers: Option<&Answers>) -> Option<Figure> {
+        let mut series = Vec::new();
         for of in &results.points {
             let (Some((x, _)), Some((y, _))) = (of.coordinate(&self.x), of.coordinate(&self.y)) else { continue };
             let point = Point { x: x.value, y: y.value, interval: Some(y.interval) };
-            let label = self.series.as_ref().map_or("measured".into(), |name| of.setting(name));
-            match series.iter_mut().find(|series| series.label == label) {
-                Some(known) => known.points.push(point),
-                None => {
-                    let style = series.len();
-                    series.push(Series { label, origin: Origin::Measured, style, points: vec![point] });
-                }
-            }
+            self.put(&mut series, &of.numbered, Origin::Measured, point);
+        }
+        for predicted in answers.filter(|_| self.modelled).iter().flat_map(|answers| &answers.points) {
+            let (Some(x), Some(y)) = (predicted.coordinate(&self.x), predicted.coordinate(&self.y)) else { continue };
+            self.put(&mut series, &predicted.numbered, Origin::Modelled, Point::new(x, y));
         }
         series.iter_mut().for_each(|series| series.points.sort_by(|a, b| a.x.total_cmp(&b.x)));
         let unit = |name: &str| results.points.iter().find_map(|of| of.coordinate(name)).map_or("", |(_, unit)| unit);
@@ -50,8 +53,28 @@ impl Chart {
             false => Axis::linear(&name.replace('_', " "), unit(name)),
         };
         let (name, title) = (self.name.clone(), self.title.clone());
-        let note = "Median of all runs; bars: 95 % confidence.".to_owned();
+        let has_model = series.iter().any(|series| series.origin == Origin::Modelled);
+        let lines = if has_model { " Lines: the model." } else { "" };
+        let note = format!("Median of all runs; bars: 95 % confidence.{lines}");
         (!series.is_empty()).then(|| Figure { name, title, x: axis(&self.x), y: axis(&self.y), series, note })
+    }
+
+    /// Adds a point to the series that it belongs to. What is modelled and what is measured have one style.
+    fn put(&self, all: &mut Vec<Series>, of: &Numbered, origin: Origin, point: Point) {
+        let value = self.series.as_ref().map_or(String::new(), |name| of.setting(name));
+        let label = match (origin, value.is_empty()) {
+            (Origin::Measured, true) => "measured".into(),
+            (Origin::Measured, false) => value.clone(),
+            (_, true) => "modelled".into(),
+            (_, false) => format!("{value}, modelled"),
+        };
+        if let Some(known) = all.iter_mut().find(|series| series.label == label) {
+            return known.points.push(point);
+        }
+        let measured = if value.is_empty() { "measured" } else { &value };
+        let distinct = all.iter().filter(|series| series.origin == Origin::Measured).count();
+        let style = all.iter().find(|series| series.label == measured).map_or(distinct, |series| series.style);
+        all.push(Series { label, origin, style, points: vec![point] });
     }
 }
 
@@ -62,13 +85,23 @@ impl OfPoint {
         let exactly = |value: f64| (Estimate { value, interval: Interval { low: value, high: value } }, "");
         match metric {
             Some((metric, estimate)) => Some((*estimate, metric.unit)),
-            None => self.setting(name).parse().ok().map(exactly),
+            None => self.numbered.setting(name).parse().ok().map(exactly),
         }
     }
+}
 
+impl Predicted {
+    /// A metric that the model knows, or a setting that is a number.
+    fn coordinate(&self, name: &str) -> Option<f64> {
+        let metric = self.metrics.iter().find(|(metric, _)| metric.name == name).map(|(_, value)| *value);
+        metric.or_else(|| self.numbered.setting(name).parse().ok())
+    }
+}
+
+impl Numbered {
     /// A setting as text; nested ones as `link.delay_ms`.
     fn setting(&self, name: &str) -> String {
-        let settings = serde_json::to_value(&self.numbered.point).expect("plain values");
+        let settings = serde_json::to_value(&self.point).expect("plain values");
         match settings.pointer(&format!("/{}", name.replace('.', "/"))) {
             Some(serde_json::Value::String(text)) => text.clone(),
             Some(value) => value.to_string(),
@@ -86,9 +119,14 @@ pub struct ChartError {
 }
 
 /// All figures of an experiment that have something to draw: name, SVG and CSV.
-pub fn all(results: &Results) -> Result<Vec<(String, String, String)>, ChartError> {
-    let figures = results.preset.figures.iter().filter_map(|chart| chart.figure(results));
-    figures
+pub fn all(results: &Results, answers: Option<&Answers>) -> Result<Vec<(String, String, String)>, ChartError> {
+    let charts = results.preset.figures.iter().filter_map(|chart| chart.figure(results, answers));
+    let asked = answers.into_iter().flat_map(|answers| {
+        let predicted = answers.validation.as_ref().and_then(prediction::figure);
+        predicted.into_iter().chain(answers.figures.iter().cloned())
+    });
+    charts
+        .chain(asked)
         .map(|figure| {
             let svg = figure.svg().map_err(|source| ChartError { name: figure.name.clone(), source })?;
             Ok((figure.name.clone(), svg, figure.csv()))

@@ -8,11 +8,17 @@ use std::{
 use crate::{
     charts::{self, ChartError},
     live::{self, LiveError, Run},
+    modelled::{self, Answers, ModelledError},
     preset::{Numbered, Preset},
     report,
     results::Results,
     rundir::{RunDir, RunDirError},
 };
+
+/// What work takes, for the model.
+pub(crate) const COSTS: &str = "costs.toml";
+/// The same with what has been fitted to runs.
+pub(crate) const FITTED_COSTS: &str = "costs-fitted.toml";
 
 /// Why an experiment has no report.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +29,9 @@ pub enum ExperimentError {
     /// A figure.
     #[error(transparent)]
     Chart(#[from] ChartError),
+    /// The model.
+    #[error(transparent)]
+    Model(#[from] ModelledError),
     /// A run.
     #[error("point {point} ({label}), repeat {repeat}: {source}")]
     Run {
@@ -59,7 +68,15 @@ impl Experiment {
         Ok(Self { dir, preset, points })
     }
 
-    /// Does all runs that have not been done, with the program at `binary`. The runs of one point are not made one after
+    /// Takes costs for the model, as [`Costs::to_toml`](crate::model::Costs::to_toml) writes them; unless it has some.
+    pub fn take_costs(&self, text: &str) -> Result<(), ExperimentError> {
+        match self.dir.read(COSTS)? {
+            None => Ok(self.dir.write(COSTS, text)?),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Does all runs that have not been done, with the program at `binary`, then measures what the model needs. The runs of one point are not made one after
     /// the other, so that what the machine does besides hits all points alike.
     pub fn run(&self, binary: &Path, mut tell: impl FnMut(&dyn fmt::Display)) -> Result<(), ExperimentError> {
         for repeat in 0..self.preset.repeats {
@@ -68,6 +85,12 @@ impl Experiment {
                     self.run_one(binary, numbered, repeat, &mut tell)?;
                 }
             }
+        }
+        if let Some(asked) = &self.preset.model
+            && self.dir.read(COSTS)?.is_none()
+        {
+            tell(&"costs of all kinds of work, for the model");
+            self.take_costs(&asked.costs.text()?)?;
         }
         Ok(())
     }
@@ -106,12 +129,23 @@ impl Experiment {
         Ok(self.dir.keep(numbered, repeat, &measured)?)
     }
 
-    /// Makes tables and figures of the runs that have been done.
+    /// What the model says, if it is asked and has costs.
+    fn answers(&self, results: &Results) -> Result<Option<Answers>, ExperimentError> {
+        let Some(costs) = self.dir.read(COSTS)? else { return Ok(None) };
+        Ok(modelled::answers(results, &costs, self.dir.manifest()?.cores)?)
+    }
+
+    /// Makes tables and figures of the runs that have been done, and of what is modelled.
     pub fn plot(&self) -> Result<(), ExperimentError> {
         let results = Results::read(&self.dir)?;
+        let answers = self.answers(&results)?;
         self.dir.write("runs.csv", &results.runs_csv())?;
         self.dir.write("results.csv", &results.results_csv())?;
-        for (name, svg, csv) in charts::all(&results)? {
+        if let Some(validation) = answers.as_ref().and_then(|answers| answers.validation.as_ref()) {
+            self.dir.write("prediction.csv", &validation.csv())?;
+            self.dir.write(FITTED_COSTS, &validation.costs.to_toml())?;
+        }
+        for (name, svg, csv) in charts::all(&results, answers.as_ref())? {
             self.dir.write(&format!("figures/{name}.svg"), &svg)?;
             self.dir.write(&format!("figures/{name}.csv"), &csv)?;
         }
@@ -121,7 +155,8 @@ impl Experiment {
     /// Writes the report, and gives its path.
     pub fn report(&self) -> Result<PathBuf, ExperimentError> {
         let results = Results::read(&self.dir)?;
-        self.dir.write("report.md", &report::text(&results, &self.dir.manifest()?))?;
+        let answers = self.answers(&results)?;
+        self.dir.write("report.md", &report::text(&results, answers.as_ref(), &self.dir.manifest()?))?;
         Ok(self.dir.path().join("report.md"))
     }
 }

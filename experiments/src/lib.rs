@@ -2,9 +2,10 @@
 //!
 //! * **Measured**: [`preset`] says what is to be run, [`live`] runs it, [`rundir`] keeps what came of it, [`results`] makes
 //!   numbers of that, [`charts`] and [`report`] make them readable. [`experiment`] is all of it, one after the other;
-//!   [`compare`] puts two of them side by side.
+//!   [`compare`] puts two of them side by side, [`suite`] runs all there are.
 //! * **Modelled**: [`model`] predicts latency, CPU time and bytes of deployments that nobody has at hand; [`figures`] draws
-//!   what it says beside what others have published. `paper-notes/src/model.md` says what is modelled, and what is not.
+//!   what it says beside what others have published; [`modelled`] is what an experiment asks it.
+//!   `paper-notes/src/model.md` says what is modelled, and what is not.
 //!
 //! [`stats`], [`plot`] and [`seeds`] serve both.
 
@@ -14,6 +15,7 @@ pub mod experiment;
 pub mod figures;
 pub mod live;
 pub mod model;
+pub mod modelled;
 pub mod plot;
 pub mod prediction;
 pub mod preset;
@@ -22,3 +24,4 @@ pub mod results;
 pub mod rundir;
 pub mod seeds;
 pub mod stats;
+pub mod suite;

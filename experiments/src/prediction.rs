@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The model is fitted to one point in so many, the first of them included; all others are held out.
-const FITTED: usize = 4;
+const FITTED: usize = 3;
 
 /// Rounds that are played: enough that those in the middle have others before and behind them.
 const ROUNDS: u32 = 4;
@@ -44,8 +44,8 @@ fn measured(of: &OfPoint, cores: usize) -> Option<Measured> {
     })
 }
 
-/// A point's network, as `testnet` founds it.
-fn deployment(point: &preset::Point, cores: usize) -> Option<Deployment> {
+/// A point's network, as `testnet` founds it; none where the model knows nothing like it.
+pub(crate) fn deployment(point: &preset::Point, cores: usize) -> Option<Deployment> {
     let modes = [Verification::Full, Verification::Aggregate, Verification::None];
     let period_s = point.period_ms as f64 / 1e3;
     let cores = u16::try_from(cores).ok()?;
@@ -61,6 +61,7 @@ fn deployment(point: &preset::Point, cores: usize) -> Option<Deployment> {
         layers: point.layers,
         verification: modes.into_iter().find(|mode| mode.name() == point.verification)?,
         messages: u64::from(point.clients) * u64::from(point.slots),
+        clients: point.clients.into(),
         noise_slots: point.noise * u32::from(point.chains) / 2,
         period_s,
         collect_s: period_s / 2.0,

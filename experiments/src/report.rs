@@ -3,6 +3,9 @@
 use std::fmt::Write;
 
 use crate::{
+    figures::Claim,
+    modelled::Answers,
+    prediction,
     results::{OfPoint, Results},
     rundir::Manifest,
     stats::Estimate,
@@ -18,23 +21,64 @@ const MAIN: &[(&str, &str)] = &[
 ];
 
 /// The report, as Markdown.
-pub fn text(results: &Results, manifest: &Manifest) -> String {
+pub fn text(results: &Results, answers: Option<&Answers>, manifest: &Manifest) -> String {
     let mut text = format!("# {}\n\n{}\n\n", results.preset.title, results.preset.about.trim());
     machine(&mut text, manifest);
-    validity(&mut text, results);
-    main_table(&mut text, results);
-    parts_table(
-        &mut text,
-        results,
-        "part_",
-        "Seconds that jobs of all servers took a round, by what they are for (by the clock: on a busy machine they wait, too)",
-    );
-    parts_table(&mut text, results, "sent_", "Megabytes a round that servers sent, by kind of message");
+    if results.preset.repeats > 0 {
+        runs(&mut text, results);
+    }
     figures(&mut text, results);
+    answers.into_iter().for_each(|answers| model(&mut text, answers));
     text.push_str(
         "\n`results.csv` has every metric with its interval, `runs.csv` every run, `points/` everything else.\n",
     );
     text
+}
+
+/// What was measured.
+fn runs(text: &mut String, results: &Results) {
+    validity(text, results);
+    main_table(text, results);
+    let jobs = "Seconds that jobs of all servers took a round, by what they are for (by the clock: on a busy machine they \
+                wait, too)";
+    parts_table(text, results, "part_", jobs);
+    parts_table(text, results, "sent_", "Megabytes a round that servers sent, by kind of message");
+}
+
+/// What was modelled.
+fn model(text: &mut String, answers: &Answers) {
+    if let Some(validation) = &answers.validation {
+        text.push_str("\n## The model against the runs\n\n");
+        text.push_str(&prediction::table(validation));
+        text.push_str("\n![Predicted against measured](figures/predicted-measured.svg)\n");
+    }
+    if !answers.claims.is_empty() {
+        claims(text, &answers.claims);
+    }
+    for figure in &answers.figures {
+        put(text, format_args!("\n![{}](figures/{}.svg)\n\n{}\n", figure.title, figure.name, figure.note));
+    }
+}
+
+/// Numbers of papers, each with ours in the same line.
+fn claims(text: &mut String, claims: &[Claim]) {
+    text.push_str(
+        "\n## Numbers of papers, and ours\n\nOurs are modelled: 36 cores a server, 100 ms there and back, two layers, with \
+         costs of this machine's cores. Core time is of all servers, for each message; of others it is latency times all \
+         their cores.\n\n\
+         | theirs | millions | s | core ms | ours | s | core ms | theirs / ours, s |\n|---|--:|--:|--:|---|--:|--:|--:|\n",
+    );
+    for Claim { of, millions, published, ours, beside } in claims {
+        let ratio = published.latency_s / ours.latency_s;
+        let cells = [published.latency_s, published.core_ms, ours.latency_s, ours.core_ms, ratio].map(figure);
+        let [theirs_s, theirs_ms, ours_s, ours_ms, ratio] = cells;
+        put(
+            text,
+            format_args!(
+                "| {of} | {millions} | {theirs_s} | {theirs_ms} | {beside} | {ours_s} | {ours_ms} | {ratio} |\n"
+            ),
+        );
+    }
 }
 
 fn put(text: &mut String, line: std::fmt::Arguments<'_>) {

@@ -39,6 +39,8 @@ pub fn values(point: &Point, measured: &Measured) -> Vec<(Metric, Vec<f64>)> {
         (Metric::new("latency_first", "ms"), of_rounds(|round| round.first_ms)),
         (Metric::new("latency_median", "ms"), of_rounds(|round| round.median_ms)),
         (Metric::new("latency_last", "ms"), of_rounds(|round| round.last_ms)),
+        (Metric::new("rounds_in_flight", ""), in_flight(point, measured)),
+        (Metric::new("messages_per_s", "1/s"), vec![point.messages_per_s()]),
         (Metric::new("servers_cpu", "s/round"), per_round(measured.servers_cpu_s)),
         (Metric::new("coordinator_cpu", "s/round"), per_round(measured.coordinator_cpu_s)),
         (Metric::new("clients_cpu", "s/round"), per_round(measured.crowd_cpu_s)),
@@ -56,7 +58,19 @@ pub fn values(point: &Point, measured: &Measured) -> Vec<(Metric, Vec<f64>)> {
     values
 }
 
+/// Rounds that are collected and not over, on the average: as many as periods fit into the time that one takes (Little, Oper.
+/// Res. 9, 1961).
+fn in_flight(point: &Point, measured: &Measured) -> Vec<f64> {
+    let took = measured.rounds.iter().filter_map(|round| round.last_ms);
+    took.map(|took_ms| took_ms / point.period_ms as f64).collect()
+}
+
 impl Point {
+    /// Messages of all clients that the network carries a second if no round is lost.
+    fn messages_per_s(&self) -> f64 {
+        f64::from(self.clients) * f64::from(self.slots) * 1e3 / self.period_ms as f64
+    }
+
     /// Records of clients and servers together that a round begins with; none where the network plans its noise itself.
     pub fn records_per_round(&self) -> Option<f64> {
         let noise = f64::from(self.noise) * f64::from(self.servers) * f64::from(self.chains);

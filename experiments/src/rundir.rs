@@ -9,6 +9,7 @@
 //! | `points/NNN/repeat-R/measured.json` | what a run came to; without it, it has not been done |
 //! | `points/NNN/repeat-R/…` | rounds, texts, ledgers, logs of that run |
 //! | `runs.csv`, `results.csv` | one line a run, one line a point |
+//! | `costs.toml`, `costs-fitted.toml`, `prediction.csv` | what the model reckons with, and how far it is off |
 //! | `figures/`, `report.md` | what people look at |
 //!
 //! Everything in `preset.toml`, `points.csv`, `conversations.csv` and `network.toml` follows from the preset and its seed.
@@ -100,7 +101,7 @@ impl Manifest {
         Self {
             version: env!("CARGO_PKG_VERSION").into(),
             optimised: !cfg!(debug_assertions),
-            command: std::env::args().collect(),
+            command: command(),
             processor: field(&read("/proc/cpuinfo"), "model name"),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             memory_bytes: kilobytes * 1024,
@@ -108,6 +109,15 @@ impl Manifest {
             began_unix_s: since.map_or(0, |since| since.as_secs()),
         }
     }
+}
+
+/// The command line, with the program's name in place of its path.
+fn command() -> Vec<String> {
+    let mut words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    if let Some(program) = words.first_mut() {
+        *program = env!("CARGO_PKG_NAME").trim_end_matches("-experiments").to_owned();
+    }
+    words
 }
 
 /// The directory of an experiment.
@@ -203,6 +213,16 @@ impl RunDir {
     pub fn keep(&self, numbered: &Numbered, repeat: u32, measured: &Measured) -> Result<(), RunDirError> {
         let text = serde_json::to_string(measured).expect("plain values");
         self.write_at(&self.repeat(numbered, repeat).join("measured.json"), &text)
+    }
+
+    /// Reads a file of the experiment; none if there is no such file.
+    pub fn read(&self, name: &str) -> Result<Option<String>, RunDirError> {
+        let path = self.0.join(name);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text)),
+            Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(RunDirError::File { path, source }),
+        }
     }
 
     /// Writes a file of the experiment.

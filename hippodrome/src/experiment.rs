@@ -12,7 +12,9 @@ use hippodrome_experiments::{
     compare::{self, CompareError},
     experiment::{Experiment, ExperimentError},
     live::crowd::{self, Crowd, CrowdError},
+    model::{Costs, CostsError},
     preset::{BUILT_IN, Numbered, Preset, PresetError},
+    suite::Suite,
 };
 
 use tokio::task::spawn_blocking;
@@ -29,6 +31,7 @@ Examples:
   hippodrome experiment run quick --out first
   hippodrome experiment run my-sweep.toml --out second
   hippodrome experiment compare first second
+  hippodrome experiment all --out runs --publish published
 
 `run` goes on where it was left, if it was interrupted. `plot` and `report` make their files again.";
 
@@ -54,9 +57,21 @@ enum ExperimentCommand {
         /// In place of the preset's own
         #[arg(long)]
         seed: Option<u64>,
+        /// Costs for the model, as `model costs` prints them, in place of measuring them
+        #[arg(long, value_name = "FILE")]
+        costs: Option<PathBuf>,
         /// Print the points and how long they take at least, and stop
         #[arg(long)]
         dry_run: bool,
+    },
+    /// Do all experiments that come with the program, one after the other
+    All {
+        /// Where each gets a directory: a new one, or that of an earlier call to go on with
+        #[arg(long)]
+        out: PathBuf,
+        /// Then copy reports, tables and figures here
+        #[arg(long, value_name = "DIR")]
+        publish: Option<PathBuf>,
     },
     /// Make tables and figures of a run directory again
     Plot {
@@ -109,6 +124,10 @@ pub(crate) enum CommandError {
     Compare(#[from] CompareError),
     #[error(transparent)]
     Crowd(#[from] CrowdError),
+    #[error("{}: {source}", path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("{}: {source}", path.display())]
+    Costs { path: PathBuf, source: CostsError },
     #[error("cannot tell where this program is: {0}")]
     NoBinary(io::Error),
     #[error("the system gives no threads or signals: {0}")]
@@ -120,13 +139,14 @@ pub(crate) enum CommandError {
 pub(crate) fn run(args: ExperimentArgs) -> Result<(), CommandError> {
     match args.command {
         ExperimentCommand::List => list(),
-        ExperimentCommand::Run { preset, out, seed, dry_run } => {
+        ExperimentCommand::Run { preset, out, seed, costs, dry_run } => {
             let preset = load(&preset, seed)?;
             match out.filter(|_| !dry_run) {
-                Some(out) => run_all(&preset, &out),
+                Some(out) => run_one(&preset, &out, costs.as_deref()),
                 None => dry_run_of(&preset),
             }
         }
+        ExperimentCommand::All { out, publish } => run_suite(&Suite::new(&out), publish.as_deref()),
         ExperimentCommand::Plot { dir } => Ok(Experiment::open(&dir)?.plot()?),
         ExperimentCommand::Report { dir } => report(&Experiment::open(&dir)?),
         ExperimentCommand::Compare { before, after } => {
@@ -164,9 +184,33 @@ fn dry_run_of(preset: &Preset) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn run_all(preset: &Preset, out: &Path) -> Result<(), CommandError> {
+fn run_one(preset: &Preset, out: &Path, costs: Option<&Path>) -> Result<(), CommandError> {
+    let costs = costs.map(read_costs).transpose()?;
+    let experiment = Experiment::begin(preset, out)?;
+    costs.map_or(Ok(()), |costs| experiment.take_costs(&costs))?;
+    run_to_report(experiment)
+}
+
+fn read_costs(path: &Path) -> Result<String, CommandError> {
+    let text = std::fs::read_to_string(path).map_err(|source| CommandError::File { path: path.into(), source })?;
+    let refused = |source| CommandError::Costs { path: path.into(), source };
+    Costs::from_toml(&text).map_err(refused).map(|_| text)
+}
+
+fn run_suite(suite: &Suite, publish: Option<&Path>) -> Result<(), CommandError> {
+    for preset in Suite::presets().map_err(ExperimentError::from)? {
+        println!("{}: {}", preset.name, preset.title);
+        run_to_report(suite.begin(&preset)?)?;
+    }
+    match publish {
+        Some(to) => Ok(suite.publish(to).map_err(ExperimentError::from)?),
+        None => Ok(()),
+    }
+}
+
+fn run_to_report(experiment: Experiment) -> Result<(), CommandError> {
     let binary = std::env::current_exe().map_err(CommandError::NoBinary)?;
-    let experiment = Arc::new(Experiment::begin(preset, out)?);
+    let experiment = Arc::new(experiment);
     let runtime = tokio::runtime::Runtime::new().map_err(CommandError::Runtime)?;
     let result = runtime.block_on(until_stopped(Arc::clone(&experiment), binary));
     // A run that was stopped is not waited for.

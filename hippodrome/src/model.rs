@@ -8,19 +8,17 @@ use std::{
 use clap::{Args, Subcommand};
 use hippodrome_experiments::{
     figures::{self, FigureError},
-    model::{BadDeployment, Costs, CostsError, Effort, MeasureError},
+    model::{Costs, CostsError, Effort, MeasureError},
     plot::{Figure, PlotError},
-    prediction,
-    results::Results,
-    rundir::{RunDir, RunDirError},
 };
 
 const EXAMPLES: &str = "\
 Examples:
   hippodrome model costs > costs.toml
   hippodrome model figures --costs costs.toml --out drawn
-  hippodrome experiment run model --out runs
-  hippodrome model predict runs --costs costs.toml";
+  hippodrome experiment run model --costs costs.toml --out runs
+
+The last sets the model against real runs, and says how far it is off.";
 
 /// Predict what deployments take that nobody has at hand
 #[derive(Args, Debug)]
@@ -50,14 +48,6 @@ enum ModelCommand {
         #[arg(long)]
         out: PathBuf,
     },
-    /// Set the model against the runs of an experiment: a table, and files in its directory
-    Predict {
-        /// The experiment's directory
-        dir: PathBuf,
-        /// What `costs` has printed on the same machine
-        #[arg(long)]
-        costs: PathBuf,
-    },
 }
 
 /// Why nothing is predicted.
@@ -73,10 +63,6 @@ pub(crate) enum ModelError {
     Figure(#[from] FigureError),
     #[error(transparent)]
     Plot(#[from] PlotError),
-    #[error(transparent)]
-    Deployment(#[from] BadDeployment),
-    #[error(transparent)]
-    Runs(#[from] RunDirError),
 }
 
 pub(crate) fn run(args: ModelArgs) -> Result<(), ModelError> {
@@ -90,7 +76,6 @@ pub(crate) fn run(args: ModelArgs) -> Result<(), ModelError> {
             fs::create_dir_all(&out).map_err(|source| ModelError::File { path: out.clone(), source })?;
             figures::all(&load(&costs)?)?.iter().try_for_each(|figure| draw(figure, &out))
         }
-        ModelCommand::Predict { dir, costs } => predict(&dir, &load(&costs)?),
     }
 }
 
@@ -109,15 +94,4 @@ fn draw(figure: &Figure, out: &Path) -> Result<(), ModelError> {
     write(file("svg"), &figure.svg()?)?;
     println!("{}", file("svg").display());
     Ok(())
-}
-
-fn predict(dir: &Path, costs: &Costs) -> Result<(), ModelError> {
-    let run = RunDir::open(dir)?;
-    let validation = prediction::of(&Results::read(&run)?, costs, run.manifest()?.cores)?;
-    let table = prediction::table(&validation);
-    write(dir.join("prediction.md"), &table)?;
-    write(dir.join("prediction.csv"), &validation.csv())?;
-    write(dir.join("prediction-costs.toml"), &validation.costs.to_toml())?;
-    println!("{table}");
-    prediction::figure(&validation).iter().try_for_each(|figure| draw(figure, dir))
 }

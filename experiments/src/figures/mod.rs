@@ -6,9 +6,12 @@
 //! All of ours is modelled: 100 servers are at nobody's hand. Messages go through two layers of as many chains as there are
 //! servers; noise is planned by `hippodrome-privacy` with three quarters of the servers honest.
 
+mod claims;
 mod headlines;
 mod stadium;
 mod table;
+
+pub use claims::{Claim, claims};
 
 use hippodrome_core::params::Verification;
 use hippodrome_privacy::{
@@ -18,7 +21,7 @@ use hippodrome_privacy::{
     quantity::{Delta, Epsilon, Rounds, Servers, Shift},
 };
 
-use crate::model::{BadDeployment, Costs, Deployment, Link, Placement, simulate};
+use crate::model::{BadDeployment, Costs, Deployment, Link, Outcome, Placement, simulate};
 use crate::plot::Figure;
 
 /// Cores of every server: vCPUs of the machines that Stadium and Karaoke ran on.
@@ -44,27 +47,36 @@ pub enum FigureError {
     Privacy(#[from] PrivacyError),
 }
 
-/// All figures. The same costs give the same figures to the last byte.
+/// A figure's name, and how it is made.
+pub type Drawn = (&'static str, fn(&Costs) -> Result<Figure, FigureError>);
+
+/// All figures by their names: latency against chain length, against users for chains of 3, 6 and 9, against servers, and
+/// against ε; then the headlines of several papers. The same costs give the same figures to the last byte.
+pub const FIGURES: &[Drawn] = &[
+    ("latency-chain-length", |costs| stadium::chain_length(costs, &stadium::LENGTHS)),
+    ("latency-users-3", |costs| stadium::users(costs, 3)),
+    ("latency-users-6", |costs| stadium::users(costs, 6)),
+    ("latency-users-9", |costs| stadium::users(costs, 9)),
+    ("latency-servers", stadium::servers),
+    ("epsilon-latency", stadium::epsilon),
+    ("latency-headlines", headlines::figure),
+];
+
+/// All figures.
 ///
 /// # Errors
 /// [`FigureError`]: a mistake in what the figures ask for, not in the costs.
 pub fn all(costs: &Costs) -> Result<Vec<Figure>, FigureError> {
-    let mut figures = stadium_figures(costs)?;
-    figures.push(headlines::figure(costs)?);
-    Ok(figures)
+    FIGURES.iter().map(|(_, draw)| draw(costs)).collect()
 }
 
-/// Stadium's figures: latency against chain length, against users for chains of 3, 6 and 9, and against ε.
+/// Those with these names, in the order of [`FIGURES`]; others are left out.
 ///
 /// # Errors
 /// As [`all`].
-pub fn stadium_figures(costs: &Costs) -> Result<Vec<Figure>, FigureError> {
-    let mut figures = vec![stadium::chain_length(costs, &stadium::LENGTHS)?];
-    for chain_len in [3, 6, 9] {
-        figures.push(stadium::users(costs, chain_len)?);
-    }
-    figures.push(stadium::epsilon(costs)?);
-    Ok(figures)
+pub fn named(names: &[String], costs: &Costs) -> Result<Vec<Figure>, FigureError> {
+    let wanted = FIGURES.iter().filter(|(name, _)| names.iter().any(|asked| asked == name));
+    wanted.map(|(_, draw)| draw(costs)).collect()
 }
 
 /// Servers of their own, in two layers of as many chains.
@@ -93,6 +105,7 @@ impl Cluster {
             layers: 2,
             verification: self.verification,
             messages,
+            clients: 0,
             noise_slots: self.noise_slots,
             period_s: COLLECT_S,
             collect_s: COLLECT_S,
@@ -102,7 +115,11 @@ impl Cluster {
 
     /// Seconds from the end of collection to the last reply.
     fn latency_s(&self, messages: u64, costs: &Costs) -> Result<f64, BadDeployment> {
-        Ok(simulate(&self.deployment(messages), costs)?.latency_s())
+        Ok(self.outcome(messages, costs)?.latency_s())
+    }
+
+    fn outcome(&self, messages: u64, costs: &Costs) -> Result<Outcome, BadDeployment> {
+        simulate(&self.deployment(messages), costs)
     }
 }
 

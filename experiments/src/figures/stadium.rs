@@ -12,6 +12,9 @@ pub(super) const LENGTHS: [u8; 9] = [3, 5, 7, 9, 12, 16, 20, 25, 31];
 /// Millions of users that are modelled.
 const USERS: [f64; 8] = [1.0, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0];
 
+/// Numbers of servers that are modelled.
+const SERVERS: [u16; 6] = [50, 75, 100, 150, 200, 300];
+
 /// ε's that are planned for; the least of them take more noise than servers can send, and have no points.
 const EPSILONS: [f64; 9] = [0.3, 0.35, 0.4, 0.45, 0.5, 0.75, 1.0, 1.5, 2.0];
 
@@ -88,6 +91,37 @@ pub(super) fn over_users(costs: &Costs, cluster: Cluster) -> Result<Vec<Point>, 
         Ok(Point::new(millions, cluster.latency_s((millions * 1e6) as u64, costs)?))
     };
     USERS.into_iter().map(latency).collect()
+}
+
+/// Latency against servers, for 30 million users and noise for e^ε = 3.
+pub(super) fn servers(costs: &Costs) -> Result<Figure, FigureError> {
+    let mut noise = Vec::new();
+    for servers in SERVERS {
+        noise.extend(noise_slots(servers, 3_f64.ln())?.map(|slots| (servers, slots)));
+    }
+    let mut series = Vec::new();
+    for (style, chain_len) in [3_u8, 6, 9].into_iter().enumerate() {
+        let point = |&(servers, slots): &(u16, u32)| -> Result<Point, FigureError> {
+            let latency = Cluster::full(servers, chain_len, slots).latency_s(30_000_000, costs)?;
+            Ok(Point::new(servers.into(), latency))
+        };
+        let points = noise.iter().map(point).collect::<Result<_, _>>()?;
+        series.push(Series { label: format!("ours, chains of {chain_len}"), origin: Origin::Modelled, style, points });
+        let points = published("latvsrv.pdf", "projected/interpolated", &format!("l={chain_len} 30M users, e^eps=3"));
+        series.push(Series { label: format!("Stadium, {chain_len}"), origin: Origin::Projected, style, points });
+    }
+    Ok(Figure {
+        name: "latency-servers".into(),
+        title: "Latency against servers: 30 million users".into(),
+        x: Axis::linear("servers, and chains", ""),
+        y: Axis::log("latency of a round", "s"),
+        series,
+        note: format!(
+            "Noise for ε = ln 3, δ = {DELTA} over {ROUNDS} rounds, each by its own accounting. Stadium's lines are its \
+             authors' extrapolation. {}",
+            machines(costs)
+        ),
+    })
 }
 
 /// ε against latency, for 30 million users of 100 servers.

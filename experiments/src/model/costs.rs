@@ -62,6 +62,8 @@ pub struct Transport {
     pub message_s: f64,
     /// Seconds of one core that a server takes in a round, whatever there is to do.
     pub server_round_s: f64,
+    /// Seconds of one core that the coordinator takes for each client in a round: its connection, and its two requests.
+    pub client_s: f64,
     /// Seconds by which every message is late, beside its link.
     pub message_late_s: f64,
 }
@@ -103,6 +105,15 @@ impl Costs {
         }
     }
 
+    /// The same with all work so many times as long.
+    pub(super) fn at_pace(&self, pace: f64) -> Self {
+        let scaled = |rate: &Rate| Rate { job_s: pace * rate.job_s, record_s: pace * rate.record_s };
+        let paced = |rates: &Rates| Rates(rates.0.iter().map(|(work, rate)| (*work, scaled(rate))).collect());
+        let Self { source, transport, full, aggregate, none } = self;
+        let (source, transport) = (source.clone(), *transport);
+        Self { source, transport, full: paced(full), aggregate: paced(aggregate), none: paced(none) }
+    }
+
     /// The text of a file. Reading it back gives the same costs to the last bit.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("tables of numbers and words")
@@ -119,13 +130,13 @@ impl Costs {
     }
 
     fn check(&self) -> Result<(), CostsError> {
-        let Transport { byte_s, message_s, server_round_s, message_late_s } = self.transport;
+        let Transport { byte_s, message_s, server_round_s, client_s, message_late_s } = self.transport;
         let modes = [&self.full, &self.aggregate, &self.none];
         let rates = modes.into_iter().flat_map(|rates| &rates.0);
         let of_work =
             rates.flat_map(|(work, rate)| [rate.job_s, rate.record_s].map(|value| (format!("{work:?}"), value)));
         let of_transport =
-            [byte_s, message_s, server_round_s, message_late_s].map(|value| ("transport".to_owned(), value));
+            [byte_s, message_s, server_round_s, client_s, message_late_s].map(|value| ("transport".to_owned(), value));
         match of_work.chain(of_transport).find(|(_, value)| !(value.is_finite() && *value >= 0.0)) {
             Some((what, value)) => Err(CostsError::Rate { what, value }),
             None => Ok(()),

@@ -1,9 +1,6 @@
 //! Servers, links and load.
 
-use hippodrome_core::{
-    noise::NoiseParams,
-    params::{NetworkParams, Verification},
-};
+use hippodrome_core::{noise::NoiseParams, params::Verification};
 use serde::{Deserialize, Serialize};
 
 /// A network on machines, and what it has to carry.
@@ -30,6 +27,8 @@ pub struct Deployment {
     pub verification: Verification,
     /// Messages of all clients in a round.
     pub messages: u64,
+    /// Clients that bring their messages to the coordinator, and get the replies there; 0 where others do that for it.
+    pub clients: u64,
     /// Slots of noise of every server, two records each, at least.
     pub noise_slots: u32,
     /// Seconds from the start of one round to the start of the next.
@@ -70,26 +69,6 @@ pub struct BadDeployment {
 }
 
 impl Deployment {
-    /// A network whose servers, coordinator and clients are all on one machine of so many cores, for as many rounds.
-    pub fn testbed(params: &NetworkParams, servers: u16, messages: u64, cores: u16, rounds: u32) -> Self {
-        Self {
-            servers,
-            cores,
-            threads: cores,
-            placement: Placement::Together,
-            link: Link { delay_s: 0.0, bits_per_s: 0.0 },
-            chains: params.chains,
-            chain_len: params.chain_len,
-            layers: params.layers,
-            verification: params.verification,
-            messages,
-            noise_slots: params.noise.slots,
-            period_s: params.period_ms as f64 / 1e3,
-            collect_s: params.collect_ms as f64 / 1e3,
-            rounds,
-        }
-    }
-
     /// Refuses what there cannot be.
     ///
     /// # Errors

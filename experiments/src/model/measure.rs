@@ -20,7 +20,7 @@ use super::{
 /// How long measuring may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effort {
-    /// Messages of the largest rounds; the smallest have a tenth.
+    /// Messages of the largest rounds; the smallest have a hundredth.
     pub messages: usize,
     /// Rounds of each shape that medians are taken over.
     pub repeats: usize,
@@ -44,8 +44,19 @@ pub enum MeasureError {
 
 /// Layers, chains, chain length, servers, and which part of the messages: enough shapes to tell what a job takes from what
 /// a record takes, and both from what a message between servers takes.
-const SHAPES: [(u8, u16, u8, u16, usize); 6] =
-    [(2, 2, 3, 4, 10), (2, 2, 3, 4, 1), (2, 2, 2, 4, 2), (2, 3, 5, 6, 2), (2, 6, 4, 9, 4), (1, 1, 3, 4, 4)];
+const SHAPES: [(u8, u16, u8, u16, usize); 8] = [
+    (2, 2, 3, 4, 100),
+    (2, 3, 4, 6, 40),
+    (2, 2, 3, 4, 10),
+    (2, 2, 3, 4, 1),
+    (2, 2, 2, 4, 2),
+    (2, 3, 5, 6, 2),
+    (2, 6, 4, 9, 4),
+    (1, 1, 3, 4, 4),
+];
+
+/// Stages that are the same work in every mode: what they take is fitted to the rounds of all modes together.
+const OF_ALL_MODES: [&str; 8] = [CLIENTS, "admit", "noise", "decode", "mix", "distribute", "exchange", "return"];
 
 impl Costs {
     /// Measures every mode on all cores of this machine. `command` is noted as what has done so.
@@ -53,19 +64,26 @@ impl Costs {
     /// # Errors
     /// [`MeasureError`] if some round does not do what it is there for.
     pub fn measure(effort: Effort, command: &str) -> Result<Self, MeasureError> {
-        let mode = |verification| measure_mode(effort, verification);
-        let (full, backend) = mode(Verification::Full)?;
-        let ((aggregate, _), (none, _)) = (mode(Verification::Aggregate)?, mode(Verification::None)?);
+        let modes = [Verification::Full, Verification::Aggregate, Verification::None];
+        let reports = modes.map(|verification| rounds(effort, verification));
+        let [full, aggregate, none] = reports;
+        let (full, aggregate, none) = (full?, aggregate?, none?);
+        let backend = full.first().map(|report| report.backend.clone()).unwrap_or_default();
         let source = Source { cpu: cpu_name(), backend, threads: threads(), command: command.to_owned() };
-        Ok(Self { source, transport: Transport::default(), full, aggregate, none })
+        let all: Vec<RoundReport> = [&full[..], &aggregate, &none].concat();
+        Ok(Self {
+            source,
+            transport: Transport::default(),
+            full: fit(&full, &all)?,
+            aggregate: fit(&aggregate, &all)?,
+            none: fit(&none, &all)?,
+        })
     }
 }
 
-fn measure_mode(effort: Effort, verification: Verification) -> Result<(Rates, String), MeasureError> {
-    let args: Vec<RoundArgs> = SHAPES.iter().map(|shape| args(effort, verification, *shape)).collect();
-    let reports = args.iter().map(run_round).collect::<Result<Vec<_>, _>>()?;
-    let backend = reports.first().map(|report| report.backend.clone()).unwrap_or_default();
-    Ok((fit(&reports)?, backend))
+/// A round of each shape.
+fn rounds(effort: Effort, verification: Verification) -> Result<Vec<RoundReport>, RoundError> {
+    SHAPES.iter().map(|shape| run_round(&args(effort, verification, *shape))).collect()
 }
 
 fn args(effort: Effort, verification: Verification, shape: (u8, u16, u8, u16, usize)) -> RoundArgs {
@@ -73,23 +91,22 @@ fn args(effort: Effort, verification: Verification, shape: (u8, u16, u8, u16, us
     // An even number, and one that lets all clients have several messages.
     let messages = (effort.messages / part).max(16).next_multiple_of(16);
     let (threads, repeats) = (threads(), effort.repeats);
-    let noise = (effort.messages / 200).clamp(2, 40) as u32;
+    let noise = (messages / 200).clamp(2, 40) as u32;
     RoundArgs { messages, layers, chains, chain_len, servers, noise, verification, threads, repeats, json: false }
 }
 
-/// The rates that fit what was measured, stage by stage.
-fn fit(reports: &[RoundReport]) -> Result<Rates, BadDeployment> {
-    let counted = reports.iter().map(|report| count_work(&deployment(report))).collect::<Result<Vec<_>, _>>()?;
+/// The rates that fit the rounds of one mode, stage by stage; where all modes do the same, those that fit all rounds.
+fn fit(of_mode: &[RoundReport], all: &[RoundReport]) -> Result<Rates, BadDeployment> {
     let stages: BTreeSet<&str> = Work::ALL.into_iter().map(Work::stage).collect();
     let mut fitted = BTreeMap::new();
     for stage in stages {
+        let reports = if OF_ALL_MODES.contains(&stage) { all } else { of_mode };
         let kinds: Vec<Work> = Work::ALL.into_iter().filter(|work| work.stage() == stage).collect();
-        let sample = |(report, work): (&RoundReport, _)| Sample {
-            parts: parts(&kinds, work),
-            known: 0.0,
-            took: seconds_of(report, stage),
-        };
-        let found = rates(&reports.iter().zip(&counted).map(sample).collect::<Vec<_>>());
+        let samples = reports.iter().map(|report| {
+            let work = count_work(&deployment(report))?;
+            Ok(Sample { parts: parts(&kinds, &work), known: 0.0, took: seconds_of(report, stage) })
+        });
+        let found = rates(&samples.collect::<Result<Vec<_>, BadDeployment>>()?);
         let pairs = found.chunks(2).map(|pair| Rate { job_s: pair[0], record_s: pair[1] });
         fitted.extend(kinds.iter().copied().zip(pairs).filter(|(_, rate)| *rate != Rate::default()));
     }
@@ -123,6 +140,7 @@ pub(super) fn deployment(report: &RoundReport) -> Deployment {
         layers: report.layers,
         verification: report.verification,
         messages: report.messages as u64,
+        clients: 0,
         noise_slots: report.noise,
         period_s: 1.0,
         collect_s: 1.0,
@@ -147,9 +165,8 @@ mod tests {
 
     #[test]
     fn a_mode_has_rates_for_its_work_and_for_no_other() {
-        let effort = Effort { messages: 16, repeats: 1 };
-        let mode = |verification| measure_mode(effort, verification).expect("rates").0;
-        let (full, none) = (mode(Verification::Full), mode(Verification::None));
+        let costs = Costs::measure(Effort { messages: 16, repeats: 1 }, "a test").expect("costs");
+        let Costs { full, none, .. } = costs;
         let takes = |rates: &Rates, work| rates.0.get(&work).is_some_and(|rate| rate.job_s + rate.record_s > 0.0);
         for work in [Work::Wrap, Work::Admit, Work::Mix, Work::Decode, Work::Exchange, Work::Return] {
             assert!(takes(&full, work) && takes(&none, work), "{work:?}");

@@ -19,6 +19,7 @@ fn alone() -> Deployment {
         layers: 1,
         verification: Verification::Full,
         messages: 1000,
+        clients: 0,
         noise_slots: 0,
         period_s: 100.0,
         collect_s: 50.0,
@@ -176,11 +177,20 @@ fn a_modelled_round_has_the_work_of_a_real_one() {
 #[test]
 fn what_was_measured_is_predicted_when_the_rest_was_fitted() {
     let true_costs = Costs {
-        transport: Transport { byte_s: 2e-9, message_s: 3e-5, server_round_s: 1e-3, message_late_s: 2e-4 },
+        transport: Transport {
+            byte_s: 2e-9,
+            message_s: 3e-5,
+            server_round_s: 1e-3,
+            client_s: 2e-5,
+            message_late_s: 2e-4,
+        },
         ..costs(1e-5, 1e-4)
     };
     let run = |messages: u64, chain_len: u8, is_held_out: bool| {
-        let deployment = Deployment { messages, chain_len, ..network() };
+        // Some bring one message each, others several.
+        let clients = messages / u64::from(chain_len);
+        let servers = 4 + 2 * u16::from(chain_len % 2);
+        let deployment = Deployment { messages, chain_len, clients, servers, ..network() };
         let outcome = simulate(&deployment, &true_costs).expect("a deployment");
         Measured {
             name: format!("{messages}, {chain_len}"),
@@ -191,15 +201,21 @@ fn what_was_measured_is_predicted_when_the_rest_was_fitted() {
             is_held_out,
         }
     };
-    let runs = [run(200, 3, false), run(5000, 2, false), run(900, 4, false), run(2000, 3, true), run(700, 2, true)];
+    let fitted = [(200, 3), (5000, 2), (900, 4), (60, 1), (400, 2), (3000, 4)];
+    let held_out = [(2000, 3), (700, 2)];
+    let runs: Vec<Measured> = fitted
+        .map(|(messages, len)| run(messages, len, false))
+        .into_iter()
+        .chain(held_out.map(|(messages, len)| run(messages, len, true)))
+        .collect();
     let validation = validate(&costs(1e-5, 1e-4), &runs).expect("deployments");
     let (wall, cpu) = validation.held_out();
     let (wall, cpu) = (wall.expect("runs"), cpu.expect("runs"));
     assert_eq!((wall.count, cpu.count), (2, 2));
     assert!(wall.worst < 0.05 && cpu.worst < 0.02, "{wall:?} {cpu:?}");
     let table = validation.csv();
-    assert_eq!(table.lines().count(), 6);
-    assert!(table.lines().nth(4).is_some_and(|line| line.starts_with("2000  3,true,")), "{table}");
+    assert_eq!(table.lines().count(), 9);
+    assert!(table.lines().nth(7).is_some_and(|line| line.starts_with("2000  3,true,")), "{table}");
 }
 
 proptest! {

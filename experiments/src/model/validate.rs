@@ -1,7 +1,8 @@
 //! The model against real runs.
 //!
 //! What real processes take beyond the work itself, and cannot be measured in one process, is fitted to some of the runs:
-//! four numbers of [`Transport`]. All other runs are held out, and show what the model is worth.
+//! five numbers of [`Transport`], and the pace of the work itself, which shares caches and arithmetic units with other
+//! processes otherwise than in one. All other runs are held out, and show what the model is worth.
 
 use std::fmt::Write;
 
@@ -105,9 +106,10 @@ fn calibrate(costs: &Costs, runs: &[Measured]) -> Result<Costs, BadDeployment> {
     let outcomes = outcomes(&bare, &fitted)?;
     let samples: Vec<Sample> = fitted.iter().zip(&outcomes).map(|(run, outcome)| cpu_sample(run, outcome)).collect();
     let found = rates(&samples);
-    let [byte_s, message_s, server_round_s] = [0, 1, 2].map(|part| found.get(part).copied().unwrap_or(0.0));
-    let transport = Transport { byte_s, message_s, server_round_s, message_late_s: 0.0 };
-    let computing = Costs { transport, ..bare };
+    let [pace, byte_s, message_s, server_round_s, client_s] =
+        [0, 1, 2, 3, 4].map(|part| found.get(part).copied().unwrap_or(0.0));
+    let transport = Transport { byte_s, message_s, server_round_s, client_s, message_late_s: 0.0 };
+    let computing = Costs { transport, ..bare.at_pace(pace) };
     let message_late_s = lateness(&computing, &fitted)?;
     Ok(Costs { transport: Transport { message_late_s, ..computing.transport }, ..computing })
 }
@@ -116,10 +118,12 @@ fn outcomes(costs: &Costs, runs: &[&Measured]) -> Result<Vec<Outcome>, BadDeploy
     runs.iter().map(|run| simulate(&run.deployment, costs)).collect()
 }
 
-/// What a run computes beyond its work, by bytes, messages and servers.
+/// What a run computes, by its work, bytes, messages, servers and clients.
 fn cpu_sample(run: &Measured, outcome: &Outcome) -> Sample {
-    let parts = vec![outcome.total_bytes() as f64, outcome.messages as f64, run.deployment.servers.into()];
-    Sample { parts, known: outcome.total_cpu_s(), took: run.cpu_s }
+    let Deployment { servers, clients, .. } = run.deployment;
+    let sent = [outcome.total_bytes() as f64, outcome.messages as f64];
+    let parts = [outcome.total_cpu_s()].into_iter().chain(sent).chain([f64::from(servers), clients as f64]).collect();
+    Sample { parts, known: 0.0, took: run.cpu_s }
 }
 
 /// By how much each message would have to be late for the rounds to take as long as they did.

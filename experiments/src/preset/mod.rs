@@ -15,7 +15,7 @@ pub use self::{
     point::{Link, Point, Target},
     sweep::{Label, Mode, Sweep},
 };
-use crate::charts::Chart;
+use crate::{charts::Chart, figures::FIGURES, modelled::Modelled};
 
 /// Most points of a sweep: more would take days.
 const MOST_POINTS: usize = 1000;
@@ -26,6 +26,10 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("chain-length", include_str!("../../presets/chain-length.toml")),
     ("wan", include_str!("../../presets/wan.toml")),
     ("model", include_str!("../../presets/model.toml")),
+    ("verification-modes", include_str!("../../presets/verification-modes.toml")),
+    ("pipelining", include_str!("../../presets/pipelining.toml")),
+    ("scaling", include_str!("../../presets/scaling.toml")),
+    ("stadium-figures", include_str!("../../presets/stadium-figures.toml")),
 ];
 
 /// An experiment as its file has it.
@@ -40,7 +44,7 @@ pub struct Preset {
     pub about: String,
     /// Where everything random of it comes from.
     pub seed: u64,
-    /// Runs of each point, at least one.
+    /// Runs of each point; with none, everything is modelled.
     pub repeats: u32,
     /// Settings of all points.
     #[serde(default)]
@@ -48,6 +52,8 @@ pub struct Preset {
     /// Settings with several values.
     #[serde(default)]
     pub sweep: Sweep,
+    /// What the model is asked.
+    pub model: Option<Modelled>,
     /// What is drawn.
     #[serde(default)]
     pub figures: Vec<Chart>,
@@ -130,10 +136,41 @@ impl Preset {
     pub fn parse(origin: &str, text: &str) -> Result<Self, PresetError> {
         let preset: Self = toml::from_str(text)
             .map_err(|source| PresetError::Parse { origin: origin.into(), source: Box::new(source) })?;
-        if !(1..=100).contains(&preset.repeats) {
-            return Err(wrong(origin, "repeats", preset.repeats, "1 to 100"));
+        if preset.repeats > 100 {
+            return Err(wrong(origin, "repeats", preset.repeats, "0 to 100"));
         }
+        preset.check_model(origin)?;
         preset.points_of(origin).map(|_| preset)
+    }
+
+    fn check_model(&self, origin: &str) -> Result<(), PresetError> {
+        let Some(model) = &self.model else { return Ok(()) };
+        let unknown = model.figures.iter().find(|asked| FIGURES.iter().all(|(name, _)| name != asked));
+        if let Some(unknown) = unknown {
+            return Err(wrong(origin, "model.figures", unknown, "figures that `hippodrome model figures` draws"));
+        }
+        if !model.beyond.is_empty() && self.sweep.mode == Mode::Zip {
+            return Err(wrong(origin, "model.beyond", "there", "a sweep of each with each, so that axes can go on"));
+        }
+        self.beyond_of(origin).map(|_| ())
+    }
+
+    /// Points that are only modelled: the axes of the sweep with others in the place of some. They are numbered behind the
+    /// points that are run.
+    ///
+    /// # Errors
+    /// As [`Preset::parse`].
+    pub fn beyond(&self) -> Result<Vec<Numbered>, PresetError> {
+        self.beyond_of(&self.name)
+    }
+
+    fn beyond_of(&self, origin: &str) -> Result<Vec<Numbered>, PresetError> {
+        let Some(model) = self.model.as_ref().filter(|model| !model.beyond.is_empty()) else { return Ok(Vec::new()) };
+        let mut sweep = self.sweep.clone();
+        sweep.axes.extend(model.beyond.clone());
+        let run = self.sweep.choices(origin)?.len();
+        let points = Self { sweep, ..self.clone() }.points_of(origin)?;
+        Ok(points.into_iter().map(|of| Numbered { number: run + of.number, ..of }).collect())
     }
 
     /// As TOML.
@@ -141,7 +178,7 @@ impl Preset {
         toml::to_string_pretty(self).expect("plain values and tables")
     }
 
-    /// All points, with what sets each apart.
+    /// All points of the runs, with what sets each apart.
     pub fn points(&self) -> Result<Vec<Numbered>, PresetError> {
         self.points_of(&self.name)
     }
@@ -218,6 +255,19 @@ mod tests {
     }
 
     #[test]
+    fn points_beyond_the_runs_have_other_values_on_their_axes() {
+        let rest =
+            "[sweep.axes]\nclients = [20, 40]\nverification = [\"full\", \"none\"]\n[model.beyond]\nclients = [500]\n";
+        let preset = parse(rest).expect("a preset");
+        let beyond = preset.beyond().expect("points");
+        let of: Vec<_> =
+            beyond.iter().map(|of| (of.number, of.point.clients, of.point.verification.as_str())).collect();
+        assert_eq!(of, [(4, 500, "full"), (5, 500, "none")]);
+        assert_eq!(preset.points().expect("points").len(), 4);
+        assert_eq!(parse("[model]\n").and_then(|preset| preset.beyond()).expect("none"), []);
+    }
+
+    #[test]
     fn what_is_wrong_is_said_with_its_place() {
         let said = |rest: &str| parse(rest).expect_err("a bad preset").to_string();
         assert!(said("[point]\nchians = 3\n").contains("chians"), "{}", said("[point]\nchians = 3\n"));
@@ -228,6 +278,9 @@ mod tests {
         assert!(said("[point]\nwarm_up = 0\n").contains("`warm_up` is 0"));
         assert!(said("[point]\nlink = { loss = 0.9 }\n").contains("link.loss"));
         assert!(said("[point]\nregions = { server-0 = \"paris\" }\n").contains("paris"));
+        assert!(said("[model]\nfigures = [\"latency-moon\"]\n").contains("latency-moon"));
+        assert!(said("[sweep]\nmode = \"zip\"\n[model.beyond]\nclients = [500]\n").contains("model.beyond"));
+        assert!(said("[model.beyond]\nclients = [\"many\"]\n").contains("clients=many"));
         assert!(said("colour = 3\n").contains("line 6"), "{}", said("colour = 3\n"));
         let missing = Preset::load(Path::new("/nonexistent/p.toml")).expect_err("no file").to_string();
         assert!(missing.contains("experiment list"), "{missing}");

@@ -5,7 +5,7 @@ use hippodrome_core::{ids::Layer, params::Verification};
 use super::{Builder, Id, Node, Units, Work, forward::Turn};
 
 impl Builder<'_> {
-    /// From the mailboxes to the coordinator; over when it has all replies.
+    /// From the mailboxes to the coordinator; over when it has all replies, and clients have asked for them.
     pub(super) fn way_back(&mut self, layers: &[Vec<Vec<Turn>>], exchanged: Vec<Vec<Id>>) -> Id {
         let mut replies = exchanged;
         for (layer, chains) in layers.iter().enumerate().rev() {
@@ -18,7 +18,9 @@ impl Builder<'_> {
             };
         }
         let handed_out: Vec<Id> = replies.into_iter().flatten().collect();
-        self.compute(self.coordinator(), Work::Coordinator, Units::messages(handed_out.len() as u64), &handed_out)
+        let units = Units::messages(handed_out.len() as u64);
+        let complete = self.compute(self.coordinator(), Work::Coordinator, units, &handed_out);
+        self.serve_clients(&[complete])
     }
 
     /// One chain from its last hop to its first; over when the first has signed what it sends on.

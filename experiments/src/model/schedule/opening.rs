@@ -17,9 +17,17 @@ impl Builder<'_> {
         if let Some(clients) = self.clients() {
             submitted = self.compute(clients, Work::Wrap, Units::job(messages * wraps), &[submitted]);
         }
-        let admitted = self.compute(self.coordinator(), Work::Admit, Units::job(messages), &[submitted]);
+        let asked = self.serve_clients(&[submitted]);
+        let admitted = self.compute(self.coordinator(), Work::Admit, Units::job(messages), &[asked]);
         let ended = self.add(What::Wait(collected), &[]);
         self.join(&[admitted, ended])
+    }
+
+    /// One request of each client at the coordinator, on as many cores as there are.
+    pub(super) fn serve_clients(&mut self, after: &[Id]) -> Id {
+        let clients = self.deployment.clients;
+        let spent = nanos(self.costs.transport.client_s * clients as f64 / 2.0);
+        self.spend(self.coordinator(), Work::Coordinator, (0, spent), clients, after)
     }
 
     /// Hops that a record is wrapped for.
