@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hippodrome_core::{directory::Directory, ids::Party};
+use hippodrome_core::{
+    directory::Directory,
+    ids::{Party, ServerId},
+};
 use hippodrome_mixnode::TESTBED;
 use hippodrome_proto::{
     gateway::{GatewayClient, GatewayError, NetworkStatus, connect_gateway},
@@ -46,11 +49,13 @@ pub(crate) fn nodes(directory: &Directory) -> impl Iterator<Item = Node> {
     [Node::Coordinator].into_iter().chain(directory.server_ids().map(Node::Server))
 }
 
-/// Starts all nodes, and waits until the first round is announced. If that fails, none is left running.
+/// Starts all nodes, but for a server that is left to somebody else, and waits until the first round is announced. If that
+/// fails, none is left running.
 pub(crate) async fn start(
     dir: &NetworkDir,
     network: &Network,
     life: Life,
+    left: Option<ServerId>,
     patience: Duration,
 ) -> Result<(Nodes, GatewayClient), LocalNetworkError> {
     let mut start = Start { dir, running: Nodes::default(), patience, until: Instant::now() + patience };
@@ -58,7 +63,7 @@ pub(crate) async fn start(
     start.running.start(dir, node, life, |command| coordinator_command(command, dir, ANY_LOCAL_PORT))?;
     let (address, gateway) = start.coordinator(network).await?;
     let fronts = Fronts::load(dir)?;
-    for id in network.directory.server_ids() {
+    for id in network.directory.server_ids().filter(|id| Some(*id) != left) {
         let node = Node::Server(id);
         start
             .running

@@ -132,7 +132,7 @@ async fn play(args: &DemoArgs, narrator: &Narrator) -> Result<Report, DemoError>
     let (dir, _temporary) = place(args.keep.as_deref())?;
     let (network, idle_keys) = found(args, &dir)?;
     narrator.say(&format!("founded {}", network_in_words(&network)));
-    let (mut nodes, gateway) = local_network::start(&dir, &network, Life::WithStarter, START_PATIENCE).await?;
+    let (mut nodes, gateway) = local_network::start(&dir, &network, Life::WithStarter, None, START_PATIENCE).await?;
     let servers = network.directory.servers().len();
     narrator.say(&format!("started the coordinator and {servers} mix servers, each a process with keys of its own"));
 

@@ -11,6 +11,7 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
+use hippodrome_core::ids::ServerId;
 use hippodrome_mixnode::TESTBED;
 use hippodrome_proto::gateway::NetworkStatus;
 use hippodrome_store::{
@@ -24,7 +25,7 @@ use self::nodes::{Deed, NodeArgs, NodeRefused};
 use crate::{
     founding::{self, FoundingError, Shape, ShapeError, Usual},
     local_network::{self, LocalNetworkError, network_in_words},
-    network_dir::{Fronts, NetworkDir, NetworkDirError, Node},
+    network_dir::{Fronts, NetworkDir, NetworkDirError, NoNode, Node},
     node::stop_signal,
     processes::{self, Condition, LOOK_AGAIN, Life, ProcessError},
     status::StatusError,
@@ -118,6 +119,17 @@ struct UpArgs {
     /// Where others reach each node when something stands in front of it: lines as `server-0 = "host:port"`
     #[arg(long, value_name = "FILE")]
     fronts: Option<PathBuf>,
+    /// A server that somebody else starts, with its files in the directory
+    #[arg(long, value_name = "SERVER", value_parser = server)]
+    leave: Option<ServerId>,
+}
+
+/// Reads the name of a server.
+fn server(name: &str) -> Result<ServerId, String> {
+    match name.parse() {
+        Ok(Node::Server(id)) => Ok(id),
+        Ok(Node::Coordinator) | Err(NoNode) => Err("expected a server, as `server-0`".into()),
+    }
 }
 
 /// Why a command about a testnet fails.
@@ -180,6 +192,9 @@ pub(crate) async fn run(args: TestnetArgs) -> Result<(), TestnetError> {
 async fn up(args: UpArgs) -> Result<(), TestnetError> {
     let dir = NetworkDir::new(&args.dir);
     let network = found_or_check(&dir, &args)?;
+    if let Some(id) = args.leave.filter(|id| usize::from(id.0) >= network.directory.servers().len()) {
+        return Err(NodeRefused::no_such(&dir, &network, Node::Server(id)).into());
+    }
     let _lock = lock(&dir)?;
     set_fronts(&dir, args.fronts.as_deref())?;
     if present(&dir, &network).next().is_some() {
@@ -187,7 +202,7 @@ async fn up(args: UpArgs) -> Result<(), TestnetError> {
     }
     let interrupted = stop_signal().map_err(|source| io_error(&dir, source))?;
     tokio::select! {
-        started = local_network::start(&dir, &network, Life::OwnSession, args.timeout) => {
+        started = local_network::start(&dir, &network, Life::OwnSession, args.leave, args.timeout) => {
             let (nodes, _) = started?;
             nodes.detach();
             say_how_to_go_on(&dir, &network);

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
+use hippodrome_store::network_file::Network;
 
 use super::{TestnetError, lock};
 use crate::{
@@ -48,13 +49,19 @@ pub(crate) enum NodeRefused {
     NotFrozen { node: Node },
 }
 
+impl NodeRefused {
+    pub(super) fn no_such(dir: &NetworkDir, network: &Network, node: Node) -> Self {
+        let last = network.directory.servers().len() - 1;
+        Self::NoSuch { dir: dir.root().to_owned(), node, last }
+    }
+}
+
 pub(super) async fn run(deed: Deed, args: NodeArgs) -> Result<(), TestnetError> {
     let (dir, node) = (NetworkDir::new(args.dir), args.node);
     let network = dir.load()?;
     let root = || dir.root().to_owned();
     if !local_network::nodes(&network.directory).any(|known| known == node) {
-        let last = network.directory.servers().len() - 1;
-        return Err(NodeRefused::NoSuch { dir: root(), node, last }.into());
+        return Err(NodeRefused::no_such(&dir, &network, node).into());
     }
     let _lock = lock(&dir)?;
     let pid_file = dir.pid_file(node);

@@ -181,6 +181,7 @@ fn unknown_settings_and_flags_and_bad_values() {
     fails(&["demo", "--layers", "1"], &["`chains` is 3", "where there is one layer"]);
     fails(&["demo", "--noise", "3", "--chains", "3"], &["`noise` is 3", "must be even"]);
     fails(&["testnet", "up", "--dir", "x", "--log", "a=b=c"], &["expected a level"]);
+    fails(&["testnet", "up", "--dir", "x", "--leave", "coordinator"], &["expected a server, as `server-0`"]);
     fails(&["chat", "--network", "x", "--as", "../bob"], &["expected letters, digits"]);
     fails(&["bench", "hop", "--messages", "0"], &["1 to"]);
     fails(&["keys", "coordinator", "new", "--out", "x", "--address", "nowhere"], &["expected `host:port`"]);
