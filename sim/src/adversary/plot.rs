@@ -80,6 +80,11 @@ impl Plotter {
         }
     }
 
+    /// Mounts nothing before a round. Until it is known which, that is a round which never comes.
+    pub fn hold_until(&mut self, round: Round) {
+        self.rounds = round..=Round(u64::MAX);
+    }
+
     /// What was mounted so far.
     pub fn mounted(&self) -> Mounted {
         self.mounted.borrow().clone()

@@ -1,6 +1,8 @@
 //! A mix server that cheats, from the command line.
 
 use std::{
+    future::pending,
+    io,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -9,11 +11,13 @@ use clap::Parser;
 use hippodrome_mixnode::MixnodeConfig;
 use hippodrome_sim::adversary::cheat::Cheat;
 use hippodrome_trials::mutant::{self, Told};
+use tokio::sync::oneshot::{self, Receiver};
 
 const EXAMPLES: &str = "\
 Examples:
   mutant --list
   mutant --config server.toml --cheat dropped-record
+  mutant --config server.toml --cheat other-noise --when-told
   mutant --config server.toml --witness";
 
 /// Run a mix server that cheats, to see what the honest ones make of it
@@ -30,13 +34,17 @@ struct Arguments {
     /// accessed once, twice, more often
     #[arg(long, conflicts_with = "cheat")]
     witness: bool,
+    /// It is honest until a line comes on its standard input, and ends when that ends
+    #[arg(long, requires = "cheat")]
+    when_told: bool,
     /// Print the names of all cheats, and stop
     #[arg(long)]
     list: bool,
 }
 
 fn cheat(name: &str) -> Result<&'static Cheat, String> {
-    mutant::cheats().find(|cheat| cheat.name == name).ok_or_else(|| "expected a name that `--list` shows".to_owned())
+    let known = || mutant::cheats().map(|cheat| cheat.name).collect::<Vec<_>>().join(", ");
+    mutant::cheats().find(|cheat| cheat.name == name).ok_or_else(|| format!("expected one of: {}", known()))
 }
 
 fn main() -> ExitCode {
@@ -46,7 +54,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let config = arguments.config.expect("it is required without --list");
-    match run(&config, arguments.cheat) {
+    match run(&config, arguments.cheat, arguments.when_told) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("mutant: {error}");
@@ -55,7 +63,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(config: &Path, cheat: Option<&'static Cheat>) -> Result<(), Box<dyn std::error::Error>> {
+fn run(config: &Path, cheat: Option<&'static Cheat>, when_told: bool) -> Result<(), Box<dyn std::error::Error>> {
+    if let Some(cheat) = cheat.filter(|cheat| when_told && !mutant::can_wait(cheat)) {
+        return Err(format!("{} is mounted while the first epoch is founded: it cannot wait", cheat.name).into());
+    }
     let config = MixnodeConfig::load(config)?;
     let is_witness = cheat.is_none();
     let tell = |told| match told {
@@ -65,5 +76,42 @@ fn run(config: &Path, cheat: Option<&'static Cheat>) -> Result<(), Box<dyn std::
         }
         Told::Saw(_) => {}
     };
-    Ok(tokio::runtime::Runtime::new()?.block_on(mutant::run(&config, cheat, tell))?)
+    let (told, ended) = when_told.then(standard_input).unzip();
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(async {
+        tokio::select! {
+            stopped = mutant::run(&config, cheat, begins(told), tell) => Ok(stopped?),
+            () = ends(ended) => Ok(()),
+        }
+    })
+}
+
+/// Gives the first line of standard input, and its end, as they come.
+fn standard_input() -> (Receiver<()>, Receiver<()>) {
+    let ((line, told), (end, ended)) = (oneshot::channel(), oneshot::channel());
+    std::thread::spawn(move || {
+        let mut lines = io::stdin().lines().map_while(Result::ok);
+        // Nobody listens any more when the mutant has stopped.
+        let _ = lines.next().map(|_| line.send(()));
+        lines.for_each(drop);
+        let _ = end.send(());
+    });
+    (told, ended)
+}
+
+/// At once, or when it is told to.
+async fn begins(told: Option<Receiver<()>>) {
+    if let Some(told) = told
+        && told.await.is_err()
+    {
+        pending().await
+    }
+}
+
+/// When whoever tells it things is gone; never, if nobody does.
+async fn ends(ended: Option<Receiver<()>>) {
+    match ended {
+        Some(ended) => drop(ended.await),
+        None => pending().await,
+    }
 }

@@ -15,7 +15,7 @@ use hippodrome_proto::{
     tls::TlsError,
     transport::{BindError, ServeError},
 };
-use hippodrome_sim::adversary::cheat::{By, CHEATS, Cheat, OTHER_NOISE};
+use hippodrome_sim::adversary::cheat::{By, CHEATS, Cheat, OTHER_NOISE, Role};
 use hippodrome_store::{key_file::KeyFileError, marks::MarksError, network_file::NetworkFileError};
 
 use self::shell::Shell;
@@ -66,16 +66,22 @@ pub enum Told {
     Saw(MailboxCounts),
 }
 
+/// Whether a cheat can wait until a network runs.
+pub fn can_wait(cheat: &Cheat) -> bool {
+    !matches!(cheat.by, By::Server(Role::Founder))
+}
+
 /// Runs a mix server that mounts a cheat whenever it has the turn for it, or does nothing wrong, until the process is
-/// killed. `tell` hears of every round in which something was changed, and of all mailboxes. Must be called inside a tokio
-/// runtime.
+/// killed. It is honest until `begin` is done, and in all rounds that it has heard of by then. `tell` hears of every round in
+/// which something was changed, and of all mailboxes. Must be called inside a tokio runtime.
 ///
 /// # Errors
 /// Whatever keeps it from starting: files, the state directory, the address.
 pub async fn run(
     config: &MixnodeConfig,
     cheat: Option<&'static Cheat>,
+    begin: impl Future<Output = ()>,
     tell: impl FnMut(Told),
 ) -> Result<(), MutantError> {
-    Shell::start(config, cheat, tell).await?.run().await
+    Shell::start(config, cheat, tell).await?.run(begin).await
 }

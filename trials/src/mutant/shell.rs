@@ -41,6 +41,8 @@ const INBOX: usize = 64;
 const HELLO: Duration = Duration::from_secs(2);
 /// The longest time until the machine looks at its clock again, milliseconds.
 const IDLE_MS: u64 = 1_000;
+/// A round that never comes.
+const NEVER: Round = Round(u64::MAX);
 
 /// A mix server that cheats, and where others reach it.
 pub(super) struct Shell<F> {
@@ -85,20 +87,24 @@ impl<F: FnMut(Told)> Shell<F> {
         let listener = Listener::new(tcp, Arc::new(certificate), pins, Limits::default(), incoming);
 
         let (done, results) = mpsc::unbounded_channel();
-        let plotter = Plotter::of_server(known, me, cheat, u64::from(me.0));
+        let mut plotter = Plotter::of_server(known, me, cheat, u64::from(me.0));
+        plotter.hold_until(NEVER);
         let observer = Observer::new(directory);
-        let told = BTreeSet::new();
-        let machine = Machine { me, mixer, twin, peers, plotter, observer, advertised, told, tell, done };
+        let (told, first, newest) = (BTreeSet::new(), NEVER, Round(0));
+        let machine =
+            Machine { me, mixer, twin, peers, plotter, first, newest, observer, advertised, told, tell, done };
         Ok(Self { machine, listener, messages, results, hello: interval(HELLO) })
     }
 
-    /// Runs until its listener fails.
-    pub(super) async fn run(self) -> Result<(), MutantError> {
+    /// Runs until its listener fails; it cheats from the first round on that it hears of after `begin` is done.
+    pub(super) async fn run(self, begin: impl Future<Output = ()>) -> Result<(), MutantError> {
         let Self { mut machine, listener, mut messages, mut results, mut hello } = self;
         let turning = async {
+            let mut begin = std::pin::pin!(begin);
             loop {
                 let wait = machine.wait();
                 tokio::select! {
+                    () = &mut begin, if machine.first == NEVER => machine.begin(),
                     Some(done) = results.recv() => machine.handle(Input::Done(done)),
                     Some((from, message)) = messages.recv() => machine.receive(from, message),
                     _ = hello.tick() => machine.say_hello(),
@@ -121,6 +127,10 @@ struct Machine<F> {
     twin: Option<Twin>,
     peers: Peers,
     plotter: Plotter,
+    /// The first round in which it cheats.
+    first: Round,
+    /// The newest round that it has heard of.
+    newest: Round,
     observer: Observer,
     /// Where others reach this server.
     advertised: String,
@@ -138,8 +148,17 @@ impl<F: FnMut(Told)> Machine<F> {
         Duration::from_millis(wait_ms.clamp(1, IDLE_MS))
     }
 
+    /// Cheats from now on. What others have of it in rounds that have begun is honest, and stays so.
+    fn begin(&mut self) {
+        self.first = self.newest.next();
+        self.plotter.hold_until(self.first);
+    }
+
     /// Takes in what the cheat makes of a message.
     fn receive(&mut self, from: Party, message: Message) {
+        if from == Party::Coordinator {
+            self.newest = self.newest.max(message.round().unwrap_or(Round(0)));
+        }
         if from == Party::Coordinator
             && let Some((round, digest, roster)) = self.observer.observe(&message)
         {
@@ -159,7 +178,11 @@ impl<F: FnMut(Told)> Machine<F> {
     fn handle(&mut self, input: Input) {
         let now_ms = now_ms();
         let mut swapped = match (&mut self.twin, &input) {
-            (Some(twin), Input::Message { from: Party::Coordinator, message }) => twin.hear(now_ms, message),
+            (Some(twin), Input::Message { from: Party::Coordinator, message })
+                if message.round().is_none_or(|round| round >= self.first) =>
+            {
+                twin.hear(now_ms, message)
+            }
             _ => Vec::new(),
         };
         for output in self.mixer.handle(now_ms, input) {
