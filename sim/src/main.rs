@@ -154,10 +154,21 @@ struct Report {
 struct Line {
     runs: u64,
     rounds: u64,
+    failed: u64,
     mounted: u64,
     detected: u64,
     named: u64,
+    /// Runs in which somebody was named, and how long that took in all of them together.
+    naming_runs: u64,
+    naming_ms: u64,
     violations: u64,
+}
+
+impl Line {
+    /// On the average of the runs in which somebody was named.
+    fn mean_naming_ms(&self) -> Option<f64> {
+        (self.naming_runs > 0).then(|| self.naming_ms as f64 / self.naming_runs as f64)
+    }
 }
 
 impl Report {
@@ -172,6 +183,9 @@ impl Report {
         line.mounted += outcome.mounted;
         line.detected += outcome.detected;
         line.named += outcome.named;
+        line.failed += outcome.failed;
+        line.naming_runs += u64::from(outcome.naming_ms.is_some());
+        line.naming_ms += outcome.naming_ms.unwrap_or(0);
         line.violations += violations;
     }
 
@@ -179,7 +193,8 @@ impl Report {
         let line = |line: &Line| {
             json!({
                 "runs": line.runs, "rounds": line.rounds, "mounted": line.mounted, "detected": line.detected,
-                "named": line.named, "violations": line.violations,
+                "named": line.named, "violations": line.violations, "failed": line.failed,
+                "naming_ms": line.mean_naming_ms(),
             })
         };
         let scenarios: serde_json::Map<_, _> =
@@ -192,12 +207,15 @@ impl Report {
 
     fn print(&self) {
         println!(
-            "{:32}{:>7}{:>8}{:>9}{:>10}{:>7}{:>12}",
-            "scenario", "runs", "rounds", "mounted", "detected", "named", "violations"
+            "{:32}{:>7}{:>8}{:>8}{:>9}{:>10}{:>7}{:>11}{:>12}",
+            "scenario", "runs", "rounds", "failed", "mounted", "detected", "named", "naming ms", "violations"
         );
         for (name, line) in &self.scenarios {
-            let Line { runs, rounds, mounted, detected, named, violations } = line;
-            println!("{name:32}{runs:>7}{rounds:>8}{mounted:>9}{detected:>10}{named:>7}{violations:>12}");
+            let Line { runs, rounds, failed, mounted, detected, named, violations, .. } = line;
+            let naming = line.mean_naming_ms().map_or("-".into(), |ms| format!("{ms:.0}"));
+            println!(
+                "{name:32}{runs:>7}{rounds:>8}{failed:>8}{mounted:>9}{detected:>10}{named:>7}{naming:>11}{violations:>12}"
+            );
         }
         println!("{} rounds in {} runs, {} violations", self.rounds, self.runs, self.violations);
     }

@@ -37,12 +37,22 @@ pub(super) struct Findings {
     pub(super) accused: BTreeSet<Round>,
     /// Rounds in which an honest server could show that it was the cheat.
     pub(super) named: BTreeSet<Round>,
+    /// When that was first so, by the simulated clock.
+    pub(super) first_named_ms: Option<u64>,
     /// Servers of which that could be shown.
     pub(super) guilty: BTreeSet<ServerId>,
     /// Servers that some announced round did without.
     pub(super) inactive: BTreeSet<ServerId>,
     /// A digest of who sent what, and when.
     pub(super) digest: Option<Digest>,
+}
+
+impl Findings {
+    /// In a round the cheat was named.
+    fn name(&mut self, round: Round, now_ms: u64) {
+        self.named.insert(round);
+        self.first_named_ms.get_or_insert(now_ms);
+    }
 }
 
 /// Who is there.
@@ -68,6 +78,8 @@ pub(super) struct Invariants {
     confirmations: BTreeMap<(Round, Layer, ServerId), BTreeSet<ServerId>>,
     newest: Round,
     announced: BTreeSet<Round>,
+    /// When something was last sent or arrived.
+    now_ms: u64,
     keeps_digest: bool,
 }
 
@@ -90,6 +102,7 @@ impl Invariants {
             confirmations: BTreeMap::new(),
             newest: Round(0),
             announced: BTreeSet::new(),
+            now_ms: 0,
             keeps_digest,
         };
         (invariants, findings)
@@ -118,7 +131,7 @@ impl Invariants {
         }
         findings.signs.insert(round);
         findings.accused.insert(round);
-        findings.named.insert(round);
+        findings.name(round, self.now_ms);
     }
 
     fn check_once(&mut self, from: ServerId, message: &Message) {
@@ -185,6 +198,7 @@ impl Invariants {
 
 impl Watcher for Invariants {
     fn sent(&mut self, now_ms: u64, from: Party, to: Party, message: &Message) {
+        self.now_ms = now_ms;
         if self.keeps_digest {
             self.add_to_digest(now_ms, from, to, message);
         }
@@ -198,7 +212,8 @@ impl Watcher for Invariants {
         }
     }
 
-    fn arrived(&mut self, _: u64, from: Party, to: Party, message: &Message) {
+    fn arrived(&mut self, now_ms: u64, from: Party, to: Party, message: &Message) {
+        self.now_ms = now_ms;
         if let (Party::Server(from), Party::Server(to), Message::Confirmation(message)) = (from, to, message) {
             self.confirmations.entry((message.round, message.layer, to)).or_default().insert(from);
         }
@@ -265,7 +280,7 @@ impl Watcher for Invariants {
                 let mut findings = self.findings.borrow_mut();
                 findings.accused.insert(round);
                 if reason.as_ref().is_some_and(is_shown_to_all) {
-                    findings.named.insert(round);
+                    findings.name(round, self.now_ms);
                     findings.guilty.insert(named);
                 }
             }

@@ -33,12 +33,17 @@ use crate::{
 pub struct Outcome {
     /// Rounds that were announced and ended, in whatever way.
     pub rounds: u64,
+    /// Those of them of which nobody got replies.
+    pub failed: u64,
     /// Rounds in which a cheat changed something.
     pub mounted: u64,
     /// Those of them that ended, or in which something was publicly refused or replaced.
     pub detected: u64,
     /// Those of them in which the cheat was named.
     pub named: u64,
+    /// Simulated milliseconds from the end of collection of the first round in which a cheat changed something until somebody
+    /// was first named; none if nobody was.
+    pub naming_ms: Option<u64>,
     /// What must never happen, and did.
     pub violations: Vec<String>,
     /// A digest of who sent what and when, where one was asked for.
@@ -273,21 +278,34 @@ impl Stage {
         let mut outcome = Outcome::default();
         self.judge_cheats(&mut outcome);
         let findings = self.findings.borrow();
-        outcome.rounds = (self.network.completed().len() + self.network.failed().len()) as u64;
+        outcome.failed = self.network.failed().len() as u64;
+        outcome.rounds = self.network.completed().len() as u64 + outcome.failed;
+        outcome.naming_ms = self.mounted_ms().zip(findings.first_named_ms).map(|(from, to)| to.saturating_sub(from));
         outcome.violations = self.violations;
         outcome.violations.extend(findings.violations.iter().chain(&self.mounted.borrow().broken).cloned());
         outcome.digest = findings.digest;
         outcome
     }
 
+    /// Cheats with the rounds in which they were mounted; of a client's, the first.
+    fn acts(&self) -> Vec<(&'static str, Round)> {
+        let is_clients = |cheat: &&&Cheat| matches!(cheat.by, By::Client(_) | By::Clients(_));
+        let by_client = self.cheats.iter().find(is_clients).map(|cheat| (cheat.name, Round(4)));
+        self.mounted.borrow().acts.iter().copied().chain(by_client).collect()
+    }
+
+    /// When collection ended of the first round in which something was mounted.
+    fn mounted_ms(&self) -> Option<u64> {
+        let epoch = self.network.newest_roster()?.epoch();
+        let first = self.acts().into_iter().map(|(_, round)| round).min()?;
+        Some(epoch.window_start_ms(first) + self.network.directory().params().collect_ms)
+    }
+
     /// Compares what was mounted with what must come of it.
     fn judge_cheats(&mut self, outcome: &mut Outcome) {
         let findings = self.findings.borrow();
         let mounted = self.mounted.borrow();
-        let clients_cheat = |cheat: &&Cheat| matches!(cheat.by, By::Client(_) | By::Clients(_));
-        let by_clients = self.cheats.iter().find(|cheat| clients_cheat(cheat)).into_iter();
-        let rounds = by_clients.flat_map(|cheat| [(cheat.name, Round(4))]);
-        for (name, round) in mounted.acts.iter().copied().chain(rounds) {
+        for (name, round) in self.acts() {
             let Some(cheat) = Cheat::named(name) else { continue };
             let detected = findings.signs.contains(&round) || !self.network.completed().contains(&round);
             let named = findings.named.contains(&round);
@@ -338,6 +356,7 @@ fn compare(talking: Stage, silent: Stage) -> Outcome {
     let silent_rounds = silent.outcome();
     let mut outcome = talking.outcome();
     outcome.rounds += silent_rounds.rounds;
+    outcome.failed += silent_rounds.failed;
     outcome.violations.extend(silent_rounds.violations);
     if let Some((client, talking, silent)) = differ {
         let what = format!("the line of client {client} shows whether people talk: {talking:?}, and {silent:?} if not");

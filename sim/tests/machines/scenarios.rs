@@ -15,6 +15,8 @@ const SEED: u64 = 20;
 
 fn assert_holds(scenario: &Scenario, outcome: &Outcome) {
     assert_eq!(outcome.violations, [""; 0], "again with: --scenario {} --seed {SEED}", scenario.name);
+    assert!(outcome.failed <= outcome.rounds, "{}", scenario.name);
+    assert!(outcome.named == 0 || outcome.naming_ms.is_some(), "{} is named at no time", scenario.name);
 }
 
 fn run_those(is_it: impl Fn(&Kind) -> bool) {
