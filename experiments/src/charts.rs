@@ -99,8 +99,11 @@ impl Predicted {
 }
 
 impl Numbered {
-    /// A setting as text; nested ones as `link.delay_ms`.
+    /// A setting as text; nested ones as `link.delay_ms`, and trouble in words.
     fn setting(&self, name: &str) -> String {
+        if let ("trouble", Some(trouble)) = (name, &self.point.trouble) {
+            return trouble.to_string();
+        }
         let settings = serde_json::to_value(&self.point).expect("plain values");
         match settings.pointer(&format!("/{}", name.replace('.', "/"))) {
             Some(serde_json::Value::String(text)) => text.clone(),

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     charts::{self, ChartError},
-    live::{self, LiveError, Run},
+    live::{self, LiveError, Programs, Run},
     modelled::{self, Answers, ModelledError},
     preset::{Numbered, Preset},
     report,
@@ -32,6 +32,9 @@ pub enum ExperimentError {
     /// The model.
     #[error(transparent)]
     Model(#[from] ModelledError),
+    /// The programs that it takes.
+    #[error(transparent)]
+    Programs(#[from] LiveError),
     /// A run.
     #[error("point {point} ({label}), repeat {repeat}: {source}")]
     Run {
@@ -76,13 +79,14 @@ impl Experiment {
         }
     }
 
-    /// Does all runs that have not been done, with the program at `binary`, then measures what the model needs. The runs of one point are not made one after
-    /// the other, so that what the machine does besides hits all points alike.
-    pub fn run(&self, binary: &Path, mut tell: impl FnMut(&dyn fmt::Display)) -> Result<(), ExperimentError> {
+    /// Does all runs that have not been done, if there are programs for all of them, then measures what the model needs. The
+    /// runs of one point are not made one after the other, so that what the machine does besides hits all points alike.
+    pub fn run(&self, programs: &Programs, mut tell: impl FnMut(&dyn fmt::Display)) -> Result<(), ExperimentError> {
+        programs.check(self.points.iter().map(|numbered| &numbered.point))?;
         for repeat in 0..self.preset.repeats {
             for numbered in &self.points {
                 if self.dir.measured(numbered, repeat)?.is_none() {
-                    self.run_one(binary, numbered, repeat, &mut tell)?;
+                    self.run_one(programs, numbered, repeat, &mut tell)?;
                 }
             }
         }
@@ -104,7 +108,7 @@ impl Experiment {
 
     fn run_one(
         &self,
-        binary: &Path,
+        programs: &Programs,
         numbered: &Numbered,
         repeat: u32,
         tell: &mut impl FnMut(&dyn fmt::Display),
@@ -112,18 +116,16 @@ impl Experiment {
         let Numbered { number, label, point } = numbered;
         let dir = self.dir.repeat(numbered, repeat);
         // What an earlier attempt left.
-        live::stop(binary, &dir);
+        live::stop(&programs.hippodrome, &dir);
         let _ = std::fs::remove_dir_all(&dir);
         let (network, talk) = (self.dir.network(&self.preset, numbered), self.dir.talk(&self.preset, numbered));
-        let measured = Run { binary, point, network, talk, dir }.measure().map_err(|source| ExperimentError::Run {
-            point: *number,
-            label: label.to_string(),
-            repeat,
-            source,
-        })?;
-        let verdict = match measured.lost() {
-            0 => format!("{} rounds", measured.rounds.len()),
-            lost => format!("{lost} of {} rounds were lost: this run does not count", measured.rounds.len()),
+        let measured = Run { programs, point, network, talk, dir }
+            .measure()
+            .map_err(|source| ExperimentError::Run { point: *number, label: label.to_string(), repeat, source })?;
+        let verdict = match (measured.flaw(), &measured.toll) {
+            (Some(flaw), _) => format!("{flaw}: this run does not count"),
+            (None, Some(toll)) => toll.to_string(),
+            (None, None) => format!("{} rounds", measured.rounds.len()),
         };
         tell(&format_args!("point {number} ({label}), repeat {repeat}: {verdict}"));
         Ok(self.dir.keep(numbered, repeat, &measured)?)

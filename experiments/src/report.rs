@@ -1,5 +1,7 @@
 //! What an experiment came to, for people.
 
+mod trouble;
+
 use std::fmt::Write;
 
 use crate::{
@@ -38,6 +40,7 @@ pub fn text(results: &Results, answers: Option<&Answers>, manifest: &Manifest) -
 /// What was measured.
 fn runs(text: &mut String, results: &Results) {
     validity(text, results);
+    trouble::table(text, results);
     main_table(text, results);
     let jobs = "Seconds that jobs of all servers took a round, by what they are for (by the clock: on a busy machine they \
                 wait, too)";
@@ -102,11 +105,8 @@ fn validity(text: &mut String, results: &Results) {
     put(text, format_args!("{runs} of {wanted} runs were made; {valid} count.\n"));
     for of in &results.points {
         for (repeat, measured) in of.runs.iter().filter(|(_, measured)| !measured.is_valid()) {
-            let (label, lost, rounds) = (&of.numbered.label, measured.lost(), measured.rounds.len());
-            put(
-                text,
-                format_args!("* {label}, repeat {repeat}: {lost} of {rounds} rounds were lost; it does not count.\n"),
-            );
+            let (label, flaw) = (&of.numbered.label, measured.flaw().unwrap_or_default());
+            put(text, format_args!("* {label}, repeat {repeat}: {flaw}; it does not count.\n"));
         }
     }
     text.push('\n');

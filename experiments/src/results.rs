@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    live::Measured,
+    live::{Measured, Toll},
     preset::{Numbered, Point, Preset},
     rundir::{RunDir, RunDirError},
     seeds::Seed,
@@ -47,6 +47,8 @@ pub fn values(point: &Point, measured: &Measured) -> Vec<(Metric, Vec<f64>)> {
         (Metric::new("server_peak_memory", "MB"), vec![measured.server_peak_bytes as f64 / 1e6]),
         (Metric::new("servers_sent", "MB/round"), vec![measured.ledgers.sent_per_round() / 1e6]),
     ];
+    let of_trouble = measured.toll.iter().flat_map(Toll::figures);
+    values.extend(of_trouble.map(|(name, unit, value)| (Metric::new(name, unit), vec![value])));
     let per_record = point.records_per_round().map(|records| per_round(1000.0 * measured.servers_cpu_s / records));
     values.extend(per_record.map(|values| (Metric::new("servers_cpu_per_record", "ms"), values)));
     let busy = measured.ledgers.busy_s.iter();
@@ -126,15 +128,16 @@ impl Results {
         Ok(Self { preset, points })
     }
 
-    /// One line a run: point, settings, number, whether it counts, rounds, rounds that were lost, and the median of each
-    /// metric in it.
+    /// One line a run: point, settings, number, whether it counts, rounds, rounds that were lost, the median of each metric in
+    /// it; where there was trouble, also who was named, and for what.
     pub fn runs_csv(&self) -> String {
         let of_run = |of: &OfPoint, (_, measured): &(u32, Measured)| values(&of.numbered.point, measured);
         let all = self.points.iter().flat_map(|of| of.runs.iter().map(move |run| of_run(of, run)));
         let metrics: BTreeSet<Metric> = all.flatten().map(|(metric, _)| metric).collect();
         let mut text = "point,label,repeat,valid,rounds,lost_rounds".to_owned();
         metrics.iter().for_each(|metric| put(&mut text, format_args!(",{}[{}]", metric.name, metric.unit)));
-        text.push('\n');
+        let has_trouble = self.points.iter().any(|of| of.numbered.point.trouble.is_some());
+        text.push_str(if has_trouble { ",named,offences\n" } else { "\n" });
         for of in &self.points {
             for run @ (repeat, measured) in &of.runs {
                 let (number, label) = (of.numbered.number, &of.numbered.label);
@@ -144,6 +147,10 @@ impl Results {
                 for metric in &metrics {
                     let found = values.iter().find(|(of, _)| of == metric).and_then(|(_, all)| stats::median(all));
                     put(&mut text, format_args!(",{}", found.map_or(String::new(), |value| format!("{value:.6}"))));
+                }
+                if has_trouble {
+                    let words = |of: fn(&Toll) -> String| measured.toll.as_ref().map_or(String::new(), of);
+                    put(&mut text, format_args!(",{},{}", words(Toll::names), words(Toll::charges)));
                 }
                 text.push('\n');
             }

@@ -11,7 +11,10 @@ use clap::{Args, Subcommand};
 use hippodrome_experiments::{
     compare::{self, CompareError},
     experiment::{Experiment, ExperimentError},
-    live::crowd::{self, Crowd, CrowdError},
+    live::{
+        Programs,
+        crowd::{self, Crowd, CrowdError},
+    },
     model::{Costs, CostsError},
     preset::{BUILT_IN, Numbered, Preset, PresetError},
     suite::Suite,
@@ -30,6 +33,7 @@ Examples:
   hippodrome experiment run quick --dry-run
   hippodrome experiment run quick --out first
   hippodrome experiment run my-sweep.toml --out second
+  hippodrome experiment run attacks --out third --mutant target/release/mutant
   hippodrome experiment compare first second
   hippodrome experiment all --out runs --publish published
 
@@ -63,6 +67,9 @@ enum ExperimentCommand {
         /// Print the points and how long they take at least, and stop
         #[arg(long)]
         dry_run: bool,
+        /// The program of servers that cheat, where a preset has such [default: `mutant` beside this program]
+        #[arg(long, value_name = "PATH")]
+        mutant: Option<PathBuf>,
     },
     /// Do all experiments that come with the program, one after the other
     All {
@@ -72,6 +79,9 @@ enum ExperimentCommand {
         /// Then copy reports, tables and figures here
         #[arg(long, value_name = "DIR")]
         publish: Option<PathBuf>,
+        /// The program of servers that cheat [default: `mutant` beside this program]
+        #[arg(long, value_name = "PATH")]
+        mutant: Option<PathBuf>,
     },
     /// Make tables and figures of a run directory again
     Plot {
@@ -139,14 +149,16 @@ pub(crate) enum CommandError {
 pub(crate) fn run(args: ExperimentArgs) -> Result<(), CommandError> {
     match args.command {
         ExperimentCommand::List => list(),
-        ExperimentCommand::Run { preset, out, seed, costs, dry_run } => {
+        ExperimentCommand::Run { preset, out, seed, costs, dry_run, mutant } => {
             let preset = load(&preset, seed)?;
             match out.filter(|_| !dry_run) {
-                Some(out) => run_one(&preset, &out, costs.as_deref()),
+                Some(out) => run_one(&preset, &out, costs.as_deref(), &programs(mutant)?),
                 None => dry_run_of(&preset),
             }
         }
-        ExperimentCommand::All { out, publish } => run_suite(&Suite::new(&out), publish.as_deref()),
+        ExperimentCommand::All { out, publish, mutant } => {
+            run_suite(&Suite::new(&out), publish.as_deref(), &programs(mutant)?)
+        }
         ExperimentCommand::Plot { dir } => Ok(Experiment::open(&dir)?.plot()?),
         ExperimentCommand::Report { dir } => report(&Experiment::open(&dir)?),
         ExperimentCommand::Compare { before, after } => {
@@ -184,11 +196,11 @@ fn dry_run_of(preset: &Preset) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn run_one(preset: &Preset, out: &Path, costs: Option<&Path>) -> Result<(), CommandError> {
+fn run_one(preset: &Preset, out: &Path, costs: Option<&Path>, programs: &Programs) -> Result<(), CommandError> {
     let costs = costs.map(read_costs).transpose()?;
     let experiment = Experiment::begin(preset, out)?;
     costs.map_or(Ok(()), |costs| experiment.take_costs(&costs))?;
-    run_to_report(experiment)
+    run_to_report(experiment, programs)
 }
 
 fn read_costs(path: &Path) -> Result<String, CommandError> {
@@ -197,10 +209,14 @@ fn read_costs(path: &Path) -> Result<String, CommandError> {
     Costs::from_toml(&text).map_err(refused).map(|_| text)
 }
 
-fn run_suite(suite: &Suite, publish: Option<&Path>) -> Result<(), CommandError> {
-    for preset in Suite::presets().map_err(ExperimentError::from)? {
+fn run_suite(suite: &Suite, publish: Option<&Path>, programs: &Programs) -> Result<(), CommandError> {
+    let presets = Suite::presets().map_err(ExperimentError::from)?;
+    for preset in &presets {
+        programs.check(preset.points()?.iter().map(|numbered| &numbered.point)).map_err(ExperimentError::from)?;
+    }
+    for preset in presets {
         println!("{}: {}", preset.name, preset.title);
-        run_to_report(suite.begin(&preset)?)?;
+        run_to_report(suite.begin(&preset)?, programs)?;
     }
     match publish {
         Some(to) => Ok(suite.publish(to).map_err(ExperimentError::from)?),
@@ -208,11 +224,15 @@ fn run_suite(suite: &Suite, publish: Option<&Path>) -> Result<(), CommandError> 
     }
 }
 
-fn run_to_report(experiment: Experiment) -> Result<(), CommandError> {
-    let binary = std::env::current_exe().map_err(CommandError::NoBinary)?;
+/// This program, and the one of servers that cheat.
+fn programs(mutant: Option<PathBuf>) -> Result<Programs, CommandError> {
+    Ok(Programs::new(std::env::current_exe().map_err(CommandError::NoBinary)?, mutant))
+}
+
+fn run_to_report(experiment: Experiment, programs: &Programs) -> Result<(), CommandError> {
     let experiment = Arc::new(experiment);
     let runtime = tokio::runtime::Runtime::new().map_err(CommandError::Runtime)?;
-    let result = runtime.block_on(until_stopped(Arc::clone(&experiment), binary));
+    let result = runtime.block_on(until_stopped(Arc::clone(&experiment), programs.clone()));
     // A run that was stopped is not waited for.
     runtime.shutdown_background();
     result?;
@@ -221,14 +241,14 @@ fn run_to_report(experiment: Experiment) -> Result<(), CommandError> {
 }
 
 /// Makes all runs, or stops the processes of the one under way if somebody wants this to end.
-async fn until_stopped(experiment: Arc<Experiment>, binary: PathBuf) -> Result<(), CommandError> {
+async fn until_stopped(experiment: Arc<Experiment>, programs: Programs) -> Result<(), CommandError> {
     let stopped = stop_signal().map_err(CommandError::Runtime)?;
-    let (running, program) = (Arc::clone(&experiment), binary.clone());
-    let runs = spawn_blocking(move || running.run(&program, |line| println!("{line}")));
+    let (running, hippodrome) = (Arc::clone(&experiment), programs.hippodrome.clone());
+    let runs = spawn_blocking(move || running.run(&programs, |line| println!("{line}")));
     tokio::select! {
         ended = runs => Ok(ended.map_err(|error| CommandError::Runtime(error.into()))??),
         () = stopped => {
-            experiment.stop(&binary);
+            experiment.stop(&hippodrome);
             Err(CommandError::Interrupted)
         }
     }

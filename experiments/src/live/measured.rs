@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::{LiveError, ledgers::Ledgers};
+use super::{LiveError, Toll, ledgers::Ledgers};
 
 /// A round as the crowd saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,10 +25,13 @@ pub struct OfRound {
     pub median_ms: Option<f64>,
     /// Until the last one had.
     pub last_ms: Option<f64>,
+    /// When collection ended, milliseconds since 1970; 0 where it was not written down.
+    #[serde(default)]
+    pub collected_ms: u64,
 }
 
 impl OfRound {
-    pub(super) const COLUMNS: &str = "round,clients,intact,broken,lost,first_ms,median_ms,last_ms";
+    pub(super) const COLUMNS: &str = "round,clients,intact,broken,lost,first_ms,median_ms,last_ms,collected_ms";
 
     /// Whether everybody got everything back.
     pub fn is_whole(&self) -> bool {
@@ -37,7 +40,7 @@ impl OfRound {
 
     fn parse(line: &str) -> Option<Self> {
         let fields: Vec<&str> = line.split(',').collect();
-        let [round, clients, intact, broken, lost, first, median, last] = fields[..] else { return None };
+        let [round, clients, intact, broken, lost, first, median, last, collected] = fields[..] else { return None };
         let number = |text: &str| text.parse().ok();
         let ms = |text: &str| text.parse().ok();
         Some(Self {
@@ -49,6 +52,7 @@ impl OfRound {
             first_ms: ms(first),
             median_ms: ms(median),
             last_ms: ms(last),
+            collected_ms: number(collected)?,
         })
     }
 
@@ -76,6 +80,9 @@ pub struct Measured {
     pub server_peak_bytes: u64,
     /// What servers wrote down.
     pub ledgers: Ledgers,
+    /// What the trouble of the point cost, if it has some.
+    #[serde(default)]
+    pub toll: Option<Toll>,
 }
 
 impl Measured {
@@ -84,9 +91,19 @@ impl Measured {
         self.rounds.iter().filter(|round| !round.is_whole()).count()
     }
 
-    /// Whether anything was lost: such a run says nothing about speed.
+    /// Whether it counts.
     pub fn is_valid(&self) -> bool {
-        self.lost() == 0
+        self.flaw().is_none()
+    }
+
+    /// Why it does not count. Where something is lost that should not be, the run says nothing about speed; where there was
+    /// to be trouble, losses are what is measured.
+    pub fn flaw(&self) -> Option<String> {
+        match (&self.toll, self.lost()) {
+            (Some(toll), _) => (!toll.happened).then(|| "the trouble did not happen".to_owned()),
+            (None, 0) => None,
+            (None, lost) => Some(format!("{lost} of {} rounds were lost", self.rounds.len())),
+        }
     }
 
     /// Per counted round.

@@ -5,7 +5,9 @@ pub mod ledgers;
 mod measured;
 mod net;
 mod owner;
+mod programs;
 pub mod shaper;
+pub mod trouble;
 pub mod usage;
 
 use std::{
@@ -15,11 +17,18 @@ use std::{
     process::ExitStatus,
 };
 
-pub use self::measured::{Measured, OfRound};
+use hippodrome_store::network_file::NetworkFileError;
+
 use self::{
     ledgers::Ledgers,
     net::{CrowdProcess, Net, Spent},
     shaper::Shaper,
+    trouble::Happening,
+};
+pub use self::{
+    measured::{Measured, OfRound},
+    programs::Programs,
+    trouble::Toll,
 };
 use crate::{preset::Point, seeds::Seed};
 
@@ -68,6 +77,45 @@ pub enum LiveError {
         /// The logs of all nodes.
         logs: PathBuf,
     },
+    /// A server is to cheat, and there is no program for it.
+    #[error(
+        "{}: {source}; a server is to cheat, which is another program's work: `cargo build --release -p \
+         hippodrome-trials` builds it, or say with --mutant where it is",
+        path.display()
+    )]
+    NoMutant {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A cheat that the program does not know.
+    #[error("there is no cheat `{cheat}`; expected one of: {known}")]
+    UnknownCheat {
+        /// Its name.
+        cheat: String,
+        /// The names that there are.
+        known: String,
+    },
+    /// What is to cheat in the place of a server does not start, or cannot be spoken to.
+    #[error("the mutant in the place of {node}: {source}")]
+    Mutant {
+        /// The server.
+        node: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The network file of the run.
+    #[error(transparent)]
+    Network(#[from] Box<NetworkFileError>),
+    /// A node has kept evidence that shows nothing.
+    #[error("{} is no evidence: {why}", path.display())]
+    Evidence {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// What came back cannot be read.
     #[error("{}, line {line}: expected `{}`", path.display(), OfRound::COLUMNS)]
     Garbled {
@@ -80,8 +128,8 @@ pub enum LiveError {
 
 /// A run of a point, with everything of it in a directory of its own.
 pub struct Run<'a> {
-    /// The program.
-    pub binary: &'a Path,
+    /// What it is made of.
+    pub programs: &'a Programs,
     /// What is run.
     pub point: &'a Point,
     /// The seed of the network's keys: the same in every run of a point.
@@ -97,17 +145,21 @@ impl Run<'_> {
     pub fn measure(&self) -> Result<Measured, LiveError> {
         fs::create_dir_all(&self.dir).map_err(|source| LiveError::File { path: self.dir.clone(), source })?;
         let shaper = self.start_shaper()?;
-        let net = Net::up(self, shaper.as_ref())?;
+        let (net, mutant) = Net::up(self, shaper.as_ref())?;
         let mut crowd = CrowdProcess::start(self, &net)?;
-        let spent = net.watch(&mut crowd)?;
+        let trouble = self.point.trouble.as_ref();
+        let make_trouble = || trouble.map(|trouble| Happening::begin(trouble, &net, mutant)).transpose();
+        let (spent, happening) = net.watch(&mut crowd, make_trouble)?;
+        let seen = happening.map(Happening::end);
         drop((net, shaper));
         self.keep_what_matters()?;
         let rounds = OfRound::read(&self.dir.join("rounds.csv"))?;
+        let toll = seen.map(|seen| seen.toll(self, &rounds)).transpose()?;
         let numbers: BTreeSet<u64> = rounds.iter().map(|round| round.round).collect();
         let path = self.dir.join("ledgers");
         let ledgers = Ledgers::read(&path, &numbers).map_err(|source| LiveError::File { path, source })?;
         let Spent { servers_cpu_s, coordinator_cpu_s, crowd_cpu_s, server_peak_bytes } = spent;
-        Ok(Measured { rounds, servers_cpu_s, coordinator_cpu_s, crowd_cpu_s, server_peak_bytes, ledgers })
+        Ok(Measured { rounds, servers_cpu_s, coordinator_cpu_s, crowd_cpu_s, server_peak_bytes, ledgers, toll })
     }
 
     /// Something between all nodes, if their links are to be other than those of this machine.
@@ -123,6 +175,11 @@ impl Run<'_> {
         self.dir.join(NET)
     }
 
+    /// Where the evidence of all nodes goes.
+    fn evidence(&self) -> PathBuf {
+        self.dir.join("evidence")
+    }
+
     /// Leaves of the network what tells something, and no keys.
     fn keep_what_matters(&self) -> Result<(), LiveError> {
         let net = self.net();
@@ -130,6 +187,7 @@ impl Run<'_> {
         for name in ["network.toml", "ledgers", "logs"] {
             fs::rename(net.join(name), self.dir.join(name)).map_err(refused(net.join(name)))?;
         }
+        trouble::keep(&net, &self.evidence()).map_err(refused(self.evidence()))?;
         fs::remove_dir_all(&net).map_err(refused(net))
     }
 }

@@ -4,12 +4,14 @@ use std::{
     ffi::OsStr,
     fs,
     io::{BufRead, BufReader},
+    panic::resume_unwind,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    thread,
 };
 
-use super::{LiveError, Run, crowd, shaper::Shaper, usage::Usage};
-use crate::preset::Point;
+use super::{LiveError, Run, crowd, shaper::Shaper, trouble::Mutant, usage::Usage};
+use crate::preset::{Point, Trouble};
 
 /// How long a round of a crowd may take to come back, milliseconds, besides ten periods.
 const PATIENCE_MS: u64 = 60_000;
@@ -21,7 +23,7 @@ impl CrowdProcess {
     pub(super) fn start(run: &Run<'_>, net: &Net<'_>) -> Result<Self, LiveError> {
         let Point { pairs, warm_up, rounds, period_ms, .. } = run.point;
         let patience_ms = PATIENCE_MS + 10 * period_ms;
-        let mut command = Command::new(run.binary);
+        let mut command = Command::new(&run.programs.hippodrome);
         command.args(["experiment", "crowd", "--network"]).arg(&net.dir).arg("--out").arg(&run.dir);
         let mut flag = |name: &str, value: String| {
             command.arg(format!("--{name}")).arg(value);
@@ -76,11 +78,16 @@ pub(super) struct Net<'a> {
     binary: &'a Path,
     dir: PathBuf,
     servers: u16,
+    /// The node that trouble happens to: what it uses is not counted, since it may be another process each time.
+    aside: Option<&'a str>,
 }
 
 impl<'a> Net<'a> {
-    pub(super) fn up(run: &Run<'a>, shaper: Option<&Shaper>) -> Result<Self, LiveError> {
-        let net = Self { binary: run.binary, dir: run.net(), servers: run.point.servers };
+    /// Starts it, with a mutant in the place of a server if one is to cheat.
+    pub(super) fn up(run: &Run<'a>, shaper: Option<&Shaper>) -> Result<(Self, Option<Mutant>), LiveError> {
+        let (binary, trouble) = (run.programs.hippodrome.as_path(), run.point.trouble.as_ref());
+        let aside = trouble.and_then(Trouble::node);
+        let net = Self { binary, dir: run.net(), servers: run.point.servers, aside };
         let mut arguments = vec!["testnet".to_owned(), "up".into(), "--dir".into(), net.dir.display().to_string()];
         arguments.extend(run.point.flags(run.network));
         if let Some(shaper) = shaper {
@@ -88,11 +95,32 @@ impl<'a> Net<'a> {
             arguments.extend(["--fronts".into(), path.display().to_string()]);
             fs::write(&path, shaper.fronts().text()).map_err(|source| LiveError::File { path, source })?;
         }
-        hippodrome(run.binary, &arguments)?;
-        Ok(net)
+        let Some(cheat @ (server, _)) = trouble.and_then(Trouble::cheat) else {
+            hippodrome(binary, &arguments)?;
+            return Ok((net, None));
+        };
+        arguments.extend(["--leave".into(), server.into()]);
+        let mutant = Mutant::join(&run.programs.mutant, &net.dir, cheat, || hippodrome(binary, &arguments))?;
+        Ok((net, Some(mutant)))
+    }
+
+    /// Where its files are.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Does something to a node: `kill`, `freeze`, `thaw` or `start`.
+    pub(super) fn make(&self, deed: &str, node: &str) -> Result<(), LiveError> {
+        hippodrome(
+            self.binary,
+            &["testnet".as_ref(), deed.as_ref(), "--dir".as_ref(), self.dir.as_os_str(), node.as_ref()],
+        )
     }
 
     fn usage(&self, node: &str) -> Result<Usage, LiveError> {
+        if self.aside == Some(node) {
+            return Ok(Usage::default());
+        }
         let found = Usage::of_holder(&self.dir.join("run").join(format!("{node}.pid")));
         found.map_err(|source| LiveError::Gone { node: node.into(), source, logs: self.dir.join("logs") })
     }
@@ -106,20 +134,36 @@ impl<'a> Net<'a> {
         })
     }
 
-    /// Looks at all processes when the crowd says that its warm-up is over, and when it says that all is.
-    pub(super) fn watch(&self, crowd: &mut CrowdProcess) -> Result<Spent, LiveError> {
+    /// Looks at all processes when the crowd says that its warm-up is over, and when it says that all is. What is to happen
+    /// between these is begun at once, and is over before this is.
+    pub(super) fn watch<T: Send>(
+        &self,
+        crowd: &mut CrowdProcess,
+        when_warm: impl FnOnce() -> Result<T, LiveError> + Send,
+    ) -> Result<(Spent, T), LiveError> {
         let output = crowd.0.stdout.take().expect("its output was asked for");
-        let (mut warm, mut spent) = (None, None);
-        for line in BufReader::new(output).lines().map_while(Result::ok) {
-            match (line.as_str(), &warm) {
-                (crowd::WARM, _) => warm = Some(self.snapshot(crowd)?),
-                (crowd::DONE, Some(warm)) => spent = Some(self.snapshot(crowd)?.since(warm)),
-                _ => {}
+        thread::scope(|scope| {
+            let (mut when_warm, mut warm, mut spent) = (Some(when_warm), None, None);
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                match (line.as_str(), &warm) {
+                    (crowd::WARM, None) => {
+                        let before = self.snapshot(crowd)?;
+                        warm = when_warm.take().map(|deed| (before, scope.spawn(deed)));
+                    }
+                    (crowd::DONE, Some((before, _))) => spent = Some(self.snapshot(crowd)?.since(before)),
+                    _ => {}
+                }
             }
-        }
+            let deed = warm.map(|(_, deed)| deed.join().unwrap_or_else(|panic| resume_unwind(panic))).transpose()?;
+            self.ended(crowd, spent.zip(deed))
+        })
+    }
+
+    /// What came of a crowd that has nothing more to say, if it has ended well.
+    fn ended<T>(&self, crowd: &mut CrowdProcess, result: Option<T>) -> Result<T, LiveError> {
         let refused = |source| LiveError::Start { command: "experiment crowd".into(), source };
         let status = crowd.0.wait().map_err(refused)?;
-        spent.filter(|_| status.success()).ok_or_else(|| LiveError::Failed {
+        result.filter(|_| status.success()).ok_or_else(|| LiveError::Failed {
             command: "experiment crowd".into(),
             status,
             said: format!("what it said is above; the logs of the nodes are in {}", self.dir.join("logs").display()),

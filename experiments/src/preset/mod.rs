@@ -2,6 +2,7 @@
 
 mod point;
 mod sweep;
+mod trouble;
 
 use std::{
     fmt, fs, io,
@@ -14,6 +15,7 @@ use toml::Table;
 pub use self::{
     point::{Link, Point, Target},
     sweep::{Label, Mode, Sweep},
+    trouble::Trouble,
 };
 use crate::{charts::Chart, figures::FIGURES, modelled::Modelled};
 
@@ -30,6 +32,8 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("pipelining", include_str!("../../presets/pipelining.toml")),
     ("scaling", include_str!("../../presets/scaling.toml")),
     ("stadium-figures", include_str!("../../presets/stadium-figures.toml")),
+    ("faults", include_str!("../../presets/faults.toml")),
+    ("attacks", include_str!("../../presets/attacks.toml")),
 ];
 
 /// An experiment as its file has it.

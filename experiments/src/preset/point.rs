@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use super::{PresetError, wrong};
+use super::{PresetError, Trouble, wrong};
 use crate::live::shaper::Links;
 
 /// Settings of one point: a network, who uses it, and the links between its nodes.
@@ -43,6 +43,10 @@ pub struct Point {
     pub regions: BTreeMap<String, String>,
     /// One-way delays between regions, milliseconds; in each direction the same, unless both are given.
     pub delays_ms: BTreeMap<String, BTreeMap<String, f64>>,
+    /// Servers' noise is looked at, one round in so many; 0 for never.
+    pub audit: u32,
+    /// What goes wrong.
+    pub trouble: Option<Trouble>,
 }
 
 /// What noise is to hide.
@@ -90,6 +94,8 @@ impl Default for Point {
             link: None,
             regions: BTreeMap::new(),
             delays_ms: BTreeMap::new(),
+            audit: 0,
+            trouble: None,
         }
     }
 }
@@ -122,6 +128,7 @@ impl Point {
         number("link.loss", link.loss, 0.5, "0 to 0.5")?;
         let mut delays = self.delays_ms.values().flat_map(BTreeMap::values);
         delays.try_for_each(|delay| number("delays_ms", *delay, 10_000.0, "0 to 10000"))?;
+        self.trouble.iter().try_for_each(|trouble| trouble.check(self, origin))?;
         self.check_regions(origin)
     }
 
@@ -155,6 +162,9 @@ impl Point {
         flag("slots", &self.slots);
         flag("period", &format!("{}ms", self.period_ms));
         flag("seats", &self.clients);
+        if self.audit > 0 {
+            flag("audit", &self.audit);
+        }
         match self.guarantee {
             None => flag("noise", &self.noise),
             Some(Target { epsilon, delta, rounds }) => {

@@ -71,16 +71,37 @@ pub struct Label(pub(super) Table);
 
 impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("the only one");
-        }
-        for (number, (name, value)) in self.0.iter().enumerate() {
-            let separator = if number == 0 { "" } else { " " };
-            match value {
-                Value::String(text) => write!(f, "{separator}{name}={text}")?,
-                other => write!(f, "{separator}{name}={other}")?,
+        if self.0.is_empty() { f.write_str("the only one") } else { write_settings(f, &self.0) }
+    }
+}
+
+/// Settings one behind the other, without quotes and commas, so that labels stand in tables.
+fn write_settings(f: &mut fmt::Formatter<'_>, settings: &Table) -> fmt::Result {
+    for (number, (name, value)) in settings.iter().enumerate() {
+        let separator = if number == 0 { "" } else { " " };
+        write!(f, "{separator}{name}=")?;
+        match value {
+            Value::String(text) => f.write_str(text)?,
+            Value::Table(inner) => {
+                f.write_str("{")?;
+                write_settings(f, inner)?;
+                f.write_str("}")?;
             }
+            other => write!(f, "{other}")?,
         }
-        Ok(())
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_have_no_commas_and_no_quotes_however_deep_settings_are() {
+        let settings = "chains = 2\nlink = {}\ntrouble = { kind = \"kill\", node = \"server-1\" }";
+        let label = Label(settings.parse().expect("settings"));
+        assert_eq!(label.to_string(), "chains=2 link={} trouble={kind=kill node=server-1}");
+        assert_eq!(Label::default().to_string(), "the only one");
     }
 }

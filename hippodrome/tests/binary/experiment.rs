@@ -91,6 +91,46 @@ fn an_experiment_leaves_results_of_real_rounds_and_goes_on_where_it_was_left() {
 }
 
 #[test]
+fn a_server_that_is_killed_and_started_again_costs_rounds_and_no_text_and_nobody_is_named() {
+    let place = tempfile::tempdir().expect("a directory");
+    let (preset, out) = (place.path().join("fault.toml"), place.path().join("out"));
+    // Two chains in each layer: with one of them closed, rounds go on.
+    let shape = SMALL
+        .replace("servers = 2", "servers = 4")
+        .replace("chains = 1", "chains = 2")
+        .replace("layers = 1", "layers = 2");
+    let trouble = "trouble = { kind = \"restart\", node = \"server-1\", after_ms = 200 }";
+    let shape = shape.replace("link = { delay_ms = 10 }", trouble).replace("rounds = 2", "rounds = 8");
+    fs::write(&preset, shape.replace("\"full\", \"none\"", "\"full\"")).expect("written");
+    let said = succeeds(&["experiment", "run", text(&preset), "--out", text(&out)]);
+    assert!(said.contains("rounds lost"), "{said}");
+
+    let of_runs = |name: &str| column(&out.join("runs.csv"), name);
+    assert_eq!(of_runs("valid"), ["true"]);
+    // Those that were announced: their keys died with the server.
+    assert!(of_runs("rounds_lost[rounds]")[0].parse::<f64>().expect("a number") >= 1.0);
+    assert_eq!(of_runs("texts_lost[texts]"), ["0.000000"]);
+    assert_eq!([of_runs("named"), of_runs("offences")], [[""], [""]]);
+    let report = fs::read_to_string(out.join("report.md")).expect("a report");
+    assert!(report.contains("| restart server-1 after 200 ms |"), "{report}");
+    assert!(!out.join("points/000/repeat-0/net").exists());
+}
+
+#[test]
+fn a_cheat_without_a_program_for_it_is_refused_before_anything_is_run() {
+    let place = tempfile::tempdir().expect("a directory");
+    let (preset, out) = (place.path().join("attack.toml"), place.path().join("out"));
+    let trouble = "trouble = { kind = \"cheat\", node = \"server-1\", cheat = \"two-vectors\" }";
+    fs::write(&preset, SMALL.replace("link = { delay_ms = 10 }", trouble)).expect("written");
+    let nowhere = place.path().join("mutant");
+    let run = ["experiment", "run", text(&preset), "--out", text(&out), "--mutant", text(&nowhere)];
+    fails(&run, &[text(&nowhere), "cargo build --release -p hippodrome-trials", "--mutant"]);
+    assert!(!out.join("points/000/repeat-0").exists());
+    let dry = succeeds(&["experiment", "run", text(&preset), "--dry-run"]);
+    assert!(dry.contains("in all"), "{dry}");
+}
+
+#[test]
 fn an_experiment_that_is_stopped_leaves_nothing_running() {
     let place = tempfile::tempdir().expect("a directory");
     let (preset, out) = (place.path().join("small.toml"), place.path().join("out"));

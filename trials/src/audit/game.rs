@@ -10,7 +10,7 @@ use hippodrome_store::{key_file::ClientKeys, network_file::Network};
 use super::{
     Game, Options,
     script::{Actor, Coins, Whole},
-    witness::{Notes, Witness},
+    witness::{self, Notes},
 };
 use crate::{LOOK_AGAIN, TrialError, binary::Binary, testnet::Testnet};
 
@@ -30,8 +30,8 @@ pub fn play(binary: &Binary, options: &Options, mut tell: impl FnMut(usize)) -> 
     let (directory, notes) = (Arc::new(network.directory), Notes::default());
     let params = directory.params().clone();
     let servers = (0..directory.servers().len()).map(|id| format!("server-{id}"));
-    let witnesses: Result<Vec<Witness>, _> =
-        servers.map(|server| Witness::replace(&net, &options.mutant, &server, &notes)).collect();
+    let witnesses: Result<Vec<_>, _> =
+        servers.map(|server| witness::replace(&net, &options.mutant, &server, &notes)).collect();
     let _witnesses = witnesses?;
 
     let runtime = tokio::runtime::Runtime::new().map_err(|error| unreadable("the clients", &error))?;

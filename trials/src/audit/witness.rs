@@ -2,15 +2,13 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
-    io::{BufRead, BufReader},
     path::Path,
-    process::{Child, Command, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
 };
 
 use hippodrome_core::ids::{ChainId, Round};
+use hippodrome_experiments::live::trouble::StandIn;
 
 use crate::{TrialError, testnet::Testnet};
 
@@ -36,48 +34,13 @@ impl Notes {
     }
 }
 
-/// A witness in place of a server; it is killed when this is dropped.
-pub(super) struct Witness(Child);
-
-impl Witness {
-    /// Replaces a server of a network, with all of its files.
-    pub(super) fn replace(net: &Testnet, mutant: &Path, server: &str, notes: &Notes) -> Result<Self, TrialError> {
-        net.kill(server)?;
-        let path = |name: String| net.dir().join(name);
-        let refused = |path: &Path| {
-            let path = path.to_owned();
-            move |source| TrialError::File { path, source }
-        };
-        let address = path("coordinator.address".into());
-        let coordinator = fs::read_to_string(&address).map_err(refused(&address))?;
-        let settings = format!(
-            "network = {:?}\nkey = {:?}\nstate_dir = {:?}\nlisten = \"127.0.0.1:0\"\ncoordinator = {:?}\n",
-            path("network.toml".into()),
-            path(format!("keys/{server}.key")),
-            path(format!("state/{server}")),
-            coordinator.trim(),
-        );
-        let (config, log) = (path(format!("{server}.witness.toml")), path(format!("logs/{server}.witness.log")));
-        fs::write(&config, settings).map_err(refused(&config))?;
-        let log = File::create(&log).map_err(refused(&log))?;
-        let mut command = Command::new(mutant);
-        command.arg("--config").arg(&config).arg("--witness");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
-        let started = |source| TrialError::Process { what: format!("the witness in place of {server}"), source };
-        let mut child = command.spawn().map_err(started)?;
-        if let Some(output) = child.stdout.take() {
-            let notes = notes.clone();
-            thread::spawn(move || {
-                BufReader::new(output).lines().map_while(Result::ok).for_each(|line| notes.read(&line))
-            });
-        }
-        Ok(Self(child))
-    }
-}
-
-impl Drop for Witness {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// Puts a witness in the place of a server of a network.
+pub(super) fn replace(net: &Testnet, mutant: &Path, server: &str, notes: &Notes) -> Result<StandIn, TrialError> {
+    net.kill(server)?;
+    let started = StandIn::start(mutant, net.dir(), server, &["--witness"]);
+    let what = || format!("the witness in place of {server}");
+    let mut witness = started.map_err(|source| TrialError::Process { what: what(), source })?;
+    let (lines, notes) = (witness.lines(), notes.clone());
+    thread::spawn(move || lines.for_each(|line| notes.read(&line)));
+    Ok(witness)
 }

@@ -2,14 +2,12 @@
 
 use std::{
     ffi::OsStr,
-    fs,
-    io::{BufRead, BufReader, Lines},
-    path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, Stdio},
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
 
+use hippodrome_experiments::live::trouble::{StandIn, evidence_files};
 use hippodrome_trials::{binary::Binary, testnet::Testnet};
 use serde::Deserialize;
 use tempfile::TempDir;
@@ -24,10 +22,9 @@ const ROUNDS: &str = "2";
 
 /// A network with a mutant in it.
 pub(crate) struct Trap {
-    mutant: Child,
+    // It is gone before the network is.
+    _mutant: StandIn,
     net: Testnet,
-    /// It goes on to say what it does.
-    acts: Lines<BufReader<ChildStdout>>,
     _place: TempDir,
 }
 
@@ -59,19 +56,21 @@ impl Trap {
         let binary = Binary::locate(None).expect("the binary of this workspace");
         let net = Testnet::up(&binary, &place.path().join("net"), &[&SHAPE, more].concat()).expect("a network");
         net.kill(MUTANT).expect("it runs");
-        let mut mutant = start(&net, cheat);
-        let acts = BufReader::new(mutant.stdout.take().expect("a pipe")).lines();
-        let mut trap = Self { mutant, net, acts, _place: place };
-        let act = trap.acts.next().expect("it cheats before it ends").expect("text");
+        let program = Path::new(env!("CARGO_BIN_EXE_mutant"));
+        let mut mutant = StandIn::start(program, net.dir(), MUTANT, &["--cheat", cheat]).expect("the mutant starts");
+        let mut acts = mutant.lines();
+        let act = acts.next().expect("it cheats before it ends");
         assert!(act.starts_with(cheat), "{act}");
-        trap
+        // Read to their end, so that it is not held up.
+        thread::spawn(move || acts.for_each(drop));
+        Self { _mutant: mutant, net, _place: place }
     }
 
     /// Waits until an honest server keeps evidence, which must convict the mutant alone, of one of `offences`.
     pub(crate) fn convicts_the_mutant_of(&self, offences: &[&str]) {
         let file = eventually("evidence in the state directory of an honest server", || {
             let honest = (0..6).map(|id| format!("server-{id}")).filter(|name| name != MUTANT);
-            honest.flat_map(|name| evidence(&self.net.dir().join("state").join(name))).next()
+            honest.flat_map(|name| evidence_files(&self.net.dir().join("state").join(name))).next()
         });
         let network = self.net.dir().join("network.toml");
         let [verify, verified, network_flag, json] = ["evidence", "verify", "--network", "--json"].map(OsStr::new);
@@ -98,37 +97,6 @@ impl Trap {
             [testnet, wait, dir, self.net.dir().as_os_str(), rounds, ROUNDS.as_ref(), timeout, patience.as_ref()];
         self.net.binary().run(&arguments).expect("rounds go on");
     }
-}
-
-impl Drop for Trap {
-    fn drop(&mut self) {
-        let _ = self.mutant.kill();
-        let _ = self.mutant.wait();
-    }
-}
-
-/// The files of evidence in a node's state directory.
-fn evidence(state: &Path) -> impl Iterator<Item = PathBuf> + use<> {
-    let files = fs::read_dir(state.join("evidence")).into_iter().flatten().flatten().map(|file| file.path());
-    files.filter(|path| path.extension().is_some_and(|extension| extension == "evidence"))
-}
-
-/// Starts the mutant with the files of the server that it replaces.
-fn start(net: &Testnet, cheat: &str) -> Child {
-    let coordinator = fs::read_to_string(net.dir().join("coordinator.address")).expect("the coordinator's address");
-    let path = |name: &str| -> PathBuf { net.dir().join(name) };
-    let settings = format!(
-        "network = {:?}\nkey = {:?}\nstate_dir = {:?}\nlisten = \"127.0.0.1:0\"\ncoordinator = {:?}\n",
-        path("network.toml"),
-        path(&format!("keys/{MUTANT}.key")),
-        path(&format!("state/{MUTANT}")),
-        coordinator.trim(),
-    );
-    fs::write(path("mutant.toml"), settings).expect("written");
-    let log = fs::File::create(path("logs/mutant.log")).expect("a file");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mutant"));
-    command.arg("--config").arg(path("mutant.toml")).args(["--cheat", cheat]);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().expect("the mutant starts")
 }
 
 /// Looks again and again until there is something.

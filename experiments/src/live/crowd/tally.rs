@@ -9,6 +9,8 @@ use std::{
 
 use hippodrome_core::{epoch::Epoch, ids::Round, params::NetworkParams};
 
+use crate::live::measured;
+
 /// What every client writes its rounds into.
 #[derive(Clone)]
 pub(super) struct Tally(Arc<Shared>);
@@ -68,10 +70,14 @@ impl Tally {
         self.0.rounds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// When a round's collection ends, milliseconds since 1970.
+    fn collected_ms(&self, round: Round) -> u64 {
+        self.0.origin_ms + round.0.saturating_mul(self.0.period_ms) + self.0.collect_ms
+    }
+
     fn since_collection_ms(&self, round: Round) -> i64 {
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
-        let end = self.0.origin_ms + round.0.saturating_mul(self.0.period_ms) + self.0.collect_ms;
-        now_ms - end as i64
+        now_ms - self.collected_ms(round) as i64
     }
 
     /// A client takes part.
@@ -94,11 +100,13 @@ impl Tally {
         self.lock().entry(round).or_default().lost += 1;
     }
 
-    /// Rounds that are over for all, from the first in which all took part: in the ones before, clients still came.
+    /// Rounds that are over for all, from the first in which all took part: in the ones before, clients still came. While a
+    /// round is collected it may have been refused to some, and others may still come.
     fn over(&self) -> Vec<(Round, OfRound)> {
         let rounds = self.lock();
         let all = rounds.iter().skip_while(|(_, of)| of.submitted < self.0.clients);
-        all.take_while(|(_, of)| of.is_over()).map(|(round, of)| (*round, of.clone())).collect()
+        let over = all.take_while(|(round, of)| of.is_over() && self.since_collection_ms(**round) >= 0);
+        over.map(|(round, of)| (*round, of.clone())).collect()
     }
 
     /// How many.
@@ -108,14 +116,15 @@ impl Tally {
 
     /// One line a round, those of the warm-up left out.
     pub(super) fn write(&self, file: &mut dyn Write, warm_up: usize, rounds: usize) -> io::Result<()> {
-        writeln!(file, "round,clients,intact,broken,lost,first_ms,median_ms,last_ms")?;
+        writeln!(file, "{}", measured::OfRound::COLUMNS)?;
         for (round, mut of) in self.over().into_iter().skip(warm_up).take(rounds) {
             of.waited_ms.sort_unstable();
             let of_rank = |rank: usize| of.waited_ms.get(rank).map_or(String::new(), i64::to_string);
             let last = of.waited_ms.len().wrapping_sub(1);
             let OfRound { submitted, intact, broken, lost, .. } = &of;
             let (first, median, last) = (of_rank(0), of_rank(of.waited_ms.len() / 2), of_rank(last));
-            writeln!(file, "{},{submitted},{intact},{broken},{lost},{first},{median},{last}", round.0)?;
+            let collected = self.collected_ms(round);
+            writeln!(file, "{},{submitted},{intact},{broken},{lost},{first},{median},{last},{collected}", round.0)?;
         }
         Ok(())
     }
