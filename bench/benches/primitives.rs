@@ -11,6 +11,7 @@ use hippodrome_crypto::{
     permutation::Permutation,
     records::Records,
     shuffle::{Precomputed, ShuffleProof, Statement, verify},
+    signing::SigningKey,
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
@@ -31,6 +32,12 @@ fn group(criterion: &mut Criterion) {
     let element = SecretScalar::random(&mut rng).multiply(&Element::base());
     criterion.bench_function("decode", |bencher| bencher.iter(|| Element::decode(element.encoded())));
     criterion.bench_function("multiply", |bencher| bencher.iter(|| secret.multiply(&element)));
+}
+
+fn signature(criterion: &mut Criterion) {
+    let key = SigningKey::generate(&mut ChaCha20Rng::seed_from_u64(7));
+    let (public, signature) = (key.public(), key.sign(&digest(0)));
+    criterion.bench_function("signature verify", |bencher| bencher.iter(|| public.verify(&digest(0), &signature)));
 }
 
 fn knowledge(criterion: &mut Criterion) {
@@ -134,5 +141,5 @@ fn shuffled(inputs: &KeyList, permutation: &Permutation, secret: &SecretScalar) 
     KeyList::new(keys)
 }
 
-criterion_group!(primitives, group, knowledge, onions, shuffle);
+criterion_group!(primitives, group, signature, knowledge, onions, shuffle);
 criterion_main!(primitives);

@@ -105,7 +105,9 @@ impl Manifest {
             processor: field(&read("/proc/cpuinfo"), "model name"),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             memory_bytes: kilobytes * 1024,
-            system: read("/proc/version").trim().to_owned(),
+            system: ["ostype", "osrelease"]
+                .map(|name| read(&format!("/proc/sys/kernel/{name}")).trim().to_owned())
+                .join(" "),
             began_unix_s: since.map_or(0, |since| since.as_secs()),
         }
     }
