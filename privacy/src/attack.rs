@@ -4,7 +4,7 @@
 //! Rounds are simulated as servers make them: the number of shared slots by Pólya's urn from integers alone, records
 //! dealt to input chains by one permutation, a fresh output chain for each mailbox, a fresh middle chain for each
 //! record. The attacker has counts of mailboxes on each output chain and the numbers of records from chain to chain,
-//! and knows the law of the noise. All of it follows from a seed.
+//! and knows the law of the noise. All of it follows from a seed, on however many cores games are played at a time.
 //!
 //! * [`talk`]: does Alice talk with Bob? An upper bound on what noise can hide, with a confidence.
 //! * [`partner`]: with whom of many does she talk?

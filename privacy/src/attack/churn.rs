@@ -6,6 +6,7 @@
 //! whether there was talk.
 
 use rand_chacha::{ChaCha20Rng, rand_core::Rng};
+use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{
@@ -44,7 +45,8 @@ pub fn intersect(setting: &Setting, games: &Games, candidates: u32, online: f64)
     let (simulator, ratio) = (Simulator::new(setting)?, MailboxRatio::new(setting)?);
     let crowd = Crowd { candidates, online: (online * 2_f64.powi(32)) as u32 };
     let play = |game| crowd.play(setting, &simulator, &ratio, games, game);
-    let (found, standings): (Vec<u32>, Vec<Standing>) = (0..games.games).map(play).unzip();
+    let played: Vec<(u32, Standing)> = (0..games.games).into_par_iter().map(play).collect();
+    let (found, standings): (Vec<u32>, Vec<Standing>) = played.into_iter().unzip();
     let median = median(found);
     let Standing { entropy, first, .. } = Standing::mean(&standings);
     Ok(Churn {

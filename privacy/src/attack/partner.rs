@@ -4,6 +4,7 @@
 //! each candidate. Counts of mailboxes are the same whoever it is, so with one chain nothing is found; candidates of
 //! one input chain cannot be told apart.
 
+use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{
@@ -38,7 +39,8 @@ pub fn search(setting: &Setting, games: &Games, candidates: u32) -> Result<Partn
     games.check()?;
     check_candidates(candidates)?;
     let simulator = Simulator::new(setting)?;
-    let all: Vec<Standing> = (0..games.games).map(|game| play(setting, &simulator, games, game, candidates)).collect();
+    let play = |game| play(setting, &simulator, games, game, candidates);
+    let all: Vec<Standing> = (0..games.games).into_par_iter().map(play).collect();
     let Standing { entropy, rank, first } = Standing::mean(&all);
     Ok(Partner { games: *games, candidates, entropy_bits: entropy, rank, first })
 }

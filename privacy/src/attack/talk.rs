@@ -5,6 +5,7 @@
 //! that is asked for, whatever was learnt.
 
 use rand_chacha::rand_core::Rng;
+use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{
@@ -85,7 +86,7 @@ fn evidence(setting: &Setting, games: &Games) -> Result<Vec<Played>, PrivacyErro
         };
         Played { evidence: (0..games.rounds).map(round).sum(), talks }
     };
-    Ok((0..games.games).map(play).collect())
+    Ok((0..games.games).into_par_iter().map(play).collect())
 }
 
 /// The line that shows most in these games, and that which halves them.
