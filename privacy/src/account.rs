@@ -309,9 +309,11 @@ pub struct Composed {
 struct Moments(Vec<(f64, f64)>);
 
 impl Moments {
-    /// For t from 1/8 to 64 standard deviations on both sides; those that overflow are left out.
+    /// For t from 1/8 to 64 standard deviations on both sides, and for some near 1, which bound losses that are rare and far
+    /// larger than usual; those that overflow are left out.
     fn new(parts: &[Gridded], deviation: f64) -> Self {
-        let sizes = (0..=18).map(|i| 0.125 * 2_f64.powf(f64::from(i) / 2.0) / deviation);
+        let usual = (0..=18).map(|i| 0.125 * 2_f64.powf(f64::from(i) / 2.0) / deviation);
+        let sizes = usual.chain([0.5, 1.0, 2.0]);
         let each = |t: f64| (t, parts.iter().map(|part| part.times as f64 * part.ln_moment(t)).sum::<f64>());
         Self(sizes.flat_map(|t| [each(-t), each(t)]).filter(|(_, log)| log.is_finite()).collect())
     }
