@@ -63,6 +63,13 @@ pub struct ReplyBudget {
 }
 
 impl Guarantee {
+    /// ε and δ over so many rounds, rounded down to what can be stated. Nothing of it is for what is said of replies.
+    pub fn new(rounds: u64, epsilon: f64, delta: f64) -> Self {
+        // Down, but for what the last bit of a fraction is off.
+        let parts = |value: f64, of_one: f64| (value * of_one + 1e-6).floor() as u32;
+        Self { rounds, epsilon_millionths: parts(epsilon, 1e6), delta_billionths: parts(delta, 1e9), replies: None }
+    }
+
     /// ε.
     pub fn epsilon(&self) -> f64 {
         f64::from(self.epsilon_millionths) / 1e6

@@ -10,7 +10,7 @@ use hippodrome_core::{
     params::{BadParameter, NetworkParams, Verification},
 };
 use hippodrome_privacy::{
-    PrivacyError, plan,
+    PrivacyError,
     quantity::{Delta, Epsilon, Rounds},
 };
 use hippodrome_store::{
@@ -150,26 +150,13 @@ impl Shape {
         let (Some(epsilon), Some(delta), Some(budget)) = (self.epsilon, self.delta, self.budget) else {
             return Ok(params);
         };
-        // Down, but for what the last bit of a fraction is off.
-        let parts = |value: f64, of_one: f64| (value * of_one + 1e-6).floor().min(f64::from(u32::MAX)) as u32;
-        let stated = Guarantee {
-            rounds: budget.count(),
-            epsilon_millionths: parts(epsilon.value(), 1e6),
-            delta_billionths: parts(delta.value(), 1e9),
-            replies: self.reply_budget(),
-        };
-        let stating = NoiseParams { guarantee: Some(stated), ..params.noise };
-        let params = NetworkParams { noise: stating, ..params };
-        let (deployment, goal) = (guarantee::deployment(&params)?, guarantee::goal(&stated)?);
-        let plan = plan::plan(&deployment, &goal)?;
-        let part = |number: u32| u16::try_from(number).expect("shapes that are tried have small parts");
-        let shape = noise::Shape::new(part(plan.shape().numerator), part(plan.shape().denominator));
-        let noise = NoiseParams {
-            slots: plan.slots().try_into().unwrap_or(u32::MAX),
-            shape: shape.expect("shapes that are tried have no part 0"),
-            audit: self.audit,
-            guarantee: Some(stated),
-        };
+        let stated = Guarantee::new(budget.count(), epsilon.value(), delta.value());
+        let stated = Guarantee { replies: self.reply_budget(), ..stated };
+        let params = NetworkParams { noise: NoiseParams { guarantee: Some(stated), ..params.noise }, ..params };
+        let noise = guarantee::least_noise(&params).map_err(|refused| match refused {
+            Overstated::Impossible(why) => ShapeError::Noise(why),
+            other => other.into(),
+        })?;
         Ok(NetworkParams { noise, max_batch: room(noise, self.servers()), ..params })
     }
 
@@ -245,7 +232,7 @@ pub(crate) enum ShapeError {
     #[error(transparent)]
     Guarantee(#[from] Overstated),
     #[error("noise for --epsilon, --delta and --budget: {0}")]
-    Noise(#[from] PrivacyError),
+    Noise(PrivacyError),
 }
 
 /// Why a network cannot be founded.

@@ -10,7 +10,10 @@
 
 use serde::Serialize;
 
-use crate::quantity::Shift;
+use crate::{
+    error::{PrivacyError, invalid},
+    quantity::Shift,
+};
 
 /// Factor on the variance: simulation found up to 1.15.
 pub const SAFETY: f64 = 1.25;
@@ -33,6 +36,19 @@ impl From<Layers> for u8 {
             Layers::One => 1,
             Layers::Two => 2,
             Layers::Three => 3,
+        }
+    }
+}
+
+impl TryFrom<u8> for Layers {
+    type Error = PrivacyError;
+
+    fn try_from(count: u8) -> Result<Self, PrivacyError> {
+        match count {
+            1 => Ok(Self::One),
+            2 => Ok(Self::Two),
+            3 => Ok(Self::Three),
+            _ => Err(invalid("layers", count, "1 to 3")),
         }
     }
 }

@@ -6,7 +6,7 @@
 //! but then as many are left as are relied on.
 
 use hippodrome_core::{
-    noise::{Guarantee, NoiseParams, ReplyBudget},
+    noise::{Guarantee, NoiseParams, ReplyBudget, Shape},
     params::NetworkParams,
 };
 use hippodrome_privacy::{
@@ -57,11 +57,7 @@ pub fn deployment(params: &NetworkParams) -> Result<Deployment, Overstated> {
     let min_live = params.min_live;
     let honest = min_live.checked_sub(params.bad_servers).filter(|honest| *honest > 0);
     let honest = honest.ok_or(Overstated::NobodyHonest { min_live })?;
-    let layers = match params.layers {
-        1 => Layers::One,
-        2 => Layers::Two,
-        _ => Layers::Three,
-    };
+    let layers = Layers::try_from(params.layers)?;
     let (servers, honest) = (Servers::new(min_live.into())?, Servers::new(honest.into())?);
     let shift = Shift::new(params.slots.into())?;
     let deployment = Deployment::new(servers, honest, layers, params.chains.into(), shift)?;
@@ -79,6 +75,19 @@ pub fn deployment(params: &NetworkParams) -> Result<Deployment, Overstated> {
 pub fn goal(stated: &Guarantee) -> Result<Goal, Overstated> {
     let (epsilon, delta) = (Epsilon::new(stated.epsilon())?, Delta::new(stated.delta())?);
     Ok(Goal::new(epsilon, delta, Rounds::new(stated.rounds)?)?)
+}
+
+/// The least noise that reaches what the parameters state; the noise that they have, if they state nothing.
+pub fn least_noise(params: &NetworkParams) -> Result<NoiseParams, Overstated> {
+    let Some(stated) = params.noise.guarantee else { return Ok(params.noise) };
+    let plan = plan::plan(&deployment(params)?, &goal(&stated)?)?;
+    let part = |number: u32| u16::try_from(number).expect("shapes that are tried have small parts");
+    let shape = Shape::new(part(plan.shape().numerator), part(plan.shape().denominator));
+    Ok(NoiseParams {
+        slots: plan.slots().try_into().unwrap_or(u32::MAX),
+        shape: shape.expect("shapes that are tried have no part 0"),
+        ..params.noise
+    })
 }
 
 /// Checks that a network's noise reaches the guarantee that the network states, if it states one.
