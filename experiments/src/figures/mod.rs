@@ -6,6 +6,7 @@
 //! All of ours is modelled: 100 servers are at nobody's hand. Messages go through two layers of as many chains as there are
 //! servers; noise is planned by `hippodrome-privacy` with three quarters of the servers honest.
 
+mod anonymity;
 mod claims;
 mod headlines;
 mod stadium;
@@ -51,7 +52,7 @@ pub enum FigureError {
 pub type Drawn = (&'static str, fn(&Costs) -> Result<Figure, FigureError>);
 
 /// All figures by their names: latency against chain length, against users for chains of 3, 6 and 9, against servers, and
-/// against ε; then the headlines of several papers. The same costs give the same figures to the last byte.
+/// against ε; the headlines of several papers; and latency against ε of all of them in the same units. The same costs give the same figures to the last byte.
 pub const FIGURES: &[Drawn] = &[
     ("latency-chain-length", |costs| stadium::chain_length(costs, &stadium::LENGTHS)),
     ("latency-users-3", |costs| stadium::users(costs, 3)),
@@ -60,6 +61,7 @@ pub const FIGURES: &[Drawn] = &[
     ("latency-servers", stadium::servers),
     ("epsilon-latency", stadium::epsilon),
     ("latency-headlines", headlines::figure),
+    ("latency-epsilon", anonymity::figure),
 ];
 
 /// All figures.
