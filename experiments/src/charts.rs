@@ -21,6 +21,8 @@ pub struct Chart {
     pub title: String,
     /// A setting or a metric, along the bottom.
     pub x: String,
+    /// Another one, drawn along the bottom as series of its own.
+    pub beside: Option<String>,
     /// A metric.
     pub y: String,
     /// Points with the same value of this setting belong together.
@@ -37,56 +39,76 @@ impl Chart {
     /// The figure; none if there is nothing to draw yet.
     pub fn figure(&self, results: &Results, answers: Option<&Answers>) -> Option<Figure> {
         let mut series = Vec::new();
-        for of in &results.points {
-            let (Some((x, _)), Some((y, _))) = (of.coordinate(&self.x), of.coordinate(&self.y)) else { continue };
-            let point = Point { x: x.value, y: y.value, interval: Some(y.interval) };
-            self.put(&mut series, &of.numbered, Origin::Measured, point);
+        for x in [&self.x].into_iter().chain(&self.beside) {
+            results.points.iter().for_each(|of| self.put_measured(&mut series, of, x));
         }
         for predicted in answers.filter(|_| self.modelled).iter().flat_map(|answers| &answers.points) {
             let (Some(x), Some(y)) = (predicted.coordinate(&self.x), predicted.coordinate(&self.y)) else { continue };
-            self.put(&mut series, &predicted.numbered, Origin::Modelled, Point::new(x, y));
+            let value = self.value(&predicted.numbered, &self.x);
+            put(&mut series, value, Origin::Modelled, Point::new(x, y));
         }
         series.iter_mut().for_each(|series| series.points.sort_by(|a, b| a.x.total_cmp(&b.x)));
         let unit = |name: &str| results.points.iter().find_map(|of| of.coordinate(name)).map_or("", |(_, unit)| unit);
-        let axis = |name: &str| match self.log {
-            true => Axis::log(&name.replace('_', " "), unit(name)),
-            false => Axis::linear(&name.replace('_', " "), unit(name)),
+        let axis = |label: &str, name: &str| match self.log {
+            true => Axis::log(label, unit(name)),
+            false => Axis::linear(label, unit(name)),
         };
+        let along: Vec<String> = [&self.x].into_iter().chain(&self.beside).map(|name| words(name)).collect();
+        let (x, y) = (axis(&along.join(" or "), &self.x), axis(&words(&self.y), &self.y));
         let (name, title) = (self.name.clone(), self.title.clone());
         let has_model = series.iter().any(|series| series.origin == Origin::Modelled);
         let lines = if has_model { " Lines: the model." } else { "" };
         let note = format!("Median of all runs; bars: 95 % confidence.{lines}");
-        (!series.is_empty()).then(|| Figure { name, title, x: axis(&self.x), y: axis(&self.y), series, note })
+        (!series.is_empty()).then_some(Figure { name, title, x, y, series, note })
     }
 
-    /// Adds a point to the series that it belongs to. What is modelled and what is measured have one style.
-    fn put(&self, all: &mut Vec<Series>, of: &Numbered, origin: Origin, point: Point) {
-        let value = self.series.as_ref().map_or(String::new(), |name| of.setting(name));
-        let label = match (origin, value.is_empty()) {
-            (Origin::Measured, true) => "measured".into(),
-            (Origin::Measured, false) => value.clone(),
-            (_, true) => "modelled".into(),
-            (_, false) => format!("{value}, modelled"),
-        };
-        if let Some(known) = all.iter_mut().find(|series| series.label == label) {
-            return known.points.push(point);
-        }
-        let measured = if value.is_empty() { "measured" } else { &value };
-        let distinct = all.iter().filter(|series| series.origin == Origin::Measured).count();
-        let style = all.iter().find(|series| series.label == measured).map_or(distinct, |series| series.style);
-        all.push(Series { label, origin, style, points: vec![point] });
+    /// Adds a point, if it has both metrics.
+    fn put_measured(&self, all: &mut Vec<Series>, of: &OfPoint, x: &str) {
+        let (Some((along, _)), Some((y, _))) = (of.coordinate(x), of.coordinate(&self.y)) else { return };
+        let point = Point { x: along.value, y: y.value, interval: Some(y.interval) };
+        put(all, self.value(&of.numbered, x), Origin::Measured, point);
     }
+
+    /// What points that belong together have in common.
+    fn value(&self, of: &Numbered, x: &str) -> String {
+        let setting = self.series.as_ref().map(|name| of.setting(name));
+        let along = self.beside.as_ref().map(|_| words(x));
+        [setting, along].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Adds a point to the series that it belongs to. What is modelled and what is measured have one style.
+fn put(all: &mut Vec<Series>, value: String, origin: Origin, point: Point) {
+    let label = match (origin, value.is_empty()) {
+        (Origin::Measured, true) => "measured".into(),
+        (Origin::Measured, false) => value.clone(),
+        (_, true) => "modelled".into(),
+        (_, false) => format!("{value}, modelled"),
+    };
+    if let Some(known) = all.iter_mut().find(|series| series.label == label) {
+        return known.points.push(point);
+    }
+    let measured = if value.is_empty() { "measured" } else { &value };
+    let distinct = all.iter().filter(|series| series.origin == Origin::Measured).count();
+    let style = all.iter().find(|series| series.label == measured).map_or(distinct, |series| series.style);
+    all.push(Series { label, origin, style, points: vec![point] });
+}
+
+/// The name of a setting or metric, for people.
+fn words(name: &str) -> String {
+    name.replace('_', " ")
 }
 
 impl OfPoint {
     /// A metric, or a setting that is a number, with its unit.
     fn coordinate(&self, name: &str) -> Option<(Estimate, &'static str)> {
         let metric = self.estimates.iter().find(|(metric, _)| metric.name == name);
-        let exactly = |value: f64| (Estimate { value, interval: Interval { low: value, high: value } }, "");
-        match metric {
-            Some((metric, estimate)) => Some((*estimate, metric.unit)),
-            None => self.numbered.setting(name).parse().ok().map(exactly),
+        if let Some((metric, estimate)) = metric {
+            return Some((*estimate, metric.unit));
         }
+        let exactly = |(value, unit)| (Estimate { value, interval: Interval { low: value, high: value } }, unit);
+        let known = self.anonymity.as_ref().and_then(|anonymity| anonymity.metric(name));
+        known.or_else(|| Some((self.numbered.setting(name).parse().ok()?, ""))).map(exactly)
     }
 }
 

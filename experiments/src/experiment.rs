@@ -6,6 +6,7 @@ use std::{
 };
 
 use crate::{
+    anonymity::{self, AnonymityError},
     charts::{self, ChartError},
     live::{self, LiveError, Programs, Run},
     modelled::{self, Answers, ModelledError},
@@ -13,6 +14,7 @@ use crate::{
     report,
     results::Results,
     rundir::{RunDir, RunDirError},
+    seeds::Seed,
 };
 
 /// What work takes, for the model.
@@ -47,6 +49,16 @@ pub enum ExperimentError {
         /// What went wrong.
         source: LiveError,
     },
+    /// What a point hides.
+    #[error("point {point} ({label}), anonymity: {source}")]
+    Anonymity {
+        /// The point's number.
+        point: usize,
+        /// What sets it apart.
+        label: String,
+        /// What went wrong.
+        source: AnonymityError,
+    },
 }
 
 /// An experiment in its directory.
@@ -79,8 +91,9 @@ impl Experiment {
         }
     }
 
-    /// Does all runs that have not been done, if there are programs for all of them, then measures what the model needs. The
-    /// runs of one point are not made one after the other, so that what the machine does besides hits all points alike.
+    /// Does all runs that have not been done, if there are programs for all of them, looks at the anonymity of all points if the
+    /// preset asks for that, then measures what the model needs. The runs of one point are not made one after the other, so
+    /// that what the machine does besides hits all points alike.
     pub fn run(&self, programs: &Programs, mut tell: impl FnMut(&dyn fmt::Display)) -> Result<(), ExperimentError> {
         programs.check(self.points.iter().map(|numbered| &numbered.point))?;
         for repeat in 0..self.preset.repeats {
@@ -90,6 +103,7 @@ impl Experiment {
                 }
             }
         }
+        self.points.iter().try_for_each(|numbered| self.look_at_anonymity(numbered, &mut tell))?;
         if let Some(asked) = &self.preset.model
             && self.dir.read(COSTS)?.is_none()
         {
@@ -97,6 +111,26 @@ impl Experiment {
             self.take_costs(&asked.costs.text()?)?;
         }
         Ok(())
+    }
+
+    fn look_at_anonymity(
+        &self,
+        numbered: &Numbered,
+        tell: &mut impl FnMut(&dyn fmt::Display),
+    ) -> Result<(), ExperimentError> {
+        let Some(ask) = &self.preset.anonymity else { return Ok(()) };
+        if self.dir.anonymity(numbered)?.is_some() {
+            return Ok(());
+        }
+        let Numbered { number, label, point } = numbered;
+        let seed = Seed::master(self.preset.seed).of("anonymity", *number as u64);
+        let known = anonymity::of(point, ask, &seed).map_err(|source| ExperimentError::Anonymity {
+            point: *number,
+            label: label.to_string(),
+            source,
+        })?;
+        tell(&format_args!("point {number} ({label}), anonymity: {known}"));
+        Ok(self.dir.keep_anonymity(numbered, &known)?)
     }
 
     /// Stops the network of the run that is under way.
@@ -143,6 +177,7 @@ impl Experiment {
         let answers = self.answers(&results)?;
         self.dir.write("runs.csv", &results.runs_csv())?;
         self.dir.write("results.csv", &results.results_csv())?;
+        anonymity::csv(&results).iter().try_for_each(|table| self.dir.write("anonymity.csv", table))?;
         if let Some(validation) = answers.as_ref().and_then(|answers| answers.validation.as_ref()) {
             self.dir.write("prediction.csv", &validation.csv())?;
             self.dir.write(FITTED_COSTS, &validation.costs.to_toml())?;

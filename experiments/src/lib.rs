@@ -3,12 +3,14 @@
 //! * **Measured**: [`preset`] says what is to be run, [`live`] runs it, [`rundir`] keeps what came of it, [`results`] makes
 //!   numbers of that, [`charts`] and [`report`] make them readable. [`experiment`] is all of it, one after the other;
 //!   [`compare`] puts two of them side by side, [`suite`] runs all there are.
+//! * **Proved and attacked**: [`anonymity`] says what the same points hide, and plays against them.
 //! * **Modelled**: [`model`] predicts latency, CPU time and bytes of deployments that nobody has at hand; [`figures`] draws
 //!   what it says beside what others have published; [`modelled`] is what an experiment asks it.
 //!   `paper-notes/src/model.md` says what is modelled, and what is not.
 //!
-//! [`stats`], [`plot`] and [`seeds`] serve both.
+//! [`stats`], [`plot`] and [`seeds`] serve all of them.
 
+pub mod anonymity;
 pub mod charts;
 pub mod compare;
 pub mod experiment;

@@ -5,6 +5,7 @@ mod trouble;
 use std::fmt::Write;
 
 use crate::{
+    anonymity,
     figures::Claim,
     modelled::Answers,
     prediction,
@@ -29,6 +30,7 @@ pub fn text(results: &Results, answers: Option<&Answers>, manifest: &Manifest) -
     if results.preset.repeats > 0 {
         runs(&mut text, results);
     }
+    text.push_str(&anonymity::report(results));
     figures(&mut text, results);
     answers.into_iter().for_each(|answers| model(&mut text, answers));
     text.push_str(

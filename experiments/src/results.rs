@@ -6,6 +6,7 @@ use std::{
 };
 
 use crate::{
+    anonymity::Anonymity,
     live::{Measured, Toll},
     preset::{Numbered, Point, Preset},
     rundir::{RunDir, RunDirError},
@@ -89,6 +90,8 @@ pub struct OfPoint {
     pub runs: Vec<(u32, Measured)>,
     /// Medians with their intervals, over all valid runs.
     pub estimates: Vec<(Metric, Estimate)>,
+    /// What is known of its anonymity, if the preset asks for it.
+    pub anonymity: Option<Anonymity>,
 }
 
 impl OfPoint {
@@ -122,7 +125,8 @@ impl Results {
                 runs.extend(dir.measured(&numbered, repeat)?.map(|measured| (repeat, measured)));
             }
             let estimates = estimates(&preset, &numbered, &runs);
-            Ok(OfPoint { numbered, runs, estimates })
+            let anonymity = dir.anonymity(&numbered)?;
+            Ok(OfPoint { numbered, runs, estimates, anonymity })
         };
         let points = preset.points()?.into_iter().map(of).collect::<Result<_, RunDirError>>()?;
         Ok(Self { preset, points })

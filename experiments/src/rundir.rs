@@ -8,7 +8,8 @@
 //! | `points/NNN/conversations.csv` | who says what to whom |
 //! | `points/NNN/repeat-R/measured.json` | what a run came to; without it, it has not been done |
 //! | `points/NNN/repeat-R/…` | rounds, texts, ledgers, logs of that run |
-//! | `runs.csv`, `results.csv` | one line a run, one line a point |
+//! | `points/NNN/anonymity.json` | what is proved and shown of a point; without it, nobody has looked |
+//! | `runs.csv`, `results.csv`, `anonymity.csv` | one line a run, one line a metric or an attack of a point |
 //! | `costs.toml`, `costs-fitted.toml`, `prediction.csv` | what the model reckons with, and how far it is off |
 //! | `figures/`, `report.md` | what people look at |
 //!
@@ -20,9 +21,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
+    anonymity::Anonymity,
     live::{Measured, crowd},
     preset::{Numbered, Preset, PresetError},
     seeds::Seed,
@@ -203,12 +205,18 @@ impl RunDir {
 
     /// What a run came to; none if it has not been done.
     pub fn measured(&self, numbered: &Numbered, repeat: u32) -> Result<Option<Measured>, RunDirError> {
-        let path = self.repeat(numbered, repeat).join("measured.json");
-        match fs::read_to_string(&path) {
-            Ok(text) => Ok(Some(serde_json::from_str(&text).map_err(|source| RunDirError::Result { path, source })?)),
-            Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(RunDirError::File { path, source }),
-        }
+        result_at(self.repeat(numbered, repeat).join("measured.json"))
+    }
+
+    /// What is known of a point's anonymity; none if nobody has looked.
+    pub fn anonymity(&self, numbered: &Numbered) -> Result<Option<Anonymity>, RunDirError> {
+        result_at(self.point(numbered).join("anonymity.json"))
+    }
+
+    /// Keeps what is known of a point's anonymity.
+    pub fn keep_anonymity(&self, numbered: &Numbered, known: &Anonymity) -> Result<(), RunDirError> {
+        let text = serde_json::to_string(known).expect("plain values");
+        self.write_at(&self.point(numbered).join("anonymity.json"), &text)
     }
 
     /// Keeps what a run came to.
@@ -219,12 +227,7 @@ impl RunDir {
 
     /// Reads a file of the experiment; none if there is no such file.
     pub fn read(&self, name: &str) -> Result<Option<String>, RunDirError> {
-        let path = self.0.join(name);
-        match fs::read_to_string(&path) {
-            Ok(text) => Ok(Some(text)),
-            Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(RunDirError::File { path, source }),
-        }
+        text_at(&self.0.join(name))
     }
 
     /// Writes a file of the experiment.
@@ -237,6 +240,21 @@ impl RunDir {
         let written = fs::create_dir_all(directory).and_then(|()| fs::write(path, text));
         written.map_err(|source| RunDirError::File { path: path.to_owned(), source })
     }
+}
+
+/// A file's text; none if there is no such file.
+fn text_at(path: &Path) -> Result<Option<String>, RunDirError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(RunDirError::File { path: path.to_owned(), source }),
+    }
+}
+
+/// A result that is kept as JSON; none if there is no such file.
+fn result_at<T: DeserializeOwned>(path: PathBuf) -> Result<Option<T>, RunDirError> {
+    let Some(text) = text_at(&path)? else { return Ok(None) };
+    serde_json::from_str(&text).map(Some).map_err(|source| RunDirError::Result { path, source })
 }
 
 /// One line a point, with every setting.

@@ -305,6 +305,11 @@ pub(crate) fn free_seats(dir: &NetworkDir, keys: &KeySource, count: u16) -> Resu
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+    use hippodrome_experiments::{
+        anonymity,
+        preset::{Point, Target},
+    };
     use hippodrome_store::key_file::ClientKeys;
 
     use super::*;
@@ -347,6 +352,38 @@ mod tests {
         assert_eq!((Some(params.noise.shape), params.noise.slots), (spread, usual.noise.slots));
         assert_eq!(usual.noise.shape.to_string(), "1");
         assert!(Shape { noise_shape: spread, ..Shape::default() }.conflict(&params, 6).is_none());
+    }
+
+    #[derive(Parser, Debug)]
+    struct Flags {
+        #[command(flatten)]
+        shape: Shape,
+    }
+
+    /// The shape of the network that is founded for a point.
+    fn shape_of(point: &Point) -> Shape {
+        let flags = point.flags(1);
+        let of_shape = flags.chunks(2).filter(|flag| !["--testbed", "--seats"].contains(&flag[0].as_str()));
+        let all = ["testnet".to_owned()].into_iter().chain(of_shape.flatten().cloned());
+        Flags::try_parse_from(all).expect("flags of a network").shape
+    }
+
+    #[test]
+    fn experiments_attack_the_noise_of_the_networks_that_they_found() {
+        let guarantee = Some(Target { epsilon: 1.5, delta: 1e-4, rounds: 100 });
+        for point in [
+            Point::default(),
+            Point { servers: 9, chains: 4, noise: 7, slots: 2, ..Point::default() },
+            Point { servers: 3, chains: 1, layers: 1, ..Point::default() },
+            Point { guarantee, ..Point::default() },
+            Point { servers: 20, guarantee, audit: 50, ..Point::default() },
+        ] {
+            let founded = shape_of(&point).params("test", USUAL).expect("a possible network");
+            let attacked = anonymity::params(&point).expect("a network");
+            assert_eq!(attacked.noise, founded.noise, "{point:?}");
+            let relied_on = |params: &NetworkParams| (params.min_live, params.bad_servers, params.verification);
+            assert_eq!(relied_on(&attacked), relied_on(&founded), "{point:?}");
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub use self::{
     sweep::{Label, Mode, Sweep},
     trouble::Trouble,
 };
-use crate::{charts::Chart, figures::FIGURES, modelled::Modelled};
+use crate::{anonymity::Settings, charts::Chart, figures::FIGURES, modelled::Modelled};
 
 /// Most points of a sweep: more would take days.
 const MOST_POINTS: usize = 1000;
@@ -31,6 +31,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("verification-modes", include_str!("../../presets/verification-modes.toml")),
     ("pipelining", include_str!("../../presets/pipelining.toml")),
     ("scaling", include_str!("../../presets/scaling.toml")),
+    ("latency-vs-anonymity", include_str!("../../presets/latency-vs-anonymity.toml")),
     ("stadium-figures", include_str!("../../presets/stadium-figures.toml")),
     ("faults", include_str!("../../presets/faults.toml")),
     ("attacks", include_str!("../../presets/attacks.toml")),
@@ -56,6 +57,8 @@ pub struct Preset {
     /// Settings with several values.
     #[serde(default)]
     pub sweep: Sweep,
+    /// What is to be known of anonymity.
+    pub anonymity: Option<Settings>,
     /// What the model is asked.
     pub model: Option<Modelled>,
     /// What is drawn.
@@ -144,7 +147,9 @@ impl Preset {
             return Err(wrong(origin, "repeats", preset.repeats, "0 to 100"));
         }
         preset.check_model(origin)?;
-        preset.points_of(origin).map(|_| preset)
+        let points = preset.points_of(origin)?;
+        preset.anonymity.iter().try_for_each(|ask| ask.check(origin, &points))?;
+        Ok(preset)
     }
 
     fn check_model(&self, origin: &str) -> Result<(), PresetError> {
@@ -206,7 +211,12 @@ impl Preset {
     }
 }
 
-fn wrong(origin: &str, field: &'static str, value: impl fmt::Display, expected: &'static str) -> PresetError {
+pub(crate) fn wrong(
+    origin: &str,
+    field: &'static str,
+    value: impl fmt::Display,
+    expected: &'static str,
+) -> PresetError {
     PresetError::Value { origin: origin.into(), field, value: value.to_string(), expected }
 }
 

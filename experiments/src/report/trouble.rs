@@ -90,7 +90,7 @@ mod tests {
         };
         let numbered = preset.points().expect("points").remove(0);
         let runs = (0..).zip(named.map(run)).collect();
-        Results { preset, points: vec![OfPoint { numbered, runs, estimates: Vec::new() }] }
+        Results { preset, points: vec![OfPoint { numbered, runs, estimates: Vec::new(), anonymity: None }] }
     }
 
     fn table_of(named: [&[&str]; 2]) -> String {
