@@ -40,17 +40,17 @@ impl Gateway for Desk {
     async fn network(&self) -> Result<Arc<NetworkInfo>, Refusal> {
         let mut network = self.network.lock().unwrap_or_else(PoisonError::into_inner);
         let machine = self.shell.machine();
-        if let (Some((_, start)), Some(roster)) = (machine.epoch(), machine.roster())
-            && roster.id() != network.0
-            && roster.id() == self.shell.kept()
+        if let Some((roster, start, amendment)) = machine.held()
+            && roster != network.0
+            && roster <= self.shell.kept()
         {
             let info = NetworkInfo {
                 directory: self.document.clone(),
                 signatures: Vec::new(),
                 epoch: Some(start.clone()),
-                amendment: machine.amendment().cloned(),
+                amendment: amendment.cloned(),
             };
-            *network = (roster.id(), Arc::new(info));
+            *network = (roster, Arc::new(info));
         }
         Ok(Arc::clone(&network.1))
     }

@@ -49,7 +49,7 @@ use crate::{
     directory::Directory,
     epoch::Epoch,
     evidence::{Case, Verdict},
-    ids::{ChainId, ClientId, Round, ServerId},
+    ids::{ChainId, ClientId, RosterId, Round, ServerId},
     marks::Marks,
     message::{AmendmentStart, EpochStart, Hello, Message, Peers},
     participant::Inclusion,
@@ -122,6 +122,8 @@ pub struct Coordinator {
     defaulted: BTreeSet<ServerId>,
     /// The epoch before the current one, while rounds of it are still to be opened.
     ending: Option<Current>,
+    /// The one of which all rounds have been opened, and the last may still have to be announced.
+    ended: Option<Current>,
     epoch: Option<Current>,
     /// A server refuses to work with another for the rest of the epoch.
     unsettled: bool,
@@ -185,6 +187,7 @@ impl Coordinator {
             attempts_failed: 0,
             defaulted: BTreeSet::new(),
             ending: None,
+            ended: None,
             epoch: None,
             unsettled: false,
             faulty: BTreeMap::new(),
@@ -304,6 +307,17 @@ impl Coordinator {
     /// The amendment that holds, with what proves it; none if nobody was struck in the epoch.
     pub fn amendment(&self) -> Option<&AmendmentStart> {
         self.epoch.as_ref()?.amendment.as_ref()
+    }
+
+    /// Epoch and amendment in which the newest announced round is held, or those of the epoch if there is none, with what
+    /// proves them. It is what clients have to know: rounds before the first of a new epoch are held in the one before, and
+    /// whoever has been struck in that may be a stranger to them.
+    pub fn held(&self) -> Option<(RosterId, &EpochStart, Option<&AmendmentStart>)> {
+        let newest = self.collecting.last_key_value().map(|(_, round)| round.descriptor().roster().id().epoch);
+        let known = [&self.ended, &self.ending, &self.epoch].into_iter().flatten();
+        let mut of_newest = known.filter(|current| Some(current.roster.id().epoch) == newest);
+        let current = of_newest.next().or(self.epoch.as_ref())?;
+        Some((current.roster.id(), &current.start, current.amendment.as_ref()))
     }
 
     /// Who takes part in an announced round.

@@ -107,7 +107,7 @@ impl Coordinator {
             self.opening.insert(round, opening);
         }
         if self.epoch.as_ref().is_some_and(|current| current.epoch().plan().first_round <= self.next_round) {
-            self.ending = None;
+            self.ended = self.ending.take().or(self.ended.take());
         }
     }
 

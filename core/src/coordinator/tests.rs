@@ -615,6 +615,33 @@ fn a_flood_of_hellos_is_answered_with_one_epoch() {
 }
 
 #[test]
+fn clients_are_told_of_the_epoch_and_amendment_of_the_newest_round_until_the_next_epoch_has_one() {
+    let mut world = World::new();
+    world.run_until(20, |world| !world.completed.is_empty());
+    let told = |world: &World| world.coordinator.held().expect("an epoch").0;
+    let newest = |world: &World| {
+        let (_, round) = world.coordinator.collecting.last_key_value().expect("a round");
+        round.descriptor().roster().id()
+    };
+    let before = newest(&world).epoch;
+    let is_told = |world: &World| {
+        let (told, newest) = (told(world), newest(world));
+        assert!(told.epoch == newest.epoch && told >= newest, "{told:?} for rounds of {newest:?}");
+    };
+    // A server that is struck, and the epoch that follows at once.
+    world.mixers[2] = None;
+    world.run_until(20, |world| {
+        is_told(world);
+        world.coordinator.roster().is_some_and(|roster| roster.id().epoch > before)
+    });
+    assert_eq!(told(&world).epoch, before);
+    world.run_until(20, |world| {
+        is_told(world);
+        newest(world).epoch > before
+    });
+}
+
+#[test]
 fn a_restarted_server_takes_epochs_and_amendments_in_any_order() {
     let mut world = World::new();
     world.run_until(20, |world| !world.completed.is_empty());
