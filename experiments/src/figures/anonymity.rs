@@ -26,6 +26,7 @@ const RECORDS: [f64; 5] = [8_000.0, 12_000.0, 20_000.0, 35_000.0, 60_000.0];
 
 /// Servers, each with a chain of its own, servers in a chain, and messages of users.
 const SERVERS: u16 = 100;
+const HONEST: u16 = SERVERS - SERVERS / 4;
 const CHAIN_LEN: u8 = 9;
 const MESSAGES: u64 = 2_000_000;
 
@@ -69,8 +70,8 @@ fn note(costs: &Costs) -> String {
     format!(
         "ε with δ = {DELTA} over {ROUNDS} rounds in which the stories differ, all by the same accountant. Ours: a \
          model of {SERVERS} servers of 36 cores, three quarters of them honest, chains of {CHAIN_LEN} in two layers, rates \
-         of {}; without proofs ε holds only if servers do no more than watch. Geometric noise, as Vuvuzela's, counts one \
-         honest server. Vuvuzela: 3 servers, one of them honest. Stadium: 1.5 million users. Karaoke: over 245 rounds in \
+         of {}; without proofs ε holds only if servers do no more than watch. Of geometric noise one honest server's hides \
+         mailboxes, as in Vuvuzela. Vuvuzela: 3 servers, one of them honest. Stadium: 1.5 million users. Karaoke: over 245 rounds in \
          which it loses records, four fifths of the servers honest.",
         costs.source.cpu
     )
@@ -124,27 +125,27 @@ fn published(line: &Line<'_>) -> Result<Option<Point>, PrivacyError> {
 struct Apart {
     lone: Noise,
     shared: Noise,
-    /// Honest servers whose noise adds up.
+    /// Honest servers whose noise adds up where mailboxes are counted.
     honest: Servers,
     /// Chains in each of two layers.
     chains: u32,
-    /// Records of each server, in the mean.
-    records: f64,
+    /// Honest noise records on all links from layer to layer, in the mean.
+    on_links: f64,
 }
 
 impl Apart {
     /// As Stadium splits it: half of the records alone, half in twos; of three quarters of our servers.
     fn poisson(records: f64) -> Result<Self, PrivacyError> {
         let (lone, shared) = (Noise::poisson(records / 2.0)?, Noise::poisson(records / 4.0)?);
-        let honest = Servers::new(u32::from(SERVERS - SERVERS / 4))?;
-        Ok(Self { lone, shared, honest, chains: SERVERS.into(), records })
+        let (honest, on_links) = (Servers::new(HONEST.into())?, f64::from(HONEST) * records);
+        Ok(Self { lone, shared, honest, chains: SERVERS.into(), on_links })
     }
 
-    /// As Vuvuzela has it, in whole numbers: one honest server's hides enough.
+    /// As Vuvuzela has it, in whole numbers: what hides mailboxes is one honest server's.
     fn geometric(records: f64) -> Result<Self, PrivacyError> {
         let of = |mean: f64| Noise::discrete_laplace(mean, mean / VUVUZELA_RATIO, BelowZero::Clipped);
         let (lone, shared) = (of(records / 2.0)?, of(records / 4.0)?);
-        Ok(Self { lone, shared, honest: Servers::ONE, chains: SERVERS.into(), records })
+        Ok(Self { lone, shared, honest: Servers::ONE, chains: SERVERS.into(), on_links: f64::from(HONEST) * records })
     }
 
     /// As a line of the table has it; none if it does not say.
@@ -160,16 +161,15 @@ impl Apart {
         };
         let (Some(lone), Some(shared)) = (law("lone")?, law("shared")?) else { return Ok(None) };
         let honest = Servers::new(number("honest") as u32)?;
-        let records = number("lone_mean") + 2.0 * number("shared_mean");
-        Ok(Some(Self { lone, shared, honest, chains: number("chains") as u32, records }))
+        let on_links = number("honest") * (number("lone_mean") + 2.0 * number("shared_mean"));
+        Ok(Some(Self { lone, shared, honest, chains: number("chains") as u32, on_links }))
     }
 
     /// ε with δ over so many rounds; none if no finite one holds.
     fn epsilon(&self, rounds: Rounds, delta: Delta) -> Result<Option<f64>, PrivacyError> {
         let lone = Account::new().with_count(&self.lone, self.honest, Shift::new(2)?, rounds)?;
         let counts = lone.with_count(&self.shared, self.honest, Shift::ONE, rounds)?;
-        let records = self.records * f64::from(self.honest.count());
-        let links = Links { layers: Layers::Two, chains: self.chains, records };
+        let links = Links { layers: Layers::Two, chains: self.chains, records: self.on_links };
         let talking = match links.mu(Neighbours::TalkingOrIdle, Shift::ONE) {
             Some(mu) => counts.with_gaussian(mu, rounds)?,
             None => counts,
