@@ -141,8 +141,12 @@ fn whom_and_when(text: &mut String, results: &Results, ask: &Settings) {
                 true => format!("not within {} rounds", it.rounds),
                 false => format!("{} rounds", it.rounds),
             });
-            let (label, name, odds) = (&of.numbered.label, variant.name(), anonymity.compromise_odds);
-            put(text, format_args!("| {label} | {name}: {sent} | {left} | {after} | {odds:.2e} |\n"));
+            let (label, name) = (&of.numbered.label, variant.name());
+            let odds = match anonymity.compromise_odds {
+                0.0 => "none".to_owned(),
+                odds => format!("{odds:.2e}"),
+            };
+            put(text, format_args!("| {label} | {name}: {sent} | {left} | {after} | {odds} |\n"));
         }
     }
 }
