@@ -334,11 +334,19 @@ pub struct Noise {
     pub submissions: Vec<u8>,
 }
 
-/// Coordinator → first server of an input chain: all that was submitted to it.
+/// Most parts in which submissions are handed over.
+pub const MAX_PARTS: u32 = 64;
+
+/// Coordinator → first server of an input chain: a part of what was submitted to it. Parts come while others submit; they
+/// are checked meanwhile.
 #[derive(Clone, Debug)]
 pub struct Submissions {
     /// Round and input chain (layer 0).
     pub stage: Stage,
+    /// The part's number, from 0.
+    pub part: u32,
+    /// Whether there are no more.
+    pub is_last: bool,
     /// Submissions of clients and servers, encoded records of the round's submission width.
     pub submissions: Vec<u8>,
 }

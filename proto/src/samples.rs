@@ -360,7 +360,12 @@ impl Sampler {
     fn input_messages(&mut self) -> Vec<Message> {
         vec![
             Message::Noise(Noise { stage: self.stage(), submissions: self.bytes(300) }),
-            Message::Submissions(Submissions { stage: self.stage(), submissions: self.bytes(301) }),
+            Message::Submissions(Submissions {
+                stage: self.stage(),
+                part: 3,
+                is_last: true,
+                submissions: self.bytes(301),
+            }),
             Message::InputOffer(InputOffer {
                 input: self.input(),
                 signature: self.signature(),

@@ -11,6 +11,7 @@ use super::{
     Output, RepliesByClient,
     charges::Charges,
     included::Included,
+    intake::{Intake, NotTaken, PARTS},
     verdict::{self, Heard, Word},
 };
 use crate::{
@@ -115,9 +116,9 @@ pub(super) struct Collecting {
     roster: Arc<Roster>,
     descriptor: Arc<SignedDescriptor>,
     /// One for each open input chain, in order.
-    submissions: Vec<BTreeMap<(Author, u16), Vec<u8>>>,
-    /// One for each open input chain, in order.
-    noise: Vec<BTreeMap<ServerId, Vec<u8>>>,
+    intakes: Vec<Intake>,
+    /// How many times parts of them have been handed over.
+    handed_over: u32,
     closed: bool,
     included: BTreeMap<ChainId, Included>,
     replies: BTreeMap<ChainId, RepliesByClient>,
@@ -151,8 +152,8 @@ impl Collecting {
             directory: Arc::clone(directory),
             roster,
             descriptor: Arc::new(descriptor),
-            submissions: vec![BTreeMap::new(); inputs],
-            noise: vec![BTreeMap::new(); inputs],
+            intakes: (0..inputs).map(|_| Intake::default()).collect(),
+            handed_over: 0,
             closed: false,
             included: BTreeMap::new(),
             replies: BTreeMap::new(),
@@ -191,6 +192,12 @@ impl Collecting {
         self.roster.epoch().window_start_ms(self.round()) + self.directory.params().collect_ms
     }
 
+    /// When what has come by then is handed over.
+    fn next_part_ms(&self) -> u64 {
+        let collect_ms = self.directory.params().collect_ms;
+        self.collected_ms() - collect_ms + collect_ms * u64::from(self.handed_over + 1) / u64::from(PARTS)
+    }
+
     /// When late noise is no longer waited for.
     fn noise_due_ms(&self) -> u64 {
         let params = self.directory.params();
@@ -220,7 +227,7 @@ impl Collecting {
             (_, true) if self.judged => u64::MAX,
             (_, true) if self.has_all_said() => now_ms,
             (_, true) => self.last_word_ms(),
-            (false, _) if now_ms < self.collected_ms() => self.collected_ms(),
+            (false, _) if now_ms < self.collected_ms() => self.next_part_ms().min(self.collected_ms()),
             (false, _) => self.noise_due_ms(),
             (true, _) => self.deadline_ms(),
         }
@@ -246,13 +253,10 @@ impl Collecting {
         for submission in submissions {
             let AdmittedSubmission { chain, author, slot, record } = submission;
             let index = self.input_index(chain).ok_or(SubmitRefusal::NoSuchChain(chain))?;
-            let taken = &mut self.submissions[index];
-            match taken.get(&(author, slot)) {
-                Some(earlier) if *earlier == record => {}
-                Some(_) => return Err(SubmitRefusal::SlotTaken),
-                None if taken.len() >= limit => return Err(SubmitRefusal::Full(chain)),
-                None => drop(taken.insert((author, slot), record)),
-            }
+            self.intakes[index].take((author, slot), &record, limit).map_err(|why| match why {
+                NotTaken::SlotTaken => SubmitRefusal::SlotTaken,
+                NotTaken::Full => SubmitRefusal::Full(chain),
+            })?;
         }
         Ok(())
     }
@@ -265,32 +269,34 @@ impl Collecting {
             out.push(Output::Notice(format!("{}: noise of {from} came late or has the wrong size", self.round())));
             return;
         };
-        self.noise[index].entry(from).or_insert_with(|| noise.submissions.clone());
+        self.intakes[index].keep_noise(from, &noise.submissions);
     }
 
     pub(super) fn on_clock(&mut self, now_ms: u64, out: &mut Vec<Output>) {
-        let noise_complete = self.noise.iter().all(|noise| noise.len() == self.roster.active().len());
+        while now_ms >= self.next_part_ms() && now_ms < self.collected_ms() {
+            self.handed_over += 1;
+            self.hand_over(out, Intake::next_part);
+        }
+        let noise_complete = self.intakes.iter().all(|intake| intake.noisy() == self.roster.active().len());
         let due = now_ms >= self.collected_ms() && (noise_complete || now_ms >= self.noise_due_ms());
         if !self.closed && due {
             self.closed = true;
-            self.hand_over(out);
+            // Without all noise no input is signed.
+            let active = self.roster.active().iter().copied();
+            let late = active.filter(|server| self.intakes.iter().any(|intake| !intake.has_noise_of(*server)));
+            self.heard.own.extend(late);
+            self.hand_over(out, |intake, stage| Some(intake.last_part(stage)));
         }
     }
 
-    /// Sends every input chain's submissions to its first server.
-    fn hand_over(&mut self, out: &mut Vec<Output>) {
-        // Without all noise no input is signed.
-        let active = self.roster.active().iter().copied();
-        let late = active.filter(|server| self.noise.iter().any(|noise| !noise.contains_key(server)));
-        self.heard.own.extend(late);
-        let (submissions, noise) = (std::mem::take(&mut self.submissions), std::mem::take(&mut self.noise));
-        for (&chain, (submissions, noise)) in self.roster.open(Layer(0)).iter().zip(submissions.into_iter().zip(noise))
-        {
-            let stage = Stage { round: self.round(), layer: Layer(0), chain };
-            let submissions = submissions.into_values().chain(noise.into_values()).flatten().collect();
+    /// Sends a part of every input chain's submissions, if there is one, to its first server.
+    fn hand_over(&mut self, out: &mut Vec<Output>, part: impl Fn(&mut Intake, Stage) -> Option<Submissions>) {
+        let (round, until_ms) = (self.round(), self.deadline_ms());
+        for (&chain, intake) in self.roster.open(Layer(0)).iter().zip(&mut self.intakes) {
+            let stage = Stage { round, layer: Layer(0), chain };
             let to = self.roster.members(stage.layer, stage.chain)[0];
-            let message = Arc::new(Message::Submissions(Submissions { stage, submissions }));
-            out.push(Output::Send { to, message, until_ms: self.deadline_ms() });
+            let sent = part(intake, stage).map(|part| Arc::new(Message::Submissions(part)));
+            out.extend(sent.map(|message| Output::Send { to, message, until_ms }));
         }
     }
 

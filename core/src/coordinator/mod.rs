@@ -2,7 +2,7 @@
 //! for liveness only; what it says is checked by signatures of others.
 //!
 //! One module for each duty: who is there ([`presence`]), an epoch ([`founding`], and when: [`epochs`]), the keys and
-//! the descriptor of a round ([`opening`]), its submissions and replies ([`collecting`], [`included`], and when:
+//! the descriptor of a round ([`opening`]), its submissions and replies ([`collecting`], [`intake`], [`included`], and when:
 //! [`rounds`]), whose noise is opened ([`auditing`]), evidence ([`charges`]), who is at fault without ([`verdict`]) and what follows ([`striking`]), what is kept
 //! ([`state`]) and told ([`status`]).
 
@@ -12,6 +12,7 @@ mod collecting;
 mod epochs;
 mod founding;
 mod included;
+mod intake;
 mod opening;
 mod presence;
 mod rounds;

@@ -25,7 +25,8 @@ use super::{
     context::RoundContext,
     distribute::Distribution,
     gate::{Checked, Checks, Linked, Received, Remainder, Shut, remove},
-    input::{Assembled, CheckedOffer, InputLists, KeptParcel, NoInput, Origins, SignedInput},
+    input::{Assembled, CheckedOffer, CheckedSubmission, InputLists, KeptParcel, NoInput, Origins, SignedInput},
+    intake::Intake,
     job::{Incoming, MixWork, MixedBatch, Output, Prover, StuckBatch, VerifyWork, Work},
     replies::KeptReturn,
 };
@@ -78,7 +79,7 @@ enum InputSignatures {
 /// How far the chain's input is.
 #[derive(Default)]
 struct EntryState {
-    collecting: bool,
+    intake: Intake,
     parcels: Vec<Parcel>,
     kept: Kept,
     signed_parcels: BTreeMap<ChainId, SignedStatement>,
@@ -257,16 +258,31 @@ impl Hop {
     // The chain's input, at its first server.
 
     pub(crate) fn on_submissions(&mut self, env: &mut Env<'_>, submissions: Submissions) -> Step {
-        let records = Records::from_bytes(env.context.sizes.submission, submissions.submissions);
+        let Submissions { part, is_last, submissions, .. } = submissions;
+        let records = Records::from_bytes(env.context.sizes.submission, submissions);
         let is_input = self.is_first() && self.stage().layer == Layer(0);
+        // As many as enter, and room for some that do not.
+        let limit = 2 * env.context.params().max_batch as usize;
         match records {
-            Ok(records) if is_input && !self.entry.collecting => {
-                self.entry.collecting = true;
-                let convicted = env.convictions.of_epoch(env.context);
-                env.run(Some(self.stage()), Work::AssembleSubmissions(records, convicted));
+            Ok(records) if is_input && self.entry.intake.expect(part, is_last, records.len(), limit) => {
+                env.run(Some(self.stage()), Work::CheckSubmissions(part, records));
             }
             // The coordinator is trusted with nothing: what it sends twice or cut short is as if not sent.
             _ => env.notice(super::Notice::Ignored { what: "submissions that are cut short, repeated or misplaced" }),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn on_submissions_checked(
+        &mut self,
+        env: &mut Env<'_>,
+        part: u32,
+        checked: Vec<CheckedSubmission>,
+    ) -> Step {
+        self.entry.intake.put(part, checked);
+        if let Some(checked) = self.entry.intake.complete() {
+            let convicted = env.convictions.of_epoch(env.context);
+            env.run(Some(self.stage()), Work::AssembleSubmissions(checked, convicted));
         }
         Ok(())
     }

@@ -103,54 +103,65 @@ struct Entry<O> {
     signature: Option<Signature>,
 }
 
-/// Puts together the input of a chain of layer 0.
+/// A submission whose author's signature and signature of knowledge hold. Only [`check_submissions`] makes it.
+#[derive(Debug)]
+pub(crate) struct CheckedSubmission {
+    origin: Origin,
+    submission: Submission,
+    /// Of its body.
+    body: Digest,
+}
+
+/// Checks a part of what was submitted to a chain of layer 0. What has no valid signatures is no submission and is left out.
+pub(crate) fn check_submissions(
+    context: &RoundContext,
+    chain: ChainId,
+    records: &Records,
+    rng: &mut ChaCha20Rng,
+) -> Vec<CheckedSubmission> {
+    let signed = well_signed(context, chain, records);
+    let claim = |(origin, submission, body): &(Origin, Submission, Digest)| {
+        outer_claim(context, chain, origin, &submission.key, body, &submission.knowledge)
+    };
+    let claims: Vec<Claim> = signed.iter().map(claim).collect();
+    let unknown = verify_batch(&Element::base(), &claims, rng).err().unwrap_or_default();
+    let known = signed.into_iter().enumerate().filter(|(index, _)| unknown.binary_search(index).is_err());
+    known.map(|(_, (origin, submission, body))| CheckedSubmission { origin, submission, body }).collect()
+}
+
+/// Puts together the input of a chain of layer 0, in the order of authors and slots.
 ///
-/// What has no valid signatures is no submission and is left out, and so is what convicted clients send. Of two submissions for one slot the first stays. A
-/// key that two authors used has one author behind both, who knows its exponent: all copies are left out.
+/// What convicted clients send is left out. Of two submissions for one slot the first stays. A key that two authors used has
+/// one author behind both, who knows its exponent: all copies are left out.
 pub(crate) fn assemble_submissions(
     context: &RoundContext,
     stage: Stage,
-    submissions: &Records,
+    checked: Vec<CheckedSubmission>,
     convicted: &BTreeSet<Author>,
-    rng: &mut ChaCha20Rng,
 ) -> Result<Assembled, NoInput> {
-    let mut valid: BTreeMap<Origin, Submission> = BTreeMap::new();
-    let admitted = well_signed(context, stage.chain, submissions).into_iter();
     // Noise is never refused.
     let is_out = |author: &Author| matches!(author, Author::Client(_)) && convicted.contains(author);
-    for submission in admitted.filter(|submission| !is_out(&submission.author)) {
-        valid.entry(Origin { author: submission.author, slot: submission.slot }).or_insert(submission);
+    let mut valid: BTreeMap<Origin, (Submission, Digest)> = BTreeMap::new();
+    for CheckedSubmission { origin, submission, body } in checked {
+        if !is_out(&origin.author) {
+            valid.entry(origin).or_insert((submission, body));
+        }
     }
-    let claims: Vec<Claim> = valid
-        .iter()
-        .map(|(origin, submission)| {
-            outer_claim(
-                context,
-                stage.chain,
-                origin,
-                &submission.key,
-                &merkle::body_hash(&submission.body),
-                &submission.knowledge,
-            )
-        })
-        .collect();
-    let unknown = verify_batch(&Element::base(), &claims, rng).err().unwrap_or_default();
-    let known = valid.into_iter().enumerate().filter(|(index, _)| unknown.binary_search(index).is_err());
-    let mut kept: Vec<(Origin, Submission)> = known.map(|(_, submission)| submission).collect();
-    drop_repeated_keys(&mut kept, |(_, submission)| submission.key);
+    let mut kept: Vec<(Origin, (Submission, Digest))> = valid.into_iter().collect();
+    drop_repeated_keys(&mut kept, |(_, (submission, _))| submission.key);
     keep_within(&mut kept, context.params().max_batch as usize);
     if let Some(owner) = rules::lacking_noise(context, kept.iter().map(|(origin, _)| *origin)) {
         return Err(NoInput::NoiseLeftOut(owner));
     }
 
     let mut bodies = Records::with_capacity(context.sizes.body(0, 0), kept.len());
-    kept.iter().for_each(|(_, submission)| bodies.push(&submission.body));
+    kept.iter().for_each(|(_, (submission, _))| bodies.push(&submission.body));
     let entries: Vec<_> = kept
         .into_iter()
-        .map(|(origin, submission)| Entry {
+        .map(|(origin, (submission, body))| Entry {
             origin,
             key: submission.key,
-            body: merkle::body_hash(&submission.body),
+            body,
             knowledge: submission.knowledge,
             signature: Some(submission.signature),
         })
@@ -174,14 +185,17 @@ fn keep_within<T>(kept: &mut Vec<(Origin, T)>, limit: usize) {
     });
 }
 
-fn well_signed(context: &RoundContext, chain: ChainId, submissions: &Records) -> Vec<Submission> {
+/// Those with the signature of an author who may send them; signatures of knowledge are not looked at.
+fn well_signed(context: &RoundContext, chain: ChainId, submissions: &Records) -> Vec<(Origin, Submission, Digest)> {
     submissions
         .as_bytes()
         .par_chunks(submissions.width())
         .filter_map(|record| {
             let submission = Submission::decode(&context.sizes, record).ok()?;
             submission.check_author(&context.directory, &context.roster, context.digest(), chain).ok()?;
-            Some(submission)
+            let origin = Origin { author: submission.author, slot: submission.slot };
+            let body = merkle::body_hash(&submission.body);
+            Some((origin, submission, body))
         })
         .collect()
 }

@@ -24,7 +24,7 @@ use super::{
     distribute::{Distribution, distribute},
     exchange::{exchange, occupancy},
     gate::{Held, HeldReplies, Received},
-    input::{self, Assembled, BadOffer, CheckedOffer, NoInput},
+    input::{self, Assembled, BadOffer, CheckedOffer, CheckedSubmission, NoInput},
     noise::{self, ChainNoise, Pledging},
     receipts::{self, Found, Search},
     replies::{Check, Checked},
@@ -102,8 +102,10 @@ pub(crate) enum Work {
     /// Those of all active servers, in order.
     CheckPledges(Arc<Vec<NoisePledge>>),
     CheckOpening(Box<OpeningCase>),
+    /// A part of them, by its number.
+    CheckSubmissions(u32, Records),
     /// Without what these clients send, who are convicted.
-    AssembleSubmissions(Records, BTreeSet<Author>),
+    AssembleSubmissions(Vec<CheckedSubmission>, BTreeSet<Author>),
     AssembleParcels(Arc<Vec<Parcel>>),
     CheckOffer(Box<InputOffer>),
     FindNoise(Search),
@@ -131,7 +133,8 @@ impl Work {
     fn purpose(&self) -> &'static str {
         match self {
             Self::Noise(..) => "noise",
-            Self::AssembleSubmissions(..)
+            Self::CheckSubmissions(..)
+            | Self::AssembleSubmissions(..)
             | Self::AssembleParcels(_)
             | Self::CheckOffer(_)
             | Self::CheckSignatures(_) => "input",
@@ -160,6 +163,7 @@ pub(crate) enum Outcome {
     Noise(Vec<ChainNoise>),
     NoiseFound(Layer, Found),
     RepliesChecked(Checked),
+    SubmissionsChecked(u32, Vec<CheckedSubmission>),
     Assembled(Result<Assembled, NoInput>),
     Offer(InputCommitment, Result<CheckedOffer, Option<Box<Judged>>>),
     Prepared(Precomputed),
@@ -362,8 +366,11 @@ fn run(context: &RoundContext, stage: Option<Stage>, work: Work, rng: &mut ChaCh
         Work::Noise(key, seed) => Outcome::Noise(noise::compose(context, &key, &seed)),
         Work::CheckPledges(pledges) => Outcome::PledgesChecked(check_pledges(context, &pledges)),
         Work::CheckOpening(case) => Outcome::OpeningChecked(judge(context, Evidence::FalseOpening(case))),
-        Work::AssembleSubmissions(records, convicted) => {
-            Outcome::Assembled(input::assemble_submissions(context, stage(), &records, &convicted, rng))
+        Work::CheckSubmissions(part, records) => {
+            Outcome::SubmissionsChecked(part, input::check_submissions(context, stage().chain, &records, rng))
+        }
+        Work::AssembleSubmissions(checked, convicted) => {
+            Outcome::Assembled(input::assemble_submissions(context, stage(), checked, &convicted))
         }
         Work::AssembleParcels(parcels) => Outcome::Assembled(input::assemble_parcels(context, stage(), &parcels, rng)),
         Work::CheckOffer(offer) => check_offer(context, *offer, rng),

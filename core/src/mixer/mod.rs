@@ -15,6 +15,7 @@ mod founding;
 pub mod gate;
 mod hop;
 mod input;
+mod intake;
 mod job;
 mod keying;
 pub(crate) mod noise;

@@ -383,6 +383,7 @@ impl Running {
             return self.settle(env, stage, step);
         }
         let step = self.hop(stage).map_or(Ok(()), |hop| match done.outcome {
+            Outcome::SubmissionsChecked(part, checked) => hop.on_submissions_checked(env, part, checked),
             Outcome::Assembled(assembled) => hop.on_assembled(env, assembled),
             Outcome::Offer(input, keys) => hop.on_offer_checked(env, input, keys),
             Outcome::Prepared(prepared) => {

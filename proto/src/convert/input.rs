@@ -37,7 +37,7 @@ impl Wire for Submissions {
     type Header = pb::Submissions;
 
     fn header(&self) -> pb::Submissions {
-        pb::Submissions { stage: Some(self.stage.into()) }
+        pb::Submissions { stage: Some(self.stage.into()), part: self.part, is_last: self.is_last }
     }
 
     fn body(&self) -> Cow<'_, [u8]> {
@@ -45,7 +45,8 @@ impl Wire for Submissions {
     }
 
     fn decode(header: pb::Submissions, submissions: Vec<u8>) -> Result<Self, WireError> {
-        Ok(Self { stage: stage("stage", header.stage)?, submissions })
+        let pb::Submissions { stage: of, part, is_last } = header;
+        Ok(Self { stage: stage("stage", of)?, part, is_last, submissions })
     }
 }
 

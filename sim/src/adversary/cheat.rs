@@ -800,7 +800,7 @@ fn altered_submission() -> Trick {
         let mut altered = all.submissions.get(..width)?.to_vec();
         altered[width / 2] ^= 1;
         let submissions = [altered.as_slice(), &all.submissions].concat();
-        Some(vec![Message::Submissions(Submissions { stage: all.stage, submissions })])
+        Some(vec![Message::Submissions(Submissions { submissions, ..*all })])
     })
 }
 
@@ -821,6 +821,6 @@ fn hidden_submissions() -> Trick {
         });
         let submissions: Vec<u8> = kept.flatten().copied().collect();
         let hidden = submissions.len() < all.submissions.len();
-        hidden.then(|| vec![Message::Submissions(Submissions { stage: all.stage, submissions })])
+        hidden.then(|| vec![Message::Submissions(Submissions { submissions, ..*all })])
     })
 }

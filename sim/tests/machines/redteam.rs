@@ -242,7 +242,8 @@ fn a_round_keeps_the_epoch_that_its_keys_were_made_in() {
     let mut differ = 0;
     for chain in (0..3).map(ChainId) {
         let members = first.members(layer, chain);
-        let submissions = Submissions { stage: Stage { round: Round(1), layer, chain }, submissions: Vec::new() };
+        let stage = Stage { round: Round(1), layer, chain };
+        let submissions = Submissions { stage, part: 0, is_last: true, submissions: Vec::new() };
         let sent = rig.tell(usize::from(members[0].0), Party::Coordinator, Message::Submissions(submissions));
         let offered: Vec<_> =
             sent.iter().filter(|(_, message)| matches!(message, Message::InputOffer(_))).map(|(to, _)| *to).collect();
@@ -449,7 +450,7 @@ fn a_server_that_is_told_too_late_neither_begins_nor_goes_on() {
     assert_eq!(rig.announced(), 1);
     let stage = Stage { round: Round(1), layer: Layer(0), chain: ChainId(0) };
     for index in 0..2 {
-        let submissions = Submissions { stage, submissions: Vec::new() };
+        let submissions = Submissions { stage, part: 0, is_last: true, submissions: Vec::new() };
         let sent = rig.tell(index, Party::Coordinator, Message::Submissions(submissions));
         assert!(!sent.iter().any(|(_, message)| matches!(message, Message::InputOffer(_) | Message::InputRoot(_))));
     }
@@ -908,7 +909,7 @@ fn a_flood_for_a_round_not_announced_yet_is_bounded() {
     let epoch = rig.epoch(1, 1);
     rig.keys_of(&epoch, Round(1));
     let stage = Stage { round: Round(1), layer: Layer(0), chain: ChainId(0) };
-    let big = || Message::Submissions(Submissions { stage, submissions: vec![0; 8 << 20] });
+    let big = || Message::Submissions(Submissions { stage, part: 0, is_last: true, submissions: vec![0; 8 << 20] });
     for _ in 0..20 {
         rig.tell(0, Party::Coordinator, big());
     }

@@ -28,7 +28,7 @@ use crate::{
     },
     mixer::{
         hop::Upstream,
-        input::assemble_submissions,
+        input::{assemble_submissions, check_submissions},
         noise::{self, ChainNoise},
     },
     noise::NoiseParams,
@@ -237,7 +237,8 @@ impl World {
             noise.chunks_exact(self.basis.sizes.submission).for_each(|submission| submissions.push(submission));
         }
         let (context, nobody) = (self.context(first), BTreeSet::new());
-        let assembled = assemble_submissions(&context, first.stage, &submissions, &nobody, &mut rng(1));
+        let checked = check_submissions(&context, first.stage.chain, &submissions, &mut rng(1));
+        let assembled = assemble_submissions(&context, first.stage, checked, &nobody);
         let assembled = assembled.expect("all noise is there");
         let signature = self.key(first).sign(&statement::input(self.basis.digest(), &assembled.input));
         let offer = InputOffer { input: assembled.input, signature, entries: assembled.entries, left_out: Vec::new() };
