@@ -92,9 +92,9 @@ impl<'a> Builder<'a> {
         let collecting = opened.saturating_add(period);
         let collected = collecting.saturating_add(nanos(self.deployment.collect_s));
         let begun = self.add(What::Wait(opened), &[]);
-        let submitted = self.submit(collecting, collected);
+        let (checked, submitted) = self.collect(collecting, collected);
         let handed_over = self.open(begun, submitted);
-        let mut inputs: Vec<Vec<Id>> = self.hand_over(handed_over);
+        let mut inputs: Vec<Vec<Id>> = self.hand_over(handed_over, checked);
         let mut layers = Vec::new();
         for layer in 0..self.deployment.layers {
             let hops = self.layer(Layer(layer), begun, &inputs);

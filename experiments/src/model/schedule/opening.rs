@@ -6,21 +6,59 @@ use super::{Builder, Id, MESSAGE, Nanos, Node, Units, What, Work, nanos};
 
 /// Bytes of a hop's keys with their proofs.
 const HOP_KEYS: u64 = 192;
+/// Parts in which submissions go to the first servers.
+const PARTS: u64 = 8;
 /// Bytes of a signature.
 const SIGNATURE: u64 = 64;
 
 impl Builder<'_> {
-    /// The collection; over when it has ended and the coordinator has checked all submissions.
-    pub(super) fn submit(&mut self, collecting: Nanos, collected: Nanos) -> Id {
-        let (messages, wraps) = (self.deployment.messages, self.wraps());
-        let mut submitted = self.add(What::Wait(collecting), &[]);
+    /// The collection. Submissions come evenly, pass the gate, and go to the first servers in parts, which check all but the
+    /// last of them meanwhile. Gives each chain's checks, and when the gate has let the last one through.
+    pub(super) fn collect(&mut self, collecting: Nanos, collected: Nanos) -> (Vec<Vec<Id>>, Id) {
+        let mut admitted = self.add(What::Wait(collecting), &[]);
         if let Some(clients) = self.clients() {
-            submitted = self.compute(clients, Work::Wrap, Units::job(messages * wraps), &[submitted]);
+            let wrapped = Units::job(self.deployment.messages * self.wraps());
+            admitted = self.compute(clients, Work::Wrap, wrapped, &[admitted]);
         }
-        let asked = self.serve_clients(&[submitted]);
-        let admitted = self.compute(self.coordinator(), Work::Admit, Units::job(messages), &[asked]);
+        admitted = self.serve_clients(&[admitted]);
+        let mut checked = vec![Vec::new(); self.deployment.chains.into()];
+        for part in 0..PARTS {
+            let records = share(self.deployment.messages, part);
+            let units = Units { jobs: u64::from(part == 0), records };
+            admitted = self.compute(self.coordinator(), Work::Admit, units, &[admitted]);
+            if part + 1 < PARTS {
+                let due = collecting + (collected - collecting) / PARTS * (part + 1);
+                let due = self.add(What::Wait(due), &[]);
+                let ready = self.join(&[admitted, due]);
+                self.hand_over_part(part, ready, &mut checked);
+            }
+        }
         let ended = self.add(What::Wait(collected), &[]);
-        self.join(&[admitted, ended])
+        (checked, self.join(&[admitted, ended]))
+    }
+
+    fn hand_over_part(&mut self, part: u64, ready: Id, checked: &mut [Vec<Id>]) {
+        let records = share(self.of_clients(), part);
+        for (chain, checked) in self.chains().zip(checked) {
+            let first = self.members(Layer(0), chain)[0];
+            let sent = self.send(self.coordinator(), first, records * self.sizes.submission as u64, &[ready]);
+            checked.push(self.compute(first, Work::Assemble, Units { jobs: 0, records }, &[sent]));
+        }
+    }
+
+    /// Clients' records of each chain.
+    fn of_clients(&self) -> u64 {
+        self.deployment.messages / u64::from(self.deployment.chains)
+    }
+
+    /// Records of each chain that are checked before the collection is over.
+    fn early(&self) -> u64 {
+        self.of_clients() - share(self.of_clients(), PARTS - 1)
+    }
+
+    /// Records of each chain that come with the last part.
+    pub(super) fn late(&self) -> u64 {
+        self.batch() - self.early()
     }
 
     /// One request of each client at the coordinator, on as many cores as there are.
@@ -71,14 +109,20 @@ impl Builder<'_> {
         proves.then(|| self.compute(node, Work::Prepare, Units::job(batch), &[begun]))
     }
 
-    /// What the first server of each input chain waits for.
-    pub(super) fn hand_over(&mut self, ready: Id) -> Vec<Vec<Id>> {
-        let bytes = self.batch() * self.sizes.submission as u64;
-        let chains: Vec<u16> = self.chains().collect();
-        let hand_over = |chain| {
+    /// Hands the last parts over. Gives what the first server of each input chain waits for.
+    pub(super) fn hand_over(&mut self, ready: Id, checked: Vec<Vec<Id>>) -> Vec<Vec<Id>> {
+        let bytes = self.late() * self.sizes.submission as u64;
+        let hand_over = |(chain, mut checked): (u16, Vec<Id>)| {
             let first = self.members(Layer(0), chain)[0];
-            vec![self.send(self.coordinator(), first, bytes, &[ready])]
+            checked.push(self.send(self.coordinator(), first, bytes, &[ready]));
+            checked
         };
-        chains.into_iter().map(hand_over).collect()
+        (0..).zip(checked).map(hand_over).collect()
     }
+}
+
+/// One part of so many records, the last of which may be smaller.
+fn share(records: u64, part: u64) -> u64 {
+    let each = records.div_ceil(PARTS);
+    each.min(records.saturating_sub(part * each))
 }
