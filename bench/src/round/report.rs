@@ -47,8 +47,8 @@ pub struct RoundReport {
     pub wall_s: f64,
     /// CPU time of a client for each of its messages, milliseconds.
     pub client_ms_per_message: f64,
-    /// Most memory of all servers together, from the end of collection on and beyond the submissions, in bytes for each
-    /// message: an upper bound from the process's resident memory. None outside Linux.
+    /// Most memory of all servers together in the first round, from the end of collection on and beyond the submissions, in
+    /// bytes for each message: from the process's resident memory, with tables that are made once. None outside Linux.
     pub peak_bytes_per_message: Option<u64>,
     /// Bytes between servers, and between them and the coordinator, for each message.
     pub bytes_on_wire_per_message: f64,
@@ -88,7 +88,7 @@ const STAGES: [&str; 16] = [
 ];
 
 impl RoundReport {
-    pub(super) fn new(args: &RoundArgs, rounds: &[Ledger]) -> Self {
+    pub(super) fn new(args: &RoundArgs, rounds: &[Ledger], peak_bytes: Option<u64>) -> Self {
         let messages = args.messages as f64;
         let of = |figure: &dyn Fn(&Ledger) -> f64| median(rounds.iter().map(figure));
         let millis = |spent: Spent| spent.cpu.as_secs_f64() * 1e3 / messages;
@@ -97,7 +97,6 @@ impl RoundReport {
             let cpu_ms_per_message = of(&|round| round.work.get(stage).copied().map_or(0.0, millis));
             StageCost { stage, cpu_ms_per_message, share: cpu_ms_per_message / total }
         };
-        let peak = rounds.iter().map(|round| round.peak_bytes).collect::<Option<Vec<_>>>();
         Self {
             messages: args.messages,
             layers: args.layers,
@@ -115,8 +114,7 @@ impl RoundReport {
             stages: STAGES.into_iter().map(stage).collect(),
             wall_s: of(&|round| round.total().wall.as_secs_f64()),
             client_ms_per_message: of(&|round| millis(round.clients)),
-            peak_bytes_per_message: peak
-                .map(|bytes| median(bytes.into_iter().map(|bytes| bytes as f64 / messages)) as u64),
+            peak_bytes_per_message: peak_bytes.map(|bytes| (bytes as f64 / messages) as u64),
             bytes_on_wire_per_message: of(&|round| round.server_bytes as f64 / messages),
             client_bytes_per_message: of(&|round| round.client_bytes as f64 / messages),
         }

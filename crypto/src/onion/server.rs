@@ -3,7 +3,7 @@
 //! Forward: [`decode_keys`], [`derive()`], [`blind`], [`open`], [`permute`], [`encode`]; back: [`unpermute`], [`seal`].
 //! [`mix`] and [`seal_replies`] put them together for a batch from which nothing is removed.
 
-use core::fmt;
+use core::{fmt, ops::RangeInclusive};
 
 use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit};
 use curve25519_dalek::ristretto::RistrettoPoint;
@@ -19,9 +19,13 @@ use crate::{
     records::Records,
 };
 
-/// Records that one core works on at a time: enough to share the inversion of a batched encoding, few enough that
-/// all cores of a large machine get some of a small batch.
-const CHUNK: usize = 256;
+/// Records that one core works on at a time: enough to share the inversion of a batched encoding, few enough that all cores
+/// get some of a small batch.
+const CHUNK: RangeInclusive<usize> = 32..=256;
+
+fn chunk(count: usize) -> usize {
+    count.div_ceil(rayon::current_num_threads()).clamp(*CHUNK.start(), *CHUNK.end())
+}
 
 /// `a·X` of a batch, encoded: with the published `b·X` it opens every record, so it is wiped and never shown.
 pub struct SharedKeys(Zeroizing<Vec<[u8; ENCODED_LEN]>>);
@@ -80,7 +84,7 @@ pub fn decode_keys(records: &Records) -> Result<Vec<Element>, Vec<(usize, Decode
     assert!(records.width() >= ENCODED_LEN, "records begin with a key");
     let decode = |record: &[u8]| Element::decode(record.first_chunk().expect("records begin with a key"));
     let decoded: Vec<Result<Element, DecodeError>> =
-        records.as_bytes().par_chunks(records.width()).with_min_len(CHUNK).map(decode).collect();
+        records.as_bytes().par_chunks(records.width()).with_min_len(chunk(records.len())).map(decode).collect();
     let bad: Vec<(usize, DecodeError)> =
         decoded.iter().enumerate().filter_map(|(index, key)| key.err().map(|error| (index, error))).collect();
     if bad.is_empty() { Ok(decoded.into_iter().flatten().collect()) } else { Err(bad) }
@@ -97,7 +101,8 @@ pub fn bodies(records: &Records) -> Records {
 /// Stage *derive*: `a·X` of every key, in constant time.
 pub fn derive(secret: &HopSecret, keys: &[Element]) -> SharedKeys {
     let mut shared = Zeroizing::new(vec![[0; ENCODED_LEN]; keys.len()]);
-    shared.par_chunks_mut(CHUNK).zip(keys.par_chunks(CHUNK)).for_each(|(shared, keys)| {
+    let chunk = chunk(keys.len());
+    shared.par_chunks_mut(chunk).zip(keys.par_chunks(chunk)).for_each(|(shared, keys)| {
         let halves = Zeroizing::new(half_products(&secret.a, keys));
         let encodings = Zeroizing::new(RistrettoPoint::double_and_compress_batch(halves.iter()));
         shared.iter_mut().zip(encodings.iter()).for_each(|(shared, encoding)| *shared = encoding.to_bytes());
@@ -107,7 +112,7 @@ pub fn derive(secret: &HopSecret, keys: &[Element]) -> SharedKeys {
 
 /// Stage *blind*: `b·X` of every key, in constant time.
 pub fn blind(secret: &HopSecret, keys: &[Element]) -> Vec<Element> {
-    let blinded = keys.par_chunks(CHUNK).flat_map_iter(|keys| {
+    let blinded = keys.par_chunks(chunk(keys.len())).flat_map_iter(|keys| {
         let halves = half_products(&secret.b, keys);
         let encodings = RistrettoPoint::double_and_compress_batch(&halves);
         halves.into_iter().zip(encodings).map(|(half, encoding)| {
@@ -136,7 +141,7 @@ pub fn open(kdf: &HopKdf, keys: &[Element], shared: &SharedKeys, blinded: &[Elem
     let mut returns = Zeroizing::new(vec![[0; 32]; count]);
     let width = payloads.width();
     let outputs = payloads.as_bytes_mut().par_chunks_mut(width).zip(returns.par_iter_mut());
-    let failed = outputs.enumerate().with_min_len(CHUNK).filter_map(|(index, (payload, return_key))| {
+    let failed = outputs.enumerate().with_min_len(chunk(count)).filter_map(|(index, (payload, return_key))| {
         let (key, shared, blinded) = (keys[index].encoded(), &shared.0[index], blinded[index].encoded());
         *return_key = *kdf.return_key(key, shared, blinded);
         layer::open_into(kdf, key, shared, blinded, bodies.record(index), payload).err().map(|_| index)
@@ -157,7 +162,7 @@ pub fn encode(keys: &[Element], bodies: &Records) -> Records {
     let width = records.width();
     let filled =
         records.as_bytes_mut().par_chunks_mut(width).zip(keys).zip(bodies.as_bytes().par_chunks(bodies.width()));
-    filled.with_min_len(CHUNK).for_each(|((record, key), body)| {
+    filled.with_min_len(chunk(keys.len())).for_each(|((record, key), body)| {
         record[..ENCODED_LEN].copy_from_slice(key.encoded());
         record[ENCODED_LEN..].copy_from_slice(body);
     });
@@ -198,7 +203,7 @@ pub fn seal(kdf: &HopKdf, returns: ReturnKeys, replies: &Records) -> Records {
     let mut sealed = Records::zeroed(replies.width() + TAG_LEN, replies.len());
     let width = sealed.width();
     let outputs = sealed.as_bytes_mut().par_chunks_mut(width).zip(replies.as_bytes().par_chunks(replies.width()));
-    outputs.zip(returns.0.par_iter()).with_min_len(CHUNK).for_each(|((sealed, reply), key)| {
+    outputs.zip(returns.0.par_iter()).with_min_len(chunk(replies.len())).for_each(|((sealed, reply), key)| {
         let (text, tag) = sealed.split_at_mut(reply.len());
         text.copy_from_slice(reply);
         let cipher = ChaCha20Poly1305::new(key.into());
