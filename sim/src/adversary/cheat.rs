@@ -269,6 +269,8 @@ pub static CHEATS: &[Cheat] = &[
     coordinator("false-confirmations", "F3", false_confirmations),
     coordinator("altered-submission", "F7", altered_submission),
     Cheat { answer: Answer::Suffered, ..coordinator("hidden-submissions", "F7", hidden_submissions) },
+    coordinator("repeated-parts", "F7", repeated_parts),
+    Cheat { answer: Answer::Detected, ..coordinator("withheld-part", "F7", withheld_part) },
     // Clients.
     client("garbage-at-the-first-hop", "F4", By::Client(|c, p, rng| forge::garbage_after(1, c, p, rng))),
     client("garbage-at-the-second-hop", "F4", By::Client(|c, p, rng| forge::garbage_after(2, c, p, rng))),
@@ -801,6 +803,22 @@ fn altered_submission() -> Trick {
         altered[width / 2] ^= 1;
         let submissions = [altered.as_slice(), &all.submissions].concat();
         Some(vec![Message::Submissions(Submissions { submissions, ..*all })])
+    })
+}
+
+/// Every part of the submissions twice: it is taken once.
+fn repeated_parts() -> Trick {
+    Box::new(|_, message| match message {
+        Message::Submissions(_) => Some(vec![message.clone(), message.clone()]),
+        _ => None,
+    })
+}
+
+/// A part that others follow does not come: the chain has no input.
+fn withheld_part() -> Trick {
+    Box::new(|_, message| match message {
+        Message::Submissions(Submissions { is_last: false, .. }) => Some(Vec::new()),
+        _ => None,
     })
 }
 
