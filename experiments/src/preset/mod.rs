@@ -1,5 +1,6 @@
 //! What an experiment is: a file of settings, some of them with several values.
 
+mod delays;
 mod point;
 mod sweep;
 mod trouble;
@@ -51,6 +52,9 @@ pub struct Preset {
     pub seed: u64,
     /// Runs of each point; with none, everything is modelled.
     pub repeats: u32,
+    /// A file of delays between regions, beside the preset's own. Once it is read they are among the settings of all points.
+    #[serde(default, skip_serializing)]
+    pub delays_file: Option<PathBuf>,
     /// Settings of all points.
     #[serde(default)]
     pub point: Table,
@@ -76,6 +80,14 @@ pub enum PresetError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// A file of delays.
+    #[error("{}, line {line}: expected two regions and milliseconds, as in `paris,rome,15`", path.display())]
+    Delays {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
     },
     /// It is not what it should be.
     #[error("{origin}: {source}")]
@@ -134,22 +146,34 @@ impl Preset {
             None => {
                 let text =
                     fs::read_to_string(path).map_err(|source| PresetError::Read { path: path.into(), source })?;
-                Self::parse(&path.display().to_string(), &text)
+                Self::read(&path.display().to_string(), &text, path.parent().unwrap_or(Path::new("")))
             }
         }
     }
 
-    /// Reads a preset's text; its points are checked, too.
+    /// Reads a preset's text; its points are checked, too. Files that it names are looked for where this process runs.
     pub fn parse(origin: &str, text: &str) -> Result<Self, PresetError> {
-        let preset: Self = toml::from_str(text)
+        Self::read(origin, text, Path::new(""))
+    }
+
+    /// The same with the files that it names in a directory.
+    fn read(origin: &str, text: &str, dir: &Path) -> Result<Self, PresetError> {
+        let mut preset: Self = toml::from_str(text)
             .map_err(|source| PresetError::Parse { origin: origin.into(), source: Box::new(source) })?;
-        if preset.repeats > 100 {
-            return Err(wrong(origin, "repeats", preset.repeats, "0 to 100"));
+        if let Some(file) = preset.delays_file.take() {
+            delays::read_into(&mut preset.point, &dir.join(file))?;
         }
-        preset.check_model(origin)?;
-        let points = preset.points_of(origin)?;
-        preset.anonymity.iter().try_for_each(|ask| ask.check(origin, &points))?;
+        preset.check(origin)?;
         Ok(preset)
+    }
+
+    fn check(&self, origin: &str) -> Result<(), PresetError> {
+        if self.repeats > 100 {
+            return Err(wrong(origin, "repeats", self.repeats, "0 to 100"));
+        }
+        self.check_model(origin)?;
+        let points = self.points_of(origin)?;
+        self.anonymity.iter().try_for_each(|ask| ask.check(origin, &points))
     }
 
     fn check_model(&self, origin: &str) -> Result<(), PresetError> {
@@ -266,6 +290,23 @@ mod tests {
         let zip = points("[sweep]\nmode = \"zip\"\n[sweep.axes]\nchains = [1, 2]\nclients = [20, 40]\n");
         assert_eq!(zip.iter().map(|point| (point.chains, point.clients)).collect::<Vec<_>>(), [(1, 20), (2, 40)]);
         assert!(matches!(parse(&format!("[sweep]\nmode = \"zip\"\n{axes}")), Err(PresetError::Zip { .. })));
+    }
+
+    #[test]
+    fn delays_come_from_a_file_beside_the_preset_and_stay_with_it() {
+        let place = tempfile::tempdir().expect("a directory");
+        let rest = "delays_file = \"regions.csv\"\n[point]\nregions = { server-0 = \"paris\", clients = \"rome\" }\n";
+        let file = place.path().join("p.toml");
+        fs::write(&file, format!("{HEAD}{rest}")).expect("written");
+        let missing = Preset::load(&file).expect_err("no file").to_string();
+        assert!(missing.contains("regions.csv"), "{missing}");
+        fs::write(place.path().join("regions.csv"), "paris,rome,15\n").expect("written");
+        let preset = Preset::load(&file).expect("a preset");
+        assert_eq!(preset.points().expect("points")[0].point.delays_ms["paris"]["rome"], 15.0);
+        // What is kept of it needs no other file.
+        assert_eq!(Preset::parse("kept", &preset.text()).expect("its own text"), preset);
+        fs::write(place.path().join("regions.csv"), "paris;rome;15\n").expect("written");
+        assert!(Preset::load(&file).expect_err("no delays").to_string().contains("line 1"));
     }
 
     #[test]
