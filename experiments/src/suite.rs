@@ -16,11 +16,14 @@ use crate::{
 /// The experiment that others take their costs from: it is the first.
 const CALIBRATION: &str = "model";
 
+const REPORT: &str = "report.md";
+const MANIFEST: &str = "manifest.toml";
+
 /// Files of an experiment that are published, if there are any.
 const PUBLISHED: [&str; 9] = [
-    "manifest.toml",
+    MANIFEST,
     "preset.toml",
-    "report.md",
+    REPORT,
     "results.csv",
     "runs.csv",
     "anonymity.csv",
@@ -67,26 +70,29 @@ impl Suite {
     }
 
     /// Copies what people look at: reports, tables, figures and manifests of all experiments that have a report, and a list
-    /// of them.
+    /// of them. Gives their names.
     ///
     /// # Errors
-    /// [`RunDirError::File`] if something cannot be read or written.
-    pub fn publish(&self, to: &Path) -> Result<(), RunDirError> {
+    /// [`RunDirError::File`] if something cannot be read or written, or has other files in it. [`RunDirError::NoExperiment`]
+    /// if no experiment has a report.
+    pub fn publish(&self, to: &Path) -> Result<Vec<String>, RunDirError> {
+        let with_report = |preset: &Preset| self.out.join(&preset.name).join(REPORT).is_file();
+        let names: Vec<String> = Self::presets()?.into_iter().filter(with_report).map(|preset| preset.name).collect();
+        if names.is_empty() {
+            return Err(RunDirError::NoExperiment(self.out.clone()));
+        }
         let mut list = "# Results\n\n| experiment | what it shows | runs |\n|---|---|--:|\n".to_owned();
-        for preset in Self::presets()? {
-            let (from, to) = (self.out.join(&preset.name), to.join(&preset.name));
-            if !from.join("report.md").is_file() {
-                continue;
-            }
-            let points = preset.points().map_err(RunDirError::from)?.len();
-            let runs = points * preset.repeats as usize;
-            copy_all(&RunDir::open(&from)?, &to)?;
-            writeln!(list, "| [{0}]({0}/report.md) | {1} | {runs} |", preset.name, preset.title)
-                .expect("text takes everything");
+        for name in &names {
+            let run = RunDir::open(&self.out.join(name))?;
+            let preset = run.preset()?;
+            let runs = preset.points()?.len() * preset.repeats as usize;
+            copy_all(&run, &to.join(name))?;
+            writeln!(list, "| [{name}]({name}/{REPORT}) | {} | {runs} |", preset.title).expect("text takes everything");
         }
         list.push_str("\nMade by `hippodrome experiment all`; each directory says on what machine, and when.\n");
         let path = to.join("README.md");
-        fs::write(&path, list).map_err(|source| RunDirError::File { path, source })
+        fs::write(&path, list).map_err(|source| RunDirError::File { path, source })?;
+        Ok(names)
     }
 }
 
@@ -94,6 +100,9 @@ impl Suite {
 fn copy_all(run: &RunDir, to: &Path) -> Result<(), RunDirError> {
     let refused = |source: io::Error| RunDirError::File { path: to.to_owned(), source };
     if to.exists() {
+        let is_earlier = [REPORT, MANIFEST].iter().all(|name| to.join(name).is_file());
+        let other = "it has something else in it than an experiment that was published";
+        is_earlier.then_some(()).ok_or_else(|| refused(io::Error::other(other)))?;
         fs::remove_dir_all(to).map_err(refused)?;
     }
     fs::create_dir_all(to.join("figures")).map_err(refused)?;
@@ -129,12 +138,17 @@ mod tests {
         experiment.plot().and_then(|()| experiment.report()).expect("a report without figures");
         fs::create_dir_all(out.join(&preset.name).join("figures")).expect("a directory");
         fs::write(out.join(&preset.name).join("figures/a.svg"), "<svg/>").expect("written");
-        suite.publish(&to).expect("published");
+        assert!(matches!(Suite::new(&to).publish(&to), Err(RunDirError::NoExperiment(_))));
+        for _ in 0..2 {
+            assert_eq!(suite.publish(&to).expect("published"), [preset.name.as_str()]);
+        }
         let published = to.join(&preset.name);
         for name in ["report.md", "manifest.toml", "preset.toml", "figures/a.svg"] {
             assert!(published.join(name).is_file(), "{name}");
         }
         assert!(!published.join("points").exists());
+        fs::remove_file(published.join("manifest.toml")).expect("removed");
+        assert!(matches!(suite.publish(&to), Err(RunDirError::File { .. })), "somebody else's directory is left alone");
         let list = fs::read_to_string(to.join("README.md")).expect("a list");
         assert!(list.contains(&format!("{}/report.md", preset.name)) && !list.contains("quick"), "{list}");
     }

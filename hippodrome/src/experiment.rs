@@ -83,6 +83,13 @@ enum ExperimentCommand {
         #[arg(long, value_name = "PATH")]
         mutant: Option<PathBuf>,
     },
+    /// Copy reports, tables and figures of the experiments of an `all` that have a report
+    Publish {
+        /// Where `all` was told to put them
+        dir: PathBuf,
+        /// Where they are to be read
+        to: PathBuf,
+    },
     /// Make tables and figures of a run directory again
     Plot {
         /// The directory
@@ -159,6 +166,7 @@ pub(crate) fn run(args: ExperimentArgs) -> Result<(), CommandError> {
         ExperimentCommand::All { out, publish, mutant } => {
             run_suite(&Suite::new(&out), publish.as_deref(), &programs(mutant)?)
         }
+        ExperimentCommand::Publish { dir, to } => publish(&Suite::new(&dir), &to),
         ExperimentCommand::Plot { dir } => Ok(Experiment::open(&dir)?.plot()?),
         ExperimentCommand::Report { dir } => report(&Experiment::open(&dir)?),
         ExperimentCommand::Compare { before, after } => {
@@ -209,7 +217,7 @@ fn read_costs(path: &Path) -> Result<String, CommandError> {
     Costs::from_toml(&text).map_err(refused).map(|_| text)
 }
 
-fn run_suite(suite: &Suite, publish: Option<&Path>, programs: &Programs) -> Result<(), CommandError> {
+fn run_suite(suite: &Suite, to: Option<&Path>, programs: &Programs) -> Result<(), CommandError> {
     let presets = Suite::presets().map_err(ExperimentError::from)?;
     for preset in &presets {
         programs.check(preset.points()?.iter().map(|numbered| &numbered.point)).map_err(ExperimentError::from)?;
@@ -218,10 +226,14 @@ fn run_suite(suite: &Suite, publish: Option<&Path>, programs: &Programs) -> Resu
         println!("{}: {}", preset.name, preset.title);
         run_to_report(suite.begin(&preset)?, programs)?;
     }
-    match publish {
-        Some(to) => Ok(suite.publish(to).map_err(ExperimentError::from)?),
-        None => Ok(()),
+    to.map_or(Ok(()), |to| publish(suite, to))
+}
+
+fn publish(suite: &Suite, to: &Path) -> Result<(), CommandError> {
+    for name in suite.publish(to).map_err(ExperimentError::from)? {
+        println!("{}", to.join(name).display());
     }
+    Ok(())
 }
 
 /// This program, and the one of servers that cheat.
