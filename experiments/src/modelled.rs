@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     figures::{self, Claim, FigureError},
-    model::{BadDeployment, Costs, CostsError, Effort, MeasureError, Outcome, Validation, simulate},
+    model::{BadDeployment, Costs, CostsError, Effort, MeasureError, Outcome, Source, Validation, simulate},
     plot::Figure,
     prediction,
     preset::{Numbered, PresetError},
@@ -79,6 +79,8 @@ impl CostsFrom {
 /// What the model has said.
 #[derive(Clone, Debug)]
 pub struct Answers {
+    /// Where the costs come from.
+    pub source: Source,
     /// Every run and its prediction, if that was asked for.
     pub validation: Option<Validation>,
     /// The points of the runs, and those beyond.
@@ -112,6 +114,7 @@ pub fn answers(results: &Results, costs: &str, cores: usize) -> Result<Option<An
         costs = fitted.costs.clone();
     }
     Ok(Some(Answers {
+        source: costs.source.clone(),
         validation,
         points: predicted(results, &costs, cores)?,
         figures: figures::named(&asked.figures, &costs)?,

@@ -58,7 +58,7 @@ fn model(text: &mut String, answers: &Answers) {
         text.push_str("\n![Predicted against measured](figures/predicted-measured.svg)\n");
     }
     if !answers.claims.is_empty() {
-        claims(text, &answers.claims);
+        claims(text, answers);
     }
     for figure in &answers.figures {
         put(text, format_args!("\n![{}](figures/{}.svg)\n\n{}\n", figure.title, figure.name, figure.note));
@@ -66,12 +66,18 @@ fn model(text: &mut String, answers: &Answers) {
 }
 
 /// Numbers of papers, each with ours in the same line.
-fn claims(text: &mut String, claims: &[Claim]) {
+fn claims(text: &mut String, Answers { source, claims, .. }: &Answers) {
+    put(
+        text,
+        format_args!(
+            "\n## Numbers of papers, and ours\n\nOurs are modelled: 36 cores a server, 100 ms there and back, lines of 10 \
+             Gbit/s, two layers, costs measured on {} by `{}`. Core time is of all servers, for each message; of others it is \
+             latency times all their cores.\n\n",
+            source.cpu, source.command
+        ),
+    );
     text.push_str(
-        "\n## Numbers of papers, and ours\n\nOurs are modelled: 36 cores a server, 100 ms there and back, two layers, with \
-         costs of this machine's cores. Core time is of all servers, for each message; of others it is latency times all \
-         their cores.\n\n\
-         | theirs | millions | s | core ms | ours | s | core ms | theirs / ours, s |\n|---|--:|--:|--:|---|--:|--:|--:|\n",
+        "| theirs | millions | s | core ms | ours | s | core ms | theirs / ours, s |\n|---|--:|--:|--:|---|--:|--:|--:|\n",
     );
     for Claim { of, millions, published, ours, beside } in claims {
         let ratio = published.latency_s / ours.latency_s;

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use hippodrome_core::{
     ids::{ChainId, Layer, ServerId},
     layout::Layout,
+    params::Verification,
     wire::Sizes,
 };
 use hippodrome_crypto::hash::Hasher;
@@ -25,8 +26,6 @@ use super::{
     work::{Units, Work},
 };
 
-/// Records that are worth a thread of their own.
-const GRAIN: u64 = 32;
 /// Bytes of a message beside its records: header, commitments and signatures.
 const MESSAGE: u64 = 256;
 
@@ -127,8 +126,18 @@ impl<'a> Builder<'a> {
 
     fn spend(&mut self, node: Node, work: Work, (serial, parallel): (Nanos, Nanos), records: u64, after: &[Id]) -> Id {
         self.schedule.cpu[node as usize] += serial + parallel;
-        let width = records.div_ceil(GRAIN).clamp(1, self.deployment.cores.into()) as u32;
+        let width = records.div_ceil(self.grain(work)).clamp(1, self.deployment.cores.into()) as u32;
         self.add(What::Compute(Compute { node, work, round: self.round, serial, parallel, width }), after)
+    }
+
+    /// Records that are worth a thread of their own: sums of many points and batches of signatures are split late, since a
+    /// large one takes less for each record.
+    fn grain(&self, work: Work) -> u64 {
+        match work {
+            Work::Prepare | Work::Prove | Work::Verify => 1024,
+            Work::Offer if self.deployment.verification == Verification::Aggregate => 2048,
+            _ => 32,
+        }
     }
 
     /// A message with so many bytes of records. Over when it was received.

@@ -123,7 +123,7 @@ fn rounds_in_flight_wait_for_each_other_only_when_cores_are_short() {
     let costs = costs(1e-5, 0.0);
     let rounds = simulate(&idle, &costs).expect("a deployment").rounds;
     assert!(rounds.iter().all(|round| (round.latency_s - rounds[0].latency_s).abs() < 1e-6), "{rounds:?}");
-    let busy = simulate(&Deployment { period_s: 0.01, collect_s: 0.01, ..idle }, &costs).expect("a deployment");
+    let busy = simulate(&Deployment { period_s: 0.004, collect_s: 0.004, ..idle }, &costs).expect("a deployment");
     assert!(busy.rounds[3].latency_s > 2.0 * rounds[0].latency_s, "{busy:?}");
     assert!(busy.utilisation > 0.4);
 }
