@@ -21,6 +21,14 @@ pub enum Verification {
 }
 
 impl Verification {
+    /// Every mode, the strictest first.
+    pub const ALL: [Self; 3] = [Self::Full, Self::Aggregate, Self::None];
+
+    /// The mode with a name; none if no mode has it.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.name() == name)
+    }
+
     /// The word in configuration files and output.
     pub fn name(self) -> &'static str {
         match self {

@@ -46,7 +46,6 @@ fn measured(of: &OfPoint, cores: usize) -> Option<Measured> {
 
 /// A point's network, as `testnet` founds it; none where the model knows nothing like it.
 pub(crate) fn deployment(point: &preset::Point, cores: usize) -> Option<Deployment> {
-    let modes = [Verification::Full, Verification::Aggregate, Verification::None];
     let period_s = point.period_ms as f64 / 1e3;
     let cores = u16::try_from(cores).ok()?;
     (point.guarantee.is_none() && point.regions.is_empty()).then_some(())?;
@@ -59,7 +58,7 @@ pub(crate) fn deployment(point: &preset::Point, cores: usize) -> Option<Deployme
         chains: point.chains,
         chain_len: point.chain_len,
         layers: point.layers,
-        verification: modes.into_iter().find(|mode| mode.name() == point.verification)?,
+        verification: Verification::named(&point.verification)?,
         messages: u64::from(point.clients) * u64::from(point.slots),
         clients: point.clients.into(),
         noise_slots: point.noise * u32::from(point.chains) / 2,

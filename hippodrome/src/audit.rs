@@ -165,16 +165,8 @@ impl AuditArgs {
         })
     }
 
-    fn layers(&self) -> Layers {
-        match self.layers {
-            1 => Layers::One,
-            2 => Layers::Two,
-            _ => Layers::Three,
-        }
-    }
-
     fn setting(&self, noise: Mechanism) -> Result<Setting, PrivacyError> {
-        Setting::new(self.servers, self.layers(), self.chains, self.client_slots, noise)
+        Setting::new(self.servers, Layers::try_from(self.layers)?, self.chains, self.client_slots, noise)
     }
 
     fn sent(&self) -> Mechanism {
@@ -189,7 +181,7 @@ impl AuditArgs {
 
     /// Of the planned noise, over the rounds of a game.
     fn guarantee(&self, slots: u32) -> Result<Guarantee, PrivacyError> {
-        let deployment = Deployment::new(self.servers, self.servers, self.layers(), self.chains, self.client_slots)?;
+        let deployment = Deployment::new(self.servers, self.servers, Layers::try_from(self.layers)?, self.chains, self.client_slots)?;
         let rounds = Rounds::new(self.rounds.into())?;
         plan::guarantee_of(&deployment, self.shape.value(), slots.into(), rounds, self.delta)
     }

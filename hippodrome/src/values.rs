@@ -18,9 +18,8 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 
 /// Reads `full`, `aggregate` or `none`.
 pub(crate) fn verification() -> impl TypedValueParser<Value = Verification> {
-    const MODES: [Verification; 3] = [Verification::Full, Verification::Aggregate, Verification::None];
-    PossibleValuesParser::new(MODES.map(Verification::name))
-        .map(|name| MODES.into_iter().find(|mode| mode.name() == name).unwrap_or(Verification::Full))
+    PossibleValuesParser::new(Verification::ALL.map(Verification::name))
+        .map(|name| Verification::named(&name).expect("only names of modes are possible"))
 }
 
 /// Milliseconds since 1970 by this machine's clock.

@@ -165,10 +165,7 @@ impl HopBench {
 }
 
 pub(crate) fn parse_verification(name: &str) -> Result<Verification, String> {
-    [Verification::Full, Verification::Aggregate, Verification::None]
-        .into_iter()
-        .find(|verification| verification.name() == name)
-        .ok_or_else(|| "expected full, aggregate or none".to_owned())
+    Verification::named(name).ok_or_else(|| "expected full, aggregate or none".to_owned())
 }
 
 #[cfg(test)]

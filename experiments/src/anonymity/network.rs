@@ -49,8 +49,7 @@ pub fn params(point: &Point) -> Result<NetworkParams, AnonymityError> {
 }
 
 fn verification(point: &Point) -> Result<Verification, AnonymityError> {
-    let mut modes = [Verification::Full, Verification::Aggregate, Verification::None].into_iter();
-    let known = modes.find(|mode| mode.name() == point.verification);
+    let known = Verification::named(&point.verification);
     known.ok_or_else(|| AnonymityError::Verification(point.verification.clone()))
 }
 

@@ -64,9 +64,7 @@ impl Costs {
     /// # Errors
     /// [`MeasureError`] if some round does not do what it is there for.
     pub fn measure(effort: Effort, command: &str) -> Result<Self, MeasureError> {
-        let modes = [Verification::Full, Verification::Aggregate, Verification::None];
-        let reports = modes.map(|verification| rounds(effort, verification));
-        let [full, aggregate, none] = reports;
+        let [full, aggregate, none] = Verification::ALL.map(|verification| rounds(effort, verification));
         let (full, aggregate, none) = (full?, aggregate?, none?);
         let backend = full.first().map(|report| report.backend.clone()).unwrap_or_default();
         let source = Source { cpu: cpu_name(), backend, threads: threads(), command: command.to_owned() };

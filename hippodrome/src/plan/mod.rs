@@ -187,11 +187,7 @@ impl PlanArgs {
 
     /// The network, if nobody's noise is opened.
     fn deployment(&self, layers: u8, chains: u16) -> Result<Deployment, PrivacyError> {
-        let layers = match layers {
-            1 => Layers::One,
-            2 => Layers::Two,
-            _ => Layers::Three,
-        };
+        let layers = Layers::try_from(layers)?;
         let [servers, honest] = [self.servers, self.honest].map(|count| Servers::new(count.into()));
         let deployment = Deployment::new(servers?, honest?, layers, chains.into(), Shift::new(self.slots.into())?)?;
         let of_all = |limits: u16| Replies::new(u32::from(limits) * u32::from(self.honest), self.reply_spread.into());
