@@ -27,3 +27,4 @@ pub mod rundir;
 pub mod seeds;
 pub mod stats;
 pub mod suite;
+mod text;

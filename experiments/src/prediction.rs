@@ -1,7 +1,5 @@
 //! What the model says of an experiment's points, set against what came of them.
 
-use std::fmt::Write;
-
 use hippodrome_core::params::Verification;
 
 use crate::{
@@ -12,6 +10,7 @@ use crate::{
     preset,
     results::{OfPoint, Results},
     stats::Errors,
+    text::put,
 };
 
 /// The model is fitted to one point in so many, the first of them included; all others are held out.
@@ -101,10 +100,6 @@ pub fn table(validation: &Validation) -> String {
 fn cells(Compared { predicted, measured, error }: &Compared) -> String {
     let error = error.map_or("–".to_owned(), |error| format!("{:+.1} %", 100.0 * error));
     format!("{predicted:.3} | {measured:.3} | {error}")
-}
-
-fn put(text: &mut String, line: std::fmt::Arguments<'_>) {
-    text.write_fmt(line).expect("text takes everything");
 }
 
 /// Every held-out prediction against what was measured; on the line both are the same. None if nothing was held out.

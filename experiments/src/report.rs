@@ -2,8 +2,6 @@
 
 mod trouble;
 
-use std::fmt::Write;
-
 use crate::{
     anonymity,
     figures::Claim,
@@ -12,6 +10,7 @@ use crate::{
     results::{OfPoint, Results},
     rundir::Manifest,
     stats::Estimate,
+    text::put,
 };
 
 /// Metrics that every report has in its first table.
@@ -90,10 +89,6 @@ fn claims(text: &mut String, Answers { source, claims, .. }: &Answers) {
             ),
         );
     }
-}
-
-fn put(text: &mut String, line: std::fmt::Arguments<'_>) {
-    text.write_fmt(line).expect("text takes everything");
 }
 
 fn machine(text: &mut String, manifest: &Manifest) {

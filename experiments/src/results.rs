@@ -1,9 +1,6 @@
 //! What runs came to, in numbers that can be compared.
 
-use std::{
-    collections::BTreeSet,
-    fmt::{self, Write},
-};
+use std::collections::BTreeSet;
 
 use crate::{
     anonymity::Anonymity,
@@ -12,6 +9,7 @@ use crate::{
     rundir::{RunDir, RunDirError},
     seeds::Seed,
     stats::{self, Estimate},
+    text::put,
 };
 
 /// Confidence of the intervals.
@@ -176,10 +174,6 @@ impl Results {
         }
         text
     }
-}
-
-fn put(text: &mut String, what: fmt::Arguments<'_>) {
-    text.write_fmt(what).expect("text takes everything");
 }
 
 /// Over all valid runs of a point. Values of rounds are pooled.

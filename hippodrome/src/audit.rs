@@ -181,7 +181,13 @@ impl AuditArgs {
 
     /// Of the planned noise, over the rounds of a game.
     fn guarantee(&self, slots: u32) -> Result<Guarantee, PrivacyError> {
-        let deployment = Deployment::new(self.servers, self.servers, Layers::try_from(self.layers)?, self.chains, self.client_slots)?;
+        let deployment = Deployment::new(
+            self.servers,
+            self.servers,
+            Layers::try_from(self.layers)?,
+            self.chains,
+            self.client_slots,
+        )?;
         let rounds = Rounds::new(self.rounds.into())?;
         plan::guarantee_of(&deployment, self.shape.value(), slots.into(), rounds, self.delta)
     }

@@ -1,9 +1,10 @@
 //! Tables of what is proved and shown, for programs and for people.
 
-use std::fmt::{self, Write};
-
 use super::{Adversary, Anonymity, Attacked, Settings, Variant};
-use crate::results::{OfPoint, Results};
+use crate::{
+    results::{OfPoint, Results},
+    text::put,
+};
 
 /// Columns of [`csv`].
 pub(super) const COLUMNS: &str = "point,label,variant,sent,slots,shape,honest,against,rounds,delta,epsilon_proved,\
@@ -14,10 +15,6 @@ pub(super) const COLUMNS: &str = "point,label,variant,sent,slots,shape,honest,ag
 /// Points with what is known of their anonymity.
 fn known(results: &Results) -> impl Iterator<Item = (&OfPoint, &Anonymity)> {
     results.points.iter().filter_map(|of| Some((of, of.anonymity.as_ref()?)))
-}
-
-fn put(text: &mut String, what: fmt::Arguments<'_>) {
-    text.write_fmt(what).expect("text takes everything");
 }
 
 /// One line for each point and each noise that was attacked; none if the preset asks for nothing.

@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeSet, fmt::Arguments};
 
-use super::{figure, put};
+use super::figure;
 use crate::{
     live::Toll,
     results::{OfPoint, Results},
+    text::put,
 };
 
 /// Metrics of trouble, with the heads of their columns.
