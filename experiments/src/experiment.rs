@@ -17,6 +17,8 @@ use crate::{
     seeds::Seed,
 };
 
+/// What people read.
+pub(crate) const REPORT: &str = "report.md";
 /// What work takes, for the model.
 pub(crate) const COSTS: &str = "costs.toml";
 /// The same with what has been fitted to runs.
@@ -166,35 +168,52 @@ impl Experiment {
         Ok(self.dir.keep(numbered, repeat, &measured)?)
     }
 
-    /// What the model says, if it is asked and has costs.
-    fn answers(&self, results: &Results) -> Result<Option<Answers>, ExperimentError> {
-        let Some(costs) = self.dir.read(COSTS)? else { return Ok(None) };
-        Ok(modelled::answers(results, &costs, self.dir.manifest()?.cores)?)
+    /// The runs that have been done, and what the model says, if it is asked and has costs.
+    fn read(&self) -> Result<(Results, Option<Answers>), ExperimentError> {
+        let results = Results::read(&self.dir)?;
+        let answers = match self.dir.read(COSTS)? {
+            Some(costs) => modelled::answers(&results, &costs, self.dir.manifest()?.cores)?,
+            None => None,
+        };
+        Ok((results, answers))
     }
 
     /// Makes tables and figures of the runs that have been done, and of what is modelled.
     pub fn plot(&self) -> Result<(), ExperimentError> {
-        let results = Results::read(&self.dir)?;
-        let answers = self.answers(&results)?;
+        let (results, answers) = self.read()?;
+        self.plot_of(&results, answers.as_ref())
+    }
+
+    /// Writes the report, and gives its path.
+    pub fn report(&self) -> Result<PathBuf, ExperimentError> {
+        let (results, answers) = self.read()?;
+        self.report_of(&results, answers.as_ref())
+    }
+
+    /// Does both, with what is read and modelled once.
+    pub fn conclude(&self) -> Result<PathBuf, ExperimentError> {
+        let (results, answers) = self.read()?;
+        self.plot_of(&results, answers.as_ref())?;
+        self.report_of(&results, answers.as_ref())
+    }
+
+    fn plot_of(&self, results: &Results, answers: Option<&Answers>) -> Result<(), ExperimentError> {
         self.dir.write("runs.csv", &results.runs_csv())?;
         self.dir.write("results.csv", &results.results_csv())?;
-        anonymity::csv(&results).iter().try_for_each(|table| self.dir.write("anonymity.csv", table))?;
-        if let Some(validation) = answers.as_ref().and_then(|answers| answers.validation.as_ref()) {
+        anonymity::csv(results).iter().try_for_each(|table| self.dir.write("anonymity.csv", table))?;
+        if let Some(validation) = answers.and_then(|answers| answers.validation.as_ref()) {
             self.dir.write("prediction.csv", &validation.csv())?;
             self.dir.write(FITTED_COSTS, &validation.costs.to_toml())?;
         }
-        for (name, svg, csv) in charts::all(&results, answers.as_ref())? {
+        for (name, svg, csv) in charts::all(results, answers)? {
             self.dir.write(&format!("figures/{name}.svg"), &svg)?;
             self.dir.write(&format!("figures/{name}.csv"), &csv)?;
         }
         Ok(())
     }
 
-    /// Writes the report, and gives its path.
-    pub fn report(&self) -> Result<PathBuf, ExperimentError> {
-        let results = Results::read(&self.dir)?;
-        let answers = self.answers(&results)?;
-        self.dir.write("report.md", &report::text(&results, answers.as_ref(), &self.dir.manifest()?))?;
-        Ok(self.dir.path().join("report.md"))
+    fn report_of(&self, results: &Results, answers: Option<&Answers>) -> Result<PathBuf, ExperimentError> {
+        self.dir.write(REPORT, &report::text(results, answers, &self.dir.manifest()?))?;
+        Ok(self.dir.path().join(REPORT))
     }
 }

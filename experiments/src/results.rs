@@ -133,21 +133,22 @@ impl Results {
     /// One line a run: point, settings, number, whether it counts, rounds, rounds that were lost, the median of each metric in
     /// it; where there was trouble, also who was named, and for what.
     pub fn runs_csv(&self) -> String {
-        let of_run = |of: &OfPoint, (_, measured): &(u32, Measured)| values(&of.numbered.point, measured);
-        let all = self.points.iter().flat_map(|of| of.runs.iter().map(move |run| of_run(of, run)));
-        let metrics: BTreeSet<Metric> = all.flatten().map(|(metric, _)| metric).collect();
+        let of_runs = |of: &OfPoint| -> Vec<_> {
+            of.runs.iter().map(|(_, measured)| values(&of.numbered.point, measured)).collect()
+        };
+        let all: Vec<Vec<_>> = self.points.iter().map(of_runs).collect();
+        let metrics: BTreeSet<&Metric> = all.iter().flatten().flatten().map(|(metric, _)| metric).collect();
         let mut text = "point,label,repeat,valid,rounds,lost_rounds".to_owned();
         metrics.iter().for_each(|metric| put(&mut text, format_args!(",{}[{}]", metric.name, metric.unit)));
         let has_trouble = self.points.iter().any(|of| of.numbered.point.trouble.is_some());
         text.push_str(if has_trouble { ",named,offences\n" } else { "\n" });
-        for of in &self.points {
-            for run @ (repeat, measured) in &of.runs {
+        for (of, of_runs) in self.points.iter().zip(&all) {
+            for ((repeat, measured), values) in of.runs.iter().zip(of_runs) {
                 let (number, label) = (of.numbered.number, &of.numbered.label);
                 let (valid, rounds, lost) = (measured.is_valid(), measured.rounds.len(), measured.lost());
                 put(&mut text, format_args!("{number},{label},{repeat},{valid},{rounds},{lost}"));
-                let values = of_run(of, run);
                 for metric in &metrics {
-                    let found = values.iter().find(|(of, _)| of == metric).and_then(|(_, all)| stats::median(all));
+                    let found = values.iter().find(|(of, _)| of == *metric).and_then(|(_, all)| stats::median(all));
                     put(&mut text, format_args!(",{}", found.map_or(String::new(), |value| format!("{value:.6}"))));
                 }
                 if has_trouble {

@@ -30,6 +30,11 @@ use crate::{
     seeds::Seed,
 };
 
+/// Program and machine.
+pub(crate) const MANIFEST: &str = "manifest.toml";
+/// What was asked for.
+pub(crate) const PRESET: &str = "preset.toml";
+
 /// Why a directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RunDirError {
@@ -144,7 +149,7 @@ impl RunDir {
         if fs::read_dir(path).map_err(refused)?.next().is_some() {
             return Err(RunDirError::NotEmpty(path.to_owned()));
         }
-        dir.write("manifest.toml", &toml::to_string_pretty(&Manifest::here()).expect("plain values"))?;
+        dir.write(MANIFEST, &toml::to_string_pretty(&Manifest::here()).expect("plain values"))?;
         let points = preset.points()?;
         dir.write("points.csv", &points_csv(&points))?;
         for numbered in &points {
@@ -152,7 +157,7 @@ impl RunDir {
             dir.write_at(&dir.point(numbered).join("conversations.csv"), &script)?;
         }
         // Last: a directory with this file is an experiment's.
-        dir.write("preset.toml", &preset.text())?;
+        dir.write(PRESET, &preset.text())?;
         Ok(dir)
     }
 
@@ -168,7 +173,7 @@ impl RunDir {
     }
 
     fn preset_file(&self) -> PathBuf {
-        self.0.join("preset.toml")
+        self.0.join(PRESET)
     }
 
     /// The experiment.
@@ -178,7 +183,7 @@ impl RunDir {
 
     /// Program and machine.
     pub fn manifest(&self) -> Result<Manifest, RunDirError> {
-        let path = self.0.join("manifest.toml");
+        let path = self.0.join(MANIFEST);
         let text = fs::read_to_string(&path).map_err(|source| RunDirError::File { path: path.clone(), source })?;
         toml::from_str(&text).map_err(|error| RunDirError::File { path, source: io::Error::other(error.to_string()) })
     }

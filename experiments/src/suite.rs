@@ -7,22 +7,19 @@ use std::{
 };
 
 use crate::{
-    experiment::{COSTS, Experiment, ExperimentError, FITTED_COSTS},
+    experiment::{COSTS, Experiment, ExperimentError, FITTED_COSTS, REPORT},
     modelled::CostsFrom,
     preset::{BUILT_IN, Preset},
-    rundir::{RunDir, RunDirError},
+    rundir::{MANIFEST, PRESET, RunDir, RunDirError},
 };
 
 /// The experiment that others take their costs from: it is the first.
 const CALIBRATION: &str = "model";
 
-const REPORT: &str = "report.md";
-const MANIFEST: &str = "manifest.toml";
-
 /// Files of an experiment that are published, if there are any.
 const PUBLISHED: [&str; 9] = [
     MANIFEST,
-    "preset.toml",
+    PRESET,
     REPORT,
     "results.csv",
     "runs.csv",
@@ -89,7 +86,7 @@ impl Suite {
             copy_all(&run, &to.join(name))?;
             writeln!(list, "| [{name}]({name}/{REPORT}) | {} | {runs} |", preset.title).expect("text takes everything");
         }
-        list.push_str("\nMade by `hippodrome experiment all`; each directory says on what machine, and when.\n");
+        list.push_str("\nEach manifest says by what command, on what machine, and when.\n");
         let path = to.join("README.md");
         fs::write(&path, list).map_err(|source| RunDirError::File { path, source })?;
         Ok(names)
@@ -135,7 +132,7 @@ mod tests {
         let suite = Suite::new(&out);
         let preset = Suite::presets().expect("presets").into_iter().find(|preset| preset.repeats == 0).expect("one");
         let experiment = suite.begin(&preset).expect("begun");
-        experiment.plot().and_then(|()| experiment.report()).expect("a report without figures");
+        experiment.conclude().expect("a report without figures");
         fs::create_dir_all(out.join(&preset.name).join("figures")).expect("a directory");
         fs::write(out.join(&preset.name).join("figures/a.svg"), "<svg/>").expect("written");
         assert!(matches!(Suite::new(&to).publish(&to), Err(RunDirError::NoExperiment(_))));

@@ -248,8 +248,8 @@ fn run_to_report(experiment: Experiment, programs: &Programs) -> Result<(), Comm
     // A run that was stopped is not waited for.
     runtime.shutdown_background();
     result?;
-    experiment.plot()?;
-    report(&experiment)
+    println!("{}", experiment.conclude()?.display());
+    Ok(())
 }
 
 /// Makes all runs, or stops the processes of the one under way if somebody wants this to end.
