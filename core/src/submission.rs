@@ -111,18 +111,20 @@ impl Submission {
         parts.concat()
     }
 
-    /// Checks author, slot, chain and the author's signature, not the signature of knowledge.
+    /// Checks author, slot, chain and the author's signature, not the signature of knowledge. Gives the body's hash, which the
+    /// author has signed.
     pub fn check_author(
         &self,
         directory: &Directory,
         roster: &Roster,
         descriptor: &Digest,
         chain: ChainId,
-    ) -> Result<(), SubmissionError> {
+    ) -> Result<Digest, SubmissionError> {
         let origin = Origin { author: self.author, slot: self.slot };
         let key = origin.check(directory, roster, chain)?;
-        let statement = origin.signed(descriptor, chain, key, &self.key, &body_hash(&self.body), &self.knowledge);
-        key.verify(&statement, &self.signature).map_err(|_| SubmissionError::Signature)
+        let body = body_hash(&self.body);
+        let statement = origin.signed(descriptor, chain, key, &self.key, &body, &self.knowledge);
+        key.verify(&statement, &self.signature).map(|()| body).map_err(|_| SubmissionError::Signature)
     }
 }
 

@@ -192,9 +192,8 @@ fn well_signed(context: &RoundContext, chain: ChainId, submissions: &Records) ->
         .par_chunks(submissions.width())
         .filter_map(|record| {
             let submission = Submission::decode(&context.sizes, record).ok()?;
-            submission.check_author(&context.directory, &context.roster, context.digest(), chain).ok()?;
+            let body = submission.check_author(&context.directory, &context.roster, context.digest(), chain).ok()?;
             let origin = Origin { author: submission.author, slot: submission.slot };
-            let body = merkle::body_hash(&submission.body);
             Some((origin, submission, body))
         })
         .collect()
