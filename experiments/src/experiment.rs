@@ -85,12 +85,9 @@ impl Experiment {
         Ok(Self { dir, preset, points })
     }
 
-    /// Takes costs for the model, as [`Costs::to_toml`](crate::model::Costs::to_toml) writes them; unless it has some.
+    /// Takes costs for the model, as [`Costs::to_toml`](crate::model::Costs::to_toml) writes them, in place of what it has.
     pub fn take_costs(&self, text: &str) -> Result<(), ExperimentError> {
-        match self.dir.read(COSTS)? {
-            None => Ok(self.dir.write(COSTS, text)?),
-            Some(_) => Ok(()),
-        }
+        Ok(self.dir.write(COSTS, text)?)
     }
 
     /// Does all runs that have not been done, if there are programs for all of them, looks at the anonymity of all points if the

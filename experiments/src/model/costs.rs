@@ -64,6 +64,8 @@ pub struct Transport {
     pub server_round_s: f64,
     /// Seconds of one core that the coordinator takes for each client in a round: its connection, and its two requests.
     pub client_s: f64,
+    /// Seconds that a core stands idle for each second that it works, while threads are woken up and wait for each other.
+    pub idle: f64,
     /// Seconds by which every message is late, beside its link.
     pub message_late_s: f64,
 }
@@ -130,13 +132,13 @@ impl Costs {
     }
 
     fn check(&self) -> Result<(), CostsError> {
-        let Transport { byte_s, message_s, server_round_s, client_s, message_late_s } = self.transport;
+        let Transport { byte_s, message_s, server_round_s, client_s, idle, message_late_s } = self.transport;
         let modes = [&self.full, &self.aggregate, &self.none];
         let rates = modes.into_iter().flat_map(|rates| &rates.0);
         let of_work =
             rates.flat_map(|(work, rate)| [rate.job_s, rate.record_s].map(|value| (format!("{work:?}"), value)));
-        let of_transport =
-            [byte_s, message_s, server_round_s, client_s, message_late_s].map(|value| ("transport".to_owned(), value));
+        let of_transport = [byte_s, message_s, server_round_s, client_s, idle, message_late_s]
+            .map(|value| ("transport".to_owned(), value));
         match of_work.chain(of_transport).find(|(_, value)| !(value.is_finite() && *value >= 0.0)) {
             Some((what, value)) => Err(CostsError::Rate { what, value }),
             None => Ok(()),

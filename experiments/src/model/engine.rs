@@ -66,6 +66,8 @@ pub(super) struct Network {
     pub(super) cores: u32,
     /// Threads of each node's pool.
     pub(super) threads: u32,
+    /// How long a core stands idle for each time that it works.
+    pub(super) idle: f64,
     /// From one node to another.
     pub(super) delay: Nanos,
     /// Of each node's line, each way; 0 if there is no limit.

@@ -214,6 +214,7 @@ fn network(deployment: &Deployment, costs: &Costs) -> Network {
         machine_of,
         cores: cores.into(),
         threads: threads.into(),
+        idle: costs.transport.idle,
         delay: nanos(link.delay_s + costs.transport.message_late_s),
         bits_per_s: link.bits_per_s as u64,
     }

@@ -112,6 +112,15 @@ fn all_work_is_done_by_some_core_and_none_twice() {
 }
 
 #[test]
+fn cores_that_stand_idle_take_longer_and_work_no_more() {
+    let work = costs(1e-5, 1e-4);
+    let idle = Costs { transport: Transport { idle: 0.5, ..Transport::default() }, ..work.clone() };
+    let outcome = |costs| simulate(&alone(), costs).expect("a deployment");
+    near(outcome(&idle).latency_s(), 1.5 * outcome(&work).latency_s());
+    near(outcome(&idle).total_cpu_s(), outcome(&work).total_cpu_s());
+}
+
+#[test]
 fn the_same_deployment_gives_the_same_outcome() {
     let run = || simulate(&Deployment { rounds: 2, ..network() }, &costs(1.3e-6, 1.7e-5)).expect("a deployment");
     assert_eq!(run(), run());
@@ -182,6 +191,7 @@ fn what_was_measured_is_predicted_when_the_rest_was_fitted() {
             message_s: 3e-5,
             server_round_s: 1e-3,
             client_s: 2e-5,
+            idle: 0.2,
             message_late_s: 2e-4,
         },
         ..costs(1e-5, 1e-4)

@@ -1,7 +1,7 @@
 //! The model against real runs.
 //!
 //! What real processes take beyond the work itself, and cannot be measured in one process, is fitted to some of the runs:
-//! five numbers of [`Transport`], and the pace of the work itself, which shares caches and arithmetic units with other
+//! the numbers of [`Transport`], and the pace of the work itself, which shares caches and arithmetic units with other
 //! processes otherwise than in one. All other runs are held out, and show what the model is worth.
 
 use std::fmt::Write;
@@ -97,8 +97,10 @@ fn row(costs: &Costs, run: &Measured) -> Result<ValidationRow, BadDeployment> {
     })
 }
 
-/// A lateness of messages that is tried, to see how many of them a round waits for one after the other.
-const TRIED_S: f64 = 1e-3;
+/// How idle cores are tried to be, to see for how much work a round waits.
+const TRIED_IDLE: f64 = 0.1;
+/// A lateness of messages that is tried, to see for how many of them a round waits one after the other.
+const TRIED_LATE_S: f64 = 1e-3;
 
 fn calibrate(costs: &Costs, runs: &[Measured]) -> Result<Costs, BadDeployment> {
     let fitted: Vec<&Measured> = runs.iter().filter(|run| !run.is_held_out).collect();
@@ -108,10 +110,9 @@ fn calibrate(costs: &Costs, runs: &[Measured]) -> Result<Costs, BadDeployment> {
     let found = rates(&samples);
     let [pace, byte_s, message_s, server_round_s, client_s] =
         [0, 1, 2, 3, 4].map(|part| found.get(part).copied().unwrap_or(0.0));
-    let transport = Transport { byte_s, message_s, server_round_s, client_s, message_late_s: 0.0 };
+    let transport = Transport { byte_s, message_s, server_round_s, client_s, ..Transport::default() };
     let computing = Costs { transport, ..bare.at_pace(pace) };
-    let message_late_s = lateness(&computing, &fitted)?;
-    Ok(Costs { transport: Transport { message_late_s, ..computing.transport }, ..computing })
+    with_waiting(&computing, &fitted)
 }
 
 fn outcomes(costs: &Costs, runs: &[&Measured]) -> Result<Vec<Outcome>, BadDeployment> {
@@ -126,16 +127,20 @@ fn cpu_sample(run: &Measured, outcome: &Outcome) -> Sample {
     Sample { parts, known: 0.0, took: run.cpu_s }
 }
 
-/// By how much each message would have to be late for the rounds to take as long as they did.
-fn lateness(costs: &Costs, runs: &[&Measured]) -> Result<f64, BadDeployment> {
-    let late = Costs { transport: Transport { message_late_s: TRIED_S, ..costs.transport }, ..costs.clone() };
-    let (without, with) = (outcomes(costs, runs)?, outcomes(&late, runs)?);
-    let sample = |((run, without), with): ((&&Measured, &Outcome), &Outcome)| {
-        let messages = (with.latency_s() - without.latency_s()) / TRIED_S;
-        Sample { parts: vec![messages], known: without.latency_s(), took: run.wall_s }
-    };
-    let samples: Vec<Sample> = runs.iter().zip(&without).zip(&with).map(sample).collect();
-    Ok(rates(&samples).first().copied().unwrap_or(0.0))
+/// The costs with what makes rounds take as long as they did: cores that stand idle, and messages that are late.
+fn with_waiting(costs: &Costs, runs: &[&Measured]) -> Result<Costs, BadDeployment> {
+    let waiting = |transport: Transport| Costs { transport, ..costs.clone() };
+    let idle = waiting(Transport { idle: TRIED_IDLE, ..costs.transport });
+    let late = waiting(Transport { message_late_s: TRIED_LATE_S, ..costs.transport });
+    let samples = runs.iter().map(|run| {
+        let latency = |costs| Ok(simulate(&run.deployment, costs)?.latency_s());
+        let known = latency(costs)?;
+        let parts = vec![(latency(&idle)? - known) / TRIED_IDLE, (latency(&late)? - known) / TRIED_LATE_S];
+        Ok(Sample { parts, known, took: run.wall_s })
+    });
+    let found = rates(&samples.collect::<Result<Vec<_>, _>>()?);
+    let [idle, message_late_s] = [0, 1].map(|part| found.get(part).copied().unwrap_or(0.0));
+    Ok(waiting(Transport { idle, message_late_s, ..costs.transport }))
 }
 
 impl Validation {

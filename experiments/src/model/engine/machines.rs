@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Compute, Id, Nanos, Network, Node};
 
-/// Parts of a core that are shared out.
+/// Parts of a core that are shared out, if it never stands idle.
 const CORE: u128 = 1 << 20;
 
 /// Work that is to be done, or being done.
@@ -43,9 +43,9 @@ impl Task {
         usize::from(self.left[0] == 0)
     }
 
-    /// Most parts of a core that it can use.
-    fn most(&self) -> u128 {
-        if self.part() == 0 { CORE } else { u128::from(self.width) * CORE }
+    /// Most cores that it can use.
+    fn most(&self) -> u32 {
+        if self.part() == 0 { 1 } else { self.width }
     }
 
     fn is_done(&self) -> bool {
@@ -66,9 +66,17 @@ impl Task {
 /// All machines.
 pub(super) struct Machines {
     machine_of: Vec<u32>,
-    cores: u32,
+    cores: Cores,
     threads: u32,
     all: Vec<Machine>,
+}
+
+/// The cores of a machine.
+#[derive(Clone, Copy)]
+struct Cores {
+    count: u32,
+    /// Parts of each that are shared out.
+    parts: u128,
 }
 
 #[derive(Default)]
@@ -87,7 +95,8 @@ impl Machines {
     pub(super) fn new(network: &Network) -> Self {
         let count = network.machine_of.iter().max().map_or(0, |&last| last as usize + 1);
         let all = (0..count).map(|_| Machine::default()).collect();
-        Self { machine_of: network.machine_of.clone(), cores: network.cores, threads: network.threads, all }
+        let cores = Cores { count: network.cores, parts: (CORE as f64 / (1.0 + network.idle)) as u128 };
+        Self { machine_of: network.machine_of.clone(), cores, threads: network.threads, all }
     }
 
     /// Takes a task in, which begins at once if its node has a thread for it. Gives the machine.
@@ -162,12 +171,12 @@ impl Machine {
     }
 
     /// Shares the cores: who can use least first, each no more than its share of what is left.
-    fn share(&mut self, cores: u32) {
+    fn share(&mut self, Cores { count, parts }: Cores) {
         self.version += 1;
         self.running.sort_by_key(|task| (task.most(), task.id));
-        let (mut left, mut sharers) = (u128::from(cores) * CORE, self.running.len() as u128);
+        let (mut left, mut sharers) = (u128::from(count) * parts, self.running.len() as u128);
         for task in &mut self.running {
-            task.rate = task.most().min(left / sharers);
+            task.rate = (u128::from(task.most()) * parts).min(left / sharers);
             left -= task.rate;
             sharers -= 1;
         }
