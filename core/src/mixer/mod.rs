@@ -313,6 +313,8 @@ impl Mixer {
 
     fn on_message(&mut self, now_ms: u64, from: Party, message: Message, out: &mut Outbox) {
         match (from, message) {
+            // From its owner, or from the coordinator, who hands on what an owner may have shown to nobody else.
+            (_, Message::NoiseOpening(opening)) => self.on_opening(now_ms, opening, out),
             (Party::Coordinator, Message::Submissions(message)) => {
                 self.on_round_message(now_ms, from, Message::Submissions(message), out);
             }
@@ -321,7 +323,6 @@ impl Mixer {
                     out.outputs.push(Output::Notice(Notice::Refused { why: why.to_string() }));
                 }
             }
-            (_, Message::NoiseOpening(opening)) => self.on_opening(now_ms, opening, out),
             (Party::Server(server), Message::Charge(charge)) => self.on_charge(now_ms, server, &charge, out),
             (Party::Server(_), message) => self.on_round_message(now_ms, from, message, out),
         }

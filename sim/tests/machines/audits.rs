@@ -65,14 +65,19 @@ fn honest_servers_open_the_noise_that_they_pledged_and_sent() {
     assert!(opened.windows(2).all(|pair| pair[0].0 < pair[1].0), "one server a round: {opened:?}");
     assert!(network.cases.is_empty(), "nobody is convicted");
     assert!(network.coordinator().status().servers.iter().all(|server| server.struck.is_none()));
+    let refused = network.notices.iter().find(|(_, notice)| matches!(notice, Notice::Refused { .. }));
+    assert!(refused.is_none(), "{refused:?}");
 }
 
-#[test]
-fn a_server_that_sends_other_noise_than_it_pledged_is_convicted_and_out() {
-    let mut network = network();
+/// The liar pledges the noise of its twin, and sends its own.
+fn has_the_liar_send_other_noise(network: &mut Network) {
     let key = network.server_key(LIAR).expose_seed();
     let key = hippodrome_crypto::signing::SigningKey::from_seed(&key);
     network.set_twin(LIAR, Twin::new(network.directory(), key, [1; 32]).expect("it is listed"));
+}
+
+/// Runs until the coin has picked the liar, and the others have judged what it has shown.
+fn every_other_server_convicts(network: &mut Network) {
     let mut rounds = 0;
     while network.cases.is_empty() && rounds < 60 {
         rounds += 1;
@@ -81,6 +86,26 @@ fn a_server_that_sends_other_noise_than_it_pledged_is_convicted_and_out() {
     network.run_for(1_000);
     let convicting: Vec<ServerId> = network.cases.iter().map(|(server, _)| *server).collect();
     assert!((0..SERVERS as u16).map(ServerId).all(|id| id == LIAR || convicting.contains(&id)), "{convicting:?}");
+}
+
+#[test]
+fn a_server_that_shows_other_noise_to_the_coordinator_alone_is_convicted_by_all() {
+    let mut network = network();
+    has_the_liar_send_other_noise(&mut network);
+    network.set_adversary(Informed::of(&network, |_, from, to, message| match message {
+        Message::NoiseOpening(_) if from == Party::Server(LIAR) && to != Party::Coordinator => Vec::new(),
+        _ => vec![message.clone()],
+    }));
+    every_other_server_convicts(&mut network);
+    network.run_for(6_000);
+    assert!(the_liar_alone_is_struck(&network));
+}
+
+#[test]
+fn a_server_that_sends_other_noise_than_it_pledged_is_convicted_and_out() {
+    let mut network = network();
+    has_the_liar_send_other_noise(&mut network);
+    every_other_server_convicts(&mut network);
     for (_, case) in &network.cases {
         let verdict = case.verify(network.directory()).expect("servers keep what convicts");
         assert_eq!(verdict.guilty().iter().collect::<Vec<_>>(), [&Author::Server(LIAR)]);
