@@ -6,6 +6,7 @@
 //! * A server that holds evidence against another releases nothing more, in any round in flight, in chains that contain
 //!   it, and opens nothing more in rounds in which it takes part.
 //! * No number is announced twice, and every round has as many active servers as the network wants at least.
+//! * While everybody is honest and nothing goes wrong, nothing that somebody says is refused, and everybody takes part.
 
 use std::{
     cell::RefCell,
@@ -43,6 +44,8 @@ pub(super) struct Findings {
     pub(super) guilty: BTreeSet<ServerId>,
     /// Servers that some announced round did without.
     pub(super) inactive: BTreeSet<ServerId>,
+    /// Rounds of which some server has shown its noise to another.
+    pub(super) opened: BTreeSet<Round>,
     /// A digest of who sent what, and when.
     pub(super) digest: Option<Digest>,
 }
@@ -63,6 +66,8 @@ pub(super) struct Cast {
     pub(super) min_live: usize,
     /// Clients that come after these cheat.
     pub(super) honest_clients: usize,
+    /// Nobody cheats, and nothing goes wrong.
+    pub(super) is_calm: bool,
 }
 
 /// Watches a run.
@@ -217,6 +222,9 @@ impl Watcher for Invariants {
         if let (Party::Server(from), Party::Server(to), Message::Confirmation(message)) = (from, to, message) {
             self.confirmations.entry((message.round, message.layer, to)).or_default().insert(from);
         }
+        if let (Party::Server(_), Message::NoiseOpening(opening)) = (to, message) {
+            self.findings.borrow_mut().opened.insert(opening.round);
+        }
     }
 
     fn announced(&mut self, round: Round, roster: &Roster) {
@@ -229,6 +237,9 @@ impl Watcher for Invariants {
         }
         self.rosters.insert(round, roster.clone());
         let inactive = (0..self.cast.servers).map(ServerId).filter(|server| !roster.is_active(*server));
+        if let Some(struck) = inactive.clone().find(|_| self.cast.is_calm) {
+            self.violated(format!("{round} was announced without {struck}, and nothing had gone wrong"));
+        }
         self.findings.borrow_mut().inactive.extend(inactive);
     }
 
@@ -268,6 +279,9 @@ impl Watcher for Invariants {
                     self.evidence.entry((server, roster.id().epoch)).or_default().extend(verdict.servers());
                 }
                 return;
+            }
+            Notice::Refused { why } if self.cast.is_calm => {
+                return self.violated(format!("{server} refused what an honest party said: {why}"));
             }
             _ => return,
         };

@@ -17,6 +17,8 @@ pub struct Scenario {
 pub enum Kind {
     /// Nothing.
     Calm,
+    /// Nothing, in a network that has the noise of some server opened after each round.
+    Audited,
     /// The same run is made with people who talk and with people who don't: nobody who watches may see which.
     Observed(Vec<Trouble>),
     /// Faults.
@@ -41,6 +43,7 @@ pub fn all() -> Vec<Scenario> {
     let cheats = CHEATS.iter().map(|cheat| scenario(cheat.name.into(), Kind::Cheat(cheat)));
     let watched = [
         ("calm", Kind::Calm),
+        ("audited", Kind::Audited),
         ("observed", Kind::Observed(Vec::new())),
         ("observed-in-trouble", Kind::Observed(vec![Trouble::Loss, Trouble::ServerCrash, Trouble::ClientOffline])),
     ];
@@ -54,6 +57,13 @@ pub fn all() -> Vec<Scenario> {
         .chain(cheats)
         .chain(mixed.into_iter().map(named))
         .collect()
+}
+
+impl Kind {
+    /// Whether everybody is honest, and nothing goes wrong.
+    pub(super) fn is_calm(&self) -> bool {
+        matches!(self, Self::Calm | Self::Audited)
+    }
 }
 
 /// The scenario with a name.

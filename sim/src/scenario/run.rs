@@ -1,6 +1,6 @@
 //! One run of a scenario, and what came of it.
 
-use std::{cell::RefCell, collections::BTreeSet, rc::Rc};
+use std::{cell::RefCell, collections::BTreeSet, num::NonZeroU32, rc::Rc};
 
 use hippodrome_core::{
     ids::Round,
@@ -64,7 +64,7 @@ pub fn run(scenario: &Scenario, seed: u64, with_digest: bool) -> Outcome {
     match &scenario.kind {
         Kind::Observed(troubles) => {
             let [talking, silent] = [true, false].map(|talks| {
-                let mut stage = Stage::new(seed, troubles.clone(), Vec::new(), talks, with_digest);
+                let mut stage = Stage::new(&scenario.kind, seed, (troubles.clone(), Vec::new()), talks, with_digest);
                 stage.play_for_a_fixed_time();
                 stage
             });
@@ -72,8 +72,7 @@ pub fn run(scenario: &Scenario, seed: u64, with_digest: bool) -> Outcome {
         }
         kind => {
             let mut rng = ChaCha20Rng::seed_from_u64(seed ^ 0x5ce0_a210);
-            let (troubles, cheats) = cast(kind, &mut rng);
-            let mut stage = Stage::new(seed, troubles, cheats, true, with_digest);
+            let mut stage = Stage::new(kind, seed, cast(kind, &mut rng), true, with_digest);
             match kind {
                 Kind::Lasting(ailment) => stage.play_lasting(*ailment),
                 _ => stage.play(),
@@ -84,13 +83,13 @@ pub fn run(scenario: &Scenario, seed: u64, with_digest: bool) -> Outcome {
 }
 
 /// The faults and cheats of a run.
-fn cast(kind: &Kind, rng: &mut ChaCha20Rng) -> (Vec<Trouble>, Vec<&'static Cheat>) {
+fn cast(kind: &Kind, rng: &mut ChaCha20Rng) -> Evils {
     let mut pick = |count: u32, of: usize| -> Vec<usize> {
         (0..1 + below(count, rng)).map(|_| below(of as u32, rng) as usize).collect()
     };
     let mut troubles = |count| pick(count, Trouble::ALL.len()).into_iter().map(|index| Trouble::ALL[index]).collect();
     match kind {
-        Kind::Calm | Kind::Observed(_) | Kind::Lasting(_) => (Vec::new(), Vec::new()),
+        Kind::Calm | Kind::Audited | Kind::Observed(_) | Kind::Lasting(_) => (Vec::new(), Vec::new()),
         Kind::Faults(troubles) => (troubles.clone(), Vec::new()),
         Kind::Cheat(cheat) => (Vec::new(), vec![cheat]),
         Kind::MixedFaults => (troubles(4), Vec::new()),
@@ -149,10 +148,17 @@ pub(super) struct Stage {
     pub(super) rng: ChaCha20Rng,
 }
 
+/// Faults and cheats of a run.
+type Evils = (Vec<Trouble>, Vec<&'static Cheat>);
+
 impl Stage {
-    fn new(seed: u64, troubles: Vec<Trouble>, cheats: Vec<&'static Cheat>, talks: bool, with_digest: bool) -> Self {
+    fn new(kind: &Kind, seed: u64, (troubles, cheats): Evils, talks: bool, with_digest: bool) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
-        let (params, servers) = draw_params(&mut rng, &cheats);
+        let (mut params, servers) = draw_params(&mut rng, &cheats);
+        if matches!(kind, Kind::Audited) {
+            // So often that a coin picks somebody in every round.
+            params.noise.audit = Some(NonZeroU32::MIN);
+        }
         let (mut people, diaries) = people(&params, talks, seed, &mut rng);
         let honest_clients = people.len();
         // Two, of which the second is under way before the first is over.
@@ -173,7 +179,7 @@ impl Stage {
         network.keep_no_record();
         let (plotter, mounted) = Plotter::new(&network, Plot { cheats: cheats.clone(), rounds, seed });
         network.set_adversary(plotter);
-        let cast = Cast { servers: servers as u16, min_live, honest_clients };
+        let cast = Cast { servers: servers as u16, min_live, honest_clients, is_calm: kind.is_calm() };
         let (invariants, findings) = Invariants::new(cast, Rc::clone(&mounted), with_digest);
         network.set_watcher(invariants);
         Self { network, diaries, clients, troubles, cheats, mounted, findings, violations: Vec::new(), rng }
@@ -220,9 +226,18 @@ impl Stage {
                 self.network.failed().last_key_value(),
             ));
         }
+        let params = self.network.directory().params();
+        let (deadline_ms, audit) = (params.deadline_ms, params.noise.audit);
         if !self.cheats.is_empty() {
             // A round may be delivered while somebody waits in it until its deadline, and says only then for whom.
-            self.network.run_for(self.network.directory().params().deadline_ms);
+            self.network.run_for(deadline_ms);
+        }
+        if audit.is_some() {
+            // Coins fall when a round's deadline is over.
+            self.network.run_for(deadline_ms + self.period_ms());
+            if self.findings.borrow().opened.is_empty() {
+                self.violations.push("no noise was opened".into());
+            }
         }
     }
 
