@@ -52,7 +52,8 @@ pub enum FigureError {
 pub type Drawn = (&'static str, fn(&Costs) -> Result<Figure, FigureError>);
 
 /// All figures by their names: latency against chain length, against users for chains of 3, 6 and 9, against servers, and
-/// against ε; the headlines of several papers; and latency against ε of all of them in the same units. The same costs give the same figures to the last byte.
+/// against ε; the headlines of several papers; and latency against ε of all of them in the same units. The same costs give
+/// the same figures to the last byte.
 pub const FIGURES: &[Drawn] = &[
     ("latency-chain-length", |costs| stadium::chain_length(costs, &stadium::LENGTHS)),
     ("latency-users-3", |costs| stadium::users(costs, 3)),
@@ -82,7 +83,7 @@ pub fn named(names: &[String], costs: &Costs) -> Result<Vec<Figure>, FigureError
 }
 
 /// Servers of their own, in two layers of as many chains.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Cluster {
     servers: u16,
     chain_len: u8,

@@ -95,27 +95,17 @@ pub(super) fn over_users(costs: &Costs, cluster: Cluster) -> Result<Vec<Point>, 
 
 /// Latency against servers, for 30 million users and noise for e^ε = 3.
 pub(super) fn servers(costs: &Costs) -> Result<Figure, FigureError> {
-    let mut noise = Vec::new();
+    let mut planned = Vec::new();
     for servers in SERVERS {
-        noise.extend(noise_slots(servers, 3_f64.ln())?.map(|slots| (servers, slots)));
-    }
-    let mut series = Vec::new();
-    for (style, chain_len) in [3_u8, 6, 9].into_iter().enumerate() {
-        let point = |&(servers, slots): &(u16, u32)| -> Result<Point, FigureError> {
-            let latency = Cluster::full(servers, chain_len, slots).latency_s(30_000_000, costs)?;
-            Ok(Point::new(servers.into(), latency))
-        };
-        let points = noise.iter().map(point).collect::<Result<_, _>>()?;
-        series.push(Series { label: format!("ours, chains of {chain_len}"), origin: Origin::Modelled, style, points });
-        let points = published("latvsrv.pdf", "projected/interpolated", &format!("l={chain_len} 30M users, e^eps=3"));
-        series.push(Series { label: format!("Stadium, {chain_len}"), origin: Origin::Projected, style, points });
+        let noise = noise_slots(servers, 3_f64.ln())?;
+        planned.extend(noise.map(|slots| (servers.into(), Cluster::full(servers, 3, slots))));
     }
     Ok(Figure {
         name: "latency-servers".into(),
         title: "Latency against servers: 30 million users".into(),
         x: Axis::linear("servers, and chains", ""),
         y: Axis::log("latency of a round", "s"),
-        series,
+        series: projected(costs, &planned, "latvsrv.pdf", "30M users, e^eps=3")?,
         note: format!(
             "Noise for ε = ln 3, δ = {DELTA} over {ROUNDS} rounds, each by its own accounting. Stadium's lines are its \
              authors' extrapolation. {}",
@@ -126,30 +116,34 @@ pub(super) fn servers(costs: &Costs) -> Result<Figure, FigureError> {
 
 /// ε against latency, for 30 million users of 100 servers.
 pub(super) fn epsilon(costs: &Costs) -> Result<Figure, FigureError> {
-    let (servers, messages) = (100, 30_000_000);
-    let mut noise = Vec::new();
+    let mut planned = Vec::new();
     for epsilon in EPSILONS {
-        noise.extend(noise_slots(servers, epsilon)?.map(|slots| (epsilon, slots)));
-    }
-    let mut series = Vec::new();
-    for (style, chain_len) in [3_u8, 6, 9].into_iter().enumerate() {
-        let point = |&(epsilon, slots): &(f64, u32)| -> Result<Point, FigureError> {
-            Ok(Point::new(epsilon, Cluster::full(servers, chain_len, slots).latency_s(messages, costs)?))
-        };
-        let points = noise.iter().map(point).collect::<Result<_, _>>()?;
-        series.push(Series { label: format!("ours, chains of {chain_len}"), origin: Origin::Modelled, style, points });
-        let points = published("epsvlat.pdf", "projected/interpolated", &format!("l={chain_len} 30M users, m=100"));
-        series.push(Series { label: format!("Stadium, {chain_len}"), origin: Origin::Projected, style, points });
+        planned.extend(noise_slots(100, epsilon)?.map(|slots| (epsilon, Cluster::full(100, 3, slots))));
     }
     Ok(Figure {
         name: "epsilon-latency".into(),
         title: "What ε costs: 30 million users, 100 servers".into(),
         x: Axis::linear("ε", ""),
         y: Axis::log("latency of a round", "s"),
-        series,
+        series: projected(costs, &planned, "epsvlat.pdf", "30M users, m=100")?,
         note: format!(
             "δ = {DELTA} over {ROUNDS} rounds. Stadium's lines are its authors' extrapolation. {}",
             machines(costs)
         ),
     })
+}
+
+/// Ours for 30 million users, with chains of 3, 6 and 9 in each of the clusters, and what Stadium's authors extrapolated.
+fn projected(costs: &Costs, planned: &[(f64, Cluster)], plot: &str, load: &str) -> Result<Vec<Series>, FigureError> {
+    let mut series = Vec::new();
+    for (style, chain_len) in [3_u8, 6, 9].into_iter().enumerate() {
+        let point = |&(x, cluster): &(f64, Cluster)| -> Result<Point, FigureError> {
+            Ok(Point::new(x, Cluster { chain_len, ..cluster }.latency_s(30_000_000, costs)?))
+        };
+        let points = planned.iter().map(point).collect::<Result<_, _>>()?;
+        series.push(Series { label: format!("ours, chains of {chain_len}"), origin: Origin::Modelled, style, points });
+        let points = published(plot, "projected/interpolated", &format!("l={chain_len} {load}"));
+        series.push(Series { label: format!("Stadium, {chain_len}"), origin: Origin::Projected, style, points });
+    }
+    Ok(series)
 }

@@ -33,6 +33,17 @@ fn every_system_of_the_headlines_has_its_points() {
 }
 
 #[test]
+fn every_number_of_a_paper_is_read_with_what_of_ours_is_set_beside_it() {
+    let lines = claims::published();
+    assert_eq!(lines.len(), 10);
+    assert!(lines.iter().all(|line| line.latency_s > 0.0));
+    let of_stadium: Vec<_> = lines.iter().filter(|line| line.of.starts_with("Stadium")).collect();
+    assert_eq!(of_stadium.iter().map(|line| line.ours.chain_len).collect::<Vec<_>>(), [3, 6, 9, 3, 6, 9]);
+    let modes = |mode| lines.iter().filter(|line| line.ours.verification == mode).count();
+    assert_eq!((modes(Verification::Full), modes(Verification::Aggregate)), (8, 2));
+}
+
+#[test]
 fn less_epsilon_takes_more_noise_and_too_little_cannot_be_had() {
     let loose = noise_slots(25, 10_f64.ln()).expect("a search").expect("a plan");
     let tight = noise_slots(25, 1.0).expect("a search");
