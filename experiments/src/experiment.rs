@@ -202,6 +202,7 @@ impl Experiment {
             self.dir.write("prediction.csv", &validation.csv())?;
             self.dir.write(FITTED_COSTS, &validation.costs.to_toml())?;
         }
+        self.dir.clear_figures()?;
         for (name, svg, csv) in charts::all(results, answers)? {
             self.dir.write(&format!("figures/{name}.svg"), &svg)?;
             self.dir.write(&format!("figures/{name}.csv"), &csv)?;

@@ -28,3 +28,4 @@ pub mod seeds;
 pub mod stats;
 pub mod suite;
 mod text;
+mod words;

@@ -134,15 +134,16 @@ fn command() -> Vec<String> {
 pub struct RunDir(PathBuf);
 
 impl RunDir {
-    /// Takes a new or empty directory for an experiment, or goes on with the same one.
+    /// Takes a new or empty directory for an experiment, or goes on with the same one; what is said and drawn of it may have
+    /// changed since.
     pub fn begin(path: &Path, preset: &Preset) -> Result<Self, RunDirError> {
         let dir = Self(path.to_owned());
         let refused = |source| RunDirError::File { path: path.to_owned(), source };
         fs::create_dir_all(path).map_err(refused)?;
         if dir.preset_file().exists() {
             let has = dir.preset()?;
-            return match has == *preset {
-                true => Ok(dir),
+            return match has.runs_as(preset) {
+                true => dir.write(PRESET, &preset.text()).map(|()| dir),
                 false => Err(RunDirError::Another { dir: path.to_owned(), has: has.name }),
             };
         }
@@ -240,6 +241,15 @@ impl RunDir {
         self.write_at(&self.0.join(name), text)
     }
 
+    /// Leaves no figure that nobody asks for any more.
+    pub fn clear_figures(&self) -> Result<(), RunDirError> {
+        let path = self.0.join("figures");
+        match fs::remove_dir_all(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(RunDirError::File { path, source }),
+            _ => Ok(()),
+        }
+    }
+
     fn write_at(&self, path: &Path, text: &str) -> Result<(), RunDirError> {
         let directory = path.parent().unwrap_or(&self.0);
         let written = fs::create_dir_all(directory).and_then(|()| fs::write(path, text));
@@ -304,6 +314,9 @@ mod tests {
         RunDir::begin(&path, &preset(1)).expect("gone on with");
         assert!(matches!(RunDir::begin(&path, &preset(2)), Err(RunDirError::Another { .. })));
         assert_eq!(RunDir::open(&path).and_then(|dir| dir.preset()).expect("its preset"), preset(1));
+        let other_words = Preset { title: "Other words".into(), ..preset(1) };
+        let dir = RunDir::begin(&path, &other_words).expect("the same runs");
+        assert_eq!(dir.preset().expect("its preset"), other_words);
         fs::write(place.path().join("letter.txt"), "dear").expect("written");
         assert!(matches!(RunDir::begin(place.path(), &preset(1)), Err(RunDirError::NotEmpty(_))));
     }

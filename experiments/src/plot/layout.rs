@@ -1,6 +1,6 @@
 //! Where things are on the page, in points.
 
-use super::Figure;
+use super::{Figure, Scale};
 
 /// 8.5 cm.
 pub(super) const WIDTH: f64 = 241.0;
@@ -12,7 +12,11 @@ pub(super) const SMALL: f64 = 8.0;
 pub(super) const LINE: f64 = 11.0;
 /// Height of the diagram itself.
 const PLOT: f64 = 140.0;
+/// Height of a row of one that has rows.
+const ROW: f64 = 17.0;
 const LEFT: f64 = 38.0;
+/// Most that names of rows may take of the width.
+const MOST_LEFT: f64 = 0.55 * WIDTH;
 const RIGHT: f64 = 10.0;
 /// Width of a sample of a series in the legend.
 pub(super) const SAMPLE: f64 = 22.0;
@@ -23,6 +27,9 @@ pub(super) struct Page {
     pub(super) note: Vec<String>,
     rows: usize,
     column_widths: Vec<f64>,
+    left: f64,
+    /// Height of the diagram itself.
+    plot: f64,
 }
 
 impl Page {
@@ -32,11 +39,15 @@ impl Page {
         let column_widths = column_widths(&widths, (1..=3).rev().find(|&columns| fits(columns)).unwrap_or(1));
         let rows = widths.len().div_ceil(column_widths.len());
         let [title, note] = [(&figure.title, TEXT), (&figure.note, SMALL)].map(|(text, size)| wrap(text, size));
-        Self { title, note, rows, column_widths }
+        let (left, plot) = match &figure.y.scale {
+            Scale::Rows(names) => (left_of(names), ROW * names.len() as f64),
+            Scale::Linear | Scale::Log => (LEFT, PLOT),
+        };
+        Self { title, note, rows, column_widths, left, plot }
     }
 
     pub(super) fn left(&self) -> f64 {
-        LEFT
+        self.left
     }
 
     pub(super) fn right(&self) -> f64 {
@@ -48,7 +59,7 @@ impl Page {
     }
 
     pub(super) fn bottom(&self) -> f64 {
-        self.top() + PLOT
+        self.top() + self.plot
     }
 
     /// Base line of the lower axis's title.
@@ -71,6 +82,12 @@ impl Page {
     pub(super) fn height(&self) -> f64 {
         self.note_line(self.note.len()) - 5.0
     }
+}
+
+/// Where a diagram begins that has these names at its left.
+fn left_of(names: &[String]) -> f64 {
+    let widest = names.iter().map(|name| width(name, SMALL)).fold(0.0, f64::max);
+    (widest + 10.0).min(MOST_LEFT)
 }
 
 /// The widest entry of each column.

@@ -41,12 +41,15 @@ pub struct Axis {
 }
 
 /// How values are laid out along an axis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scale {
     /// Equal differences have equal lengths, and the axis begins at 0 if no value is below.
     Linear,
     /// Equal ratios have equal lengths; all values are above 0.
     Log,
+    /// Things with names, one below the other, on the upright axis only. Values are their numbers from 0, and near these to
+    /// be drawn beside each other.
+    Rows(Vec<String>),
 }
 
 /// Where points come from, which decides how they are drawn.
@@ -82,7 +85,7 @@ pub struct Point {
     pub x: f64,
     /// Upwards.
     pub y: f64,
-    /// Where `y` may be, drawn as a bar.
+    /// Where `y` may be, drawn as a bar; or `x`, where there are rows.
     pub interval: Option<Interval>,
 }
 
@@ -111,6 +114,11 @@ impl Axis {
     /// An axis whose values lie evenly.
     pub fn linear(label: &str, unit: &str) -> Self {
         Self { label: label.to_owned(), unit: unit.to_owned(), scale: Scale::Linear }
+    }
+
+    /// An upright axis with a row for each of these.
+    pub fn rows(label: &str, names: Vec<String>) -> Self {
+        Self { scale: Scale::Rows(names), ..Self::linear(label, "") }
     }
 
     /// An axis by ratios.
@@ -142,9 +150,10 @@ impl Point {
         Self { x, y, interval: None }
     }
 
-    /// Every value on the upright axis.
-    fn heights(&self) -> impl Iterator<Item = f64> {
-        [self.y].into_iter().chain(self.interval.into_iter().flat_map(|interval| [interval.low, interval.high]))
+    /// A value, and the ends of its interval if that lies along its axis.
+    fn values(&self, value: f64, has_interval: bool) -> impl Iterator<Item = f64> + use<> {
+        let interval = self.interval.filter(|_| has_interval);
+        [value].into_iter().chain(interval.into_iter().flat_map(|interval| [interval.low, interval.high]))
     }
 }
 
@@ -163,14 +172,43 @@ impl Figure {
         csv::write(self)
     }
 
+    /// Every value of a point along the bottom.
+    fn along(&self, point: &Point) -> impl Iterator<Item = f64> + use<> {
+        point.values(point.x, self.has_rows())
+    }
+
+    /// Every value of a point upwards.
+    fn upwards(&self, point: &Point) -> impl Iterator<Item = f64> + use<> {
+        point.values(point.y, !self.has_rows())
+    }
+
+    fn has_rows(&self) -> bool {
+        matches!(self.y.scale, Scale::Rows(_))
+    }
+
+    /// The first value of a point that has no place on its axis.
+    fn misfit(&self, point: &Point) -> Option<f64> {
+        let along = self.along(point).find(|value| !self.x.scale.takes(*value));
+        along.or_else(|| self.upwards(point).find(|value| !self.y.scale.takes(*value)))
+    }
+
+    /// Leaves out points that have no place on an axis; gives how many.
+    pub fn leave_out_misfits(&mut self) -> usize {
+        let count = |figure: &Self| figure.series.iter().map(|series| series.points.len()).sum::<usize>();
+        let all = count(self);
+        let mut series = std::mem::take(&mut self.series);
+        series.iter_mut().for_each(|series| series.points.retain(|point| self.misfit(point).is_none()));
+        series.retain(|series| !series.points.is_empty());
+        self.series = series;
+        all - count(self)
+    }
+
     fn check(&self) -> Result<(), PlotError> {
         if self.series.iter().all(|series| series.points.is_empty()) {
             return Err(PlotError::Empty(self.name.clone()));
         }
         for series in &self.series {
-            let xs = series.points.iter().map(|point| (self.x.scale, point.x));
-            let ys = series.points.iter().flat_map(|point| point.heights().map(|y| (self.y.scale, y)));
-            if let Some((_, value)) = xs.chain(ys).find(|&(scale, value)| !scale.takes(value)) {
+            if let Some(value) = series.points.iter().find_map(|point| self.misfit(point)) {
                 return Err(PlotError::Value { figure: self.name.clone(), series: series.label.clone(), value });
             }
         }

@@ -20,9 +20,9 @@ const MARKER: f64 = 2.6;
 /// A figure that was checked.
 pub(super) fn draw(figure: &Figure) -> String {
     let points = || figure.series.iter().flat_map(|series| &series.points);
-    let x = Range::of(figure.x.scale, points().map(|point| point.x));
-    let y = Range::of(figure.y.scale, points().flat_map(Point::heights));
-    let mut drawing = Drawing { page: Page::of(figure), x, y, svg: String::new() };
+    let x = Range::of(&figure.x.scale, points().flat_map(|point| figure.along(point)));
+    let y = Range::of(&figure.y.scale, points().flat_map(|point| figure.upwards(point)));
+    let mut drawing = Drawing { page: Page::of(figure), x, y, has_rows: figure.has_rows(), svg: String::new() };
     drawing.open();
     drawing.title(figure);
     drawing.grid();
@@ -37,6 +37,7 @@ struct Drawing {
     page: Page,
     x: Range,
     y: Range,
+    has_rows: bool,
     svg: String,
 }
 
@@ -88,12 +89,12 @@ impl Drawing {
         for tick in self.y.ticks() {
             let y = self.at_y(tick);
             self.segment((left, y), (right, y), grey);
-            self.text(left - 4.0, y + 2.8, "end", "", &tick_label(tick));
+            self.text(left - 4.0, y + 2.8, "end", "", &self.y.label(tick));
         }
         for tick in self.x.ticks() {
             let x = self.at_x(tick);
             self.segment((x, top), (x, bottom), grey);
-            self.text(x, bottom + 10.0, "middle", "", &tick_label(tick));
+            self.text(x, bottom + 10.0, "middle", "", &self.x.label(tick));
         }
         let black = "stroke=\"#000000\" stroke-width=\"0.8\"";
         self.segment((left, bottom), (right, bottom), black);
@@ -104,6 +105,10 @@ impl Drawing {
         let size = format!("font-size=\"{TEXT}\"");
         let middle = (self.page.left() + self.page.right()) / 2.0;
         self.text(middle, self.page.axis_title(), "middle", &size, &figure.x.title());
+        if self.has_rows {
+            // Their names say what they are.
+            return;
+        }
         let middle = (self.page.top() + self.page.bottom()) / 2.0;
         let turned = format!("{size} transform=\"rotate(-90 9 {})\"", number(middle));
         self.text(9.0, middle, "middle", &turned, &figure.y.title());
@@ -114,14 +119,14 @@ impl Drawing {
             series.points.iter().map(|point| (self.at_x(point.x), self.at_y(point.y))).collect();
         self.path(&places, series);
         for (point, &place) in series.points.iter().zip(&places) {
-            self.error_bar(point, place.0, series.style);
+            self.error_bar(point, place, series.style);
             self.marker(place, series);
         }
     }
 
-    /// Lines where there is a line to draw: between measured points it only leads the eye.
+    /// Lines where there is a line to draw: between measured points it only leads the eye, and between rows it leads nowhere.
     fn path(&mut self, places: &[(f64, f64)], series: &Series) {
-        if places.len() < 2 {
+        if places.len() < 2 || self.has_rows {
             return;
         }
         let corners: Vec<String> = places.iter().map(|&(x, y)| format!("{},{}", number(x), number(y))).collect();
@@ -136,12 +141,16 @@ impl Drawing {
         self.line(&format!("<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" {style}/>", corners.join(" ")));
     }
 
-    fn error_bar(&mut self, point: &Point, x: f64, style: usize) {
+    fn error_bar(&mut self, point: &Point, (x, y): (f64, f64), style: usize) {
         let Some(interval) = point.interval else { return };
         let bar = format!("stroke=\"{}\" stroke-width=\"0.8\"", COLOURS[style % COLOURS.len()]);
-        let ends = [interval.low, interval.high].map(|value| self.at_y(value));
-        self.segment((x, ends[0]), (x, ends[1]), &bar);
-        ends.into_iter().for_each(|y| self.segment((x - 2.0, y), (x + 2.0, y), &bar));
+        let ends = [interval.low, interval.high];
+        let (ends, (across, up)) = match self.has_rows {
+            true => (ends.map(|value| (self.at_x(value), y)), (0.0, 2.0)),
+            false => (ends.map(|value| (x, self.at_y(value))), (2.0, 0.0)),
+        };
+        self.segment(ends[0], ends[1], &bar);
+        ends.into_iter().for_each(|(x, y)| self.segment((x - across, y - up), (x + across, y + up), &bar));
     }
 
     fn marker(&mut self, (x, y): (f64, f64), series: &Series) {
@@ -190,19 +199,6 @@ fn number(value: f64) -> String {
     let text = format!("{value:.2}");
     let short = text.trim_end_matches('0').trim_end_matches('.');
     if short == "-0" { "0".to_owned() } else { short.to_owned() }
-}
-
-/// A tick's value with the few digits that a round number has.
-fn tick_label(value: f64) -> String {
-    match value.abs() {
-        large if large >= 1e4 => format!("{}k", short(value / 1e3)),
-        _ => short(value),
-    }
-}
-
-fn short(value: f64) -> String {
-    let text = format!("{value:.3}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 fn escaped(text: &str) -> String {

@@ -68,3 +68,28 @@ fn what_has_no_place_on_an_axis_is_refused() {
         assert!(why.contains("paper") && why.contains("squares"), "{why}");
     }
 }
+
+#[test]
+fn rows_have_their_names_and_bars_along_the_bottom() {
+    let interval = Some(Interval { low: 1.0, high: 9.0 });
+    let points = |apart| (0..2).map(|row| Point { x: 4.0, y: f64::from(row) + apart, interval }).collect();
+    let series = |label: &str, style, apart| Series {
+        label: label.into(),
+        origin: Origin::Measured,
+        style,
+        points: points(apart),
+    };
+    let figure = Figure {
+        y: Axis::rows("what", vec!["the first, \"one\"".into(), "the second".into()]),
+        series: vec![series("a", 0, -0.1), series("b", 1, 0.1)],
+        ..figure()
+    };
+    let svg = figure.svg().expect("a figure");
+    assert!(svg.contains("the second") && !svg.contains(">what<") && !svg.contains("polyline"), "{svg}");
+    // Two points and a legend for each: what differs along the bottom is as high as the row.
+    assert_eq!(svg.matches("<circle").count(), 3);
+    let csv = figure.csv();
+    assert!(csv.contains("a,measured,4,\"the first, \"\"one\"\"\",1,9"), "{csv}");
+    let beyond = Figure { y: Axis::rows("what", vec!["only one".into()]), ..figure };
+    assert!(matches!(beyond.svg(), Err(PlotError::Value { .. })));
+}

@@ -171,6 +171,9 @@ impl Preset {
         if self.repeats > 100 {
             return Err(wrong(origin, "repeats", self.repeats, "0 to 100"));
         }
+        if let Some(chart) = self.figures.iter().find(|chart| !chart.is_sound()) {
+            return Err(wrong(origin, "figures", &chart.name, "a metric `y`, or a setting `rows` in its place"));
+        }
         self.check_model(origin)?;
         let points = self.points_of(origin)?;
         self.anonymity.iter().try_for_each(|ask| ask.check(origin, &points))
@@ -204,6 +207,15 @@ impl Preset {
         let run = self.sweep.choices(origin)?.len();
         let points = Self { sweep, ..self.clone() }.points_of(origin)?;
         Ok(points.into_iter().map(|of| Numbered { number: run + of.number, ..of }).collect())
+    }
+
+    /// Whether both make the same runs, and differ at most in what is said and drawn of them.
+    pub fn runs_as(&self, other: &Self) -> bool {
+        let runs = |preset: &Self| {
+            let (title, about) = (String::new(), String::new());
+            Self { title, about, figures: Vec::new(), ..preset.clone() }
+        };
+        runs(self) == runs(other)
     }
 
     /// As TOML.
@@ -334,6 +346,8 @@ mod tests {
         assert!(said("[point]\nlink = { loss = 0.9 }\n").contains("link.loss"));
         assert!(said("[point]\nregions = { server-0 = \"paris\" }\n").contains("paris"));
         assert!(said("[model]\nfigures = [\"latency-moon\"]\n").contains("latency-moon"));
+        let chart = |rest| said(&format!("[[figures]]\nname = \"f\"\ntitle = \"F\"\nx = \"recovery\"\n{rest}"));
+        assert!(chart("").contains("`rows`") && chart("y = \"a\"\nrows = \"b\"\n").contains("`rows`"));
         assert!(said("[sweep]\nmode = \"zip\"\n[model.beyond]\nclients = [500]\n").contains("model.beyond"));
         assert!(said("[model.beyond]\nclients = [\"many\"]\n").contains("clients=many"));
         assert!(said("colour = 3\n").contains("line 6"), "{}", said("colour = 3\n"));

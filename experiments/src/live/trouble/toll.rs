@@ -70,7 +70,8 @@ impl Toll {
             ("texts_late", "texts", count(self.texts_late)),
             ("text_delay", "rounds", count(self.text_delay_rounds)),
             ("out", "ms", self.out_ms),
-            ("detection", "ms", self.detection_ms),
+            // Clocks are read in whole milliseconds.
+            ("detection", "ms", self.detection_ms.map(|ms| ms.max(1.0))),
             ("detection_rounds", "rounds", self.detection_rounds.and_then(count)),
         ];
         figures.into_iter().filter_map(|(name, unit, value)| Some((name, unit, value?)))
