@@ -16,7 +16,7 @@ use hippodrome_experiments::{
         crowd::{self, Crowd, CrowdError},
     },
     model::{Costs, CostsError},
-    preset::{BUILT_IN, Numbered, Preset, PresetError},
+    preset::{BUILT_IN, Label, Numbered, Preset, PresetError},
     suite::Suite,
 };
 
@@ -24,6 +24,7 @@ use tokio::task::spawn_blocking;
 
 use crate::{
     node::{end_of_stdin, stop_signal},
+    testnet::{self, NoNetwork},
     values,
 };
 
@@ -137,6 +138,8 @@ pub(crate) enum CommandError {
     Preset(#[from] PresetError),
     #[error(transparent)]
     Experiment(#[from] ExperimentError),
+    #[error("{preset}: point {point} ({label}): {source}")]
+    NoNetwork { preset: String, point: usize, label: Label, source: NoNetwork },
     #[error(transparent)]
     Compare(#[from] CompareError),
     #[error(transparent)]
@@ -158,6 +161,7 @@ pub(crate) fn run(args: ExperimentArgs) -> Result<(), CommandError> {
         ExperimentCommand::List => list(),
         ExperimentCommand::Run { preset, out, seed, costs, dry_run, mutant } => {
             let preset = load(&preset, seed)?;
+            check_networks(&preset)?;
             match out.filter(|_| !dry_run) {
                 Some(out) => run_one(&preset, &out, costs.as_deref(), &programs(mutant)?),
                 None => dry_run_of(&preset),
@@ -191,6 +195,14 @@ fn load(path: &Path, seed: Option<u64>) -> Result<Preset, CommandError> {
     Ok(Preset { seed: seed.unwrap_or(preset.seed), ..preset })
 }
 
+/// Whether there are networks for all points: it is better to know before the first run than before the last.
+fn check_networks(preset: &Preset) -> Result<(), CommandError> {
+    preset.points()?.into_iter().try_for_each(|Numbered { number, label, point }| {
+        let refused = |source| CommandError::NoNetwork { preset: preset.name.clone(), point: number, label, source };
+        testnet::check(&point.flags(0)).map_err(refused)
+    })
+}
+
 fn least_seconds(preset: &Preset) -> Result<f64, CommandError> {
     let of_each: f64 = preset.points()?.iter().map(|numbered| numbered.point.least_seconds()).sum();
     Ok(of_each * f64::from(preset.repeats))
@@ -220,6 +232,7 @@ fn read_costs(path: &Path) -> Result<String, CommandError> {
 fn run_suite(suite: &Suite, to: Option<&Path>, programs: &Programs) -> Result<(), CommandError> {
     let presets = Suite::presets().map_err(ExperimentError::from)?;
     for preset in &presets {
+        check_networks(preset)?;
         programs.check(preset.points()?.iter().map(|numbered| &numbered.point)).map_err(ExperimentError::from)?;
     }
     for preset in presets {
@@ -286,4 +299,24 @@ fn crowd(args: CrowdArgs) -> Result<(), CommandError> {
             _ = end_of_stdin() => Err(CommandError::Interrupted),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_networks_for_all_points_of_the_presets_that_come_with_the_program() {
+        for (name, text) in BUILT_IN {
+            check_networks(&Preset::parse(name, text).expect("a preset")).expect(name);
+        }
+    }
+
+    #[test]
+    fn a_point_without_a_network_is_named_before_anything_runs() {
+        let head = "name = \"t\"\ntitle = \"T\"\nabout = \"a\"\nseed = 1\nrepeats = 1\n";
+        let preset = Preset::parse("t", &format!("{head}[point]\nchains = 2\n[sweep.axes]\nlayers = [2, 1]\n"));
+        let said = check_networks(&preset.expect("a preset")).expect_err("two chains in one layer").to_string();
+        assert!(said.contains("point 1 (layers=1)") && said.contains("`chains`"), "{said}");
+    }
 }

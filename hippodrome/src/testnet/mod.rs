@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::{Args, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use hippodrome_core::ids::ServerId;
 use hippodrome_mixnode::TESTBED;
 use hippodrome_proto::gateway::NetworkStatus;
@@ -122,6 +122,27 @@ struct UpArgs {
     /// A server that somebody else starts, with its files in the directory
     #[arg(long, value_name = "SERVER", value_parser = server)]
     leave: Option<ServerId>,
+}
+
+/// Why no network can be founded with some flags.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoNetwork {
+    #[error(transparent)]
+    Flags(#[from] clap::Error),
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+}
+
+/// Whether a network could be founded with these flags of `up`.
+pub(crate) fn check(flags: &[String]) -> Result<(), NoNetwork> {
+    #[derive(Parser)]
+    struct Up {
+        #[command(flatten)]
+        args: UpArgs,
+    }
+    let line = ["up", "--dir", "net"].into_iter().chain(flags.iter().map(String::as_str));
+    let Up { args } = Up::try_parse_from(line)?;
+    Ok(args.shape.params(TESTBED, USUAL).map(drop)?)
 }
 
 /// Reads the name of a server.
