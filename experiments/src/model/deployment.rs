@@ -1,6 +1,7 @@
 //! Servers, links and load.
 
 use hippodrome_core::{noise::NoiseParams, params::Verification};
+use hippodrome_proto::transport::Limits;
 use serde::{Deserialize, Serialize};
 
 /// A network on machines, and what it has to carry.
@@ -101,6 +102,14 @@ impl Deployment {
             true => bad("collect_s", self.collect_s.to_string(), "no more than period_s"),
             false => Ok(()),
         }
+    }
+
+    /// One-way delays from when the coordinator has all replies until the last client has its own: clients are told, ask, and
+    /// are answered. Those of a testbed share a connection; which takes a request for each chain for as long as it lasts, and
+    /// so many others at a time.
+    pub(super) fn delays_of_clients(&self) -> u64 {
+        let at_once = (Limits::default().deliveries_per_party as u64).saturating_sub(self.chains.into());
+        1 + 2 * self.clients.div_ceil(at_once.max(1)).max(1)
     }
 
     /// Noise records that each server sends into each input chain.

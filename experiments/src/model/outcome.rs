@@ -31,7 +31,7 @@ pub struct Outcome {
 /// One round.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct RoundOutcome {
-    /// Seconds from the end of collection until a client can have the last reply.
+    /// Seconds from the end of collection until the last client has its replies.
     pub latency_s: f64,
     /// Seconds from the submission of a message to its reply, for who submits in the middle of the collection.
     pub submission_to_reply_s: f64,
@@ -63,7 +63,8 @@ impl Outcome {
 pub(super) fn of(deployment: &Deployment, schedule: &Schedule, played: &Played) -> Outcome {
     let (rounds, delay) = (f64::from(deployment.rounds), deployment.link.delay_s);
     let round = |&(collected, delivered): &(Nanos, u32)| {
-        let latency_s = seconds(played.ended[delivered as usize].saturating_sub(collected)) + delay;
+        let told_s = delay * deployment.delays_of_clients() as f64;
+        let latency_s = seconds(played.ended[delivered as usize].saturating_sub(collected)) + told_s;
         RoundOutcome { latency_s, submission_to_reply_s: latency_s + deployment.collect_s / 2.0 + delay }
     };
     let end = schedule.rounds.iter().map(|&(_, delivered)| played.ended[delivered as usize]).max().unwrap_or(0);

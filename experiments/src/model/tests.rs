@@ -66,11 +66,15 @@ fn without_work_only_delays_are_left() {
     let link = Link { delay_s: 0.1, bits_per_s: 0.0 };
     let deployment = Deployment { link, ..network() };
     // Submissions; in each layer offer, signature, input, confirmation, and for each later hop the batch; parcels; the way
-    // back hop by hop, parcels, to the coordinator and to the client.
+    // back hop by hop, parcels, to the coordinator; the client is told, asks, and is answered.
     let (hops, layers) = (3.0, 2.0);
-    let messages = 1.0 + layers * (4.0 + hops - 1.0) + 1.0 + layers * (hops - 1.0) + 1.0 + 1.0 + 1.0;
+    let messages = 1.0 + layers * (4.0 + hops - 1.0) + 1.0 + layers * (hops - 1.0) + 1.0 + 1.0 + 3.0;
     near(latency(&deployment, &Costs::none()), 0.1 * messages);
-    near(latency(&Deployment { verification: Verification::None, ..deployment }, &Costs::none()), 0.1 * messages);
+    let plain = Deployment { verification: Verification::None, ..deployment };
+    near(latency(&plain, &Costs::none()), 0.1 * messages);
+    // 32 requests at a time, three of which tell of rounds.
+    near(latency(&Deployment { clients: 29, ..plain.clone() }, &Costs::none()), 0.1 * messages);
+    near(latency(&Deployment { clients: 30, ..plain }, &Costs::none()), 0.1 * (messages + 2.0));
 }
 
 #[test]
