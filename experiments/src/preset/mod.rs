@@ -209,13 +209,15 @@ impl Preset {
         Ok(points.into_iter().map(|of| Numbered { number: run + of.number, ..of }).collect())
     }
 
-    /// Whether both make the same runs, and differ at most in what is said and drawn of them.
+    /// Whether both make the same runs, with the same costs for the model, and differ at most in what is said, drawn and
+    /// modelled of them.
     pub fn runs_as(&self, other: &Self) -> bool {
         let runs = |preset: &Self| {
             let (title, about) = (String::new(), String::new());
-            Self { title, about, figures: Vec::new(), ..preset.clone() }
+            Self { title, about, figures: Vec::new(), model: None, ..preset.clone() }
         };
-        runs(self) == runs(other)
+        let costs = |preset: &Self| preset.model.as_ref().map(|model| model.costs);
+        runs(self) == runs(other) && costs(self) == costs(other)
     }
 
     /// As TOML.
