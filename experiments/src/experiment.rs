@@ -17,6 +17,8 @@ use crate::{
     seeds::Seed,
 };
 
+/// Where figures are.
+const FIGURES: &str = "figures";
 /// What people read.
 pub(crate) const REPORT: &str = "report.md";
 /// What work takes, for the model.
@@ -200,12 +202,15 @@ impl Experiment {
         anonymity::csv(results).iter().try_for_each(|table| self.dir.write("anonymity.csv", table))?;
         if let Some(validation) = answers.and_then(|answers| answers.validation.as_ref()) {
             self.dir.write("prediction.csv", &validation.csv())?;
-            self.dir.write(FITTED_COSTS, &validation.costs.to_toml())?;
+            match validation.is_fitted() {
+                true => self.dir.write(FITTED_COSTS, &validation.costs.to_toml())?,
+                false => self.dir.clear(FITTED_COSTS)?,
+            }
         }
-        self.dir.clear_figures()?;
+        self.dir.clear(FIGURES)?;
         for (name, svg, csv) in charts::all(results, answers)? {
-            self.dir.write(&format!("figures/{name}.svg"), &svg)?;
-            self.dir.write(&format!("figures/{name}.csv"), &csv)?;
+            self.dir.write(&format!("{FIGURES}/{name}.svg"), &svg)?;
+            self.dir.write(&format!("{FIGURES}/{name}.csv"), &csv)?;
         }
         Ok(())
     }

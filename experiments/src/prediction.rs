@@ -13,7 +13,8 @@ use crate::{
     text::put,
 };
 
-/// The model is fitted to one point in so many, the first of them included; all others are held out.
+/// Costs that have not been fitted yet are fitted to one point in so many, the first of them included; all others are held
+/// out.
 const FITTED: usize = 3;
 
 /// Rounds that are played: enough that those in the middle have others before and behind them.
@@ -26,8 +27,9 @@ const ROUNDS: u32 = 4;
 /// [`BadDeployment`] if a point is of a network that the model does not know.
 pub fn of(results: &Results, costs: &Costs, cores: usize) -> Result<Validation, BadDeployment> {
     let measured = results.points.iter().filter_map(|of| measured(of, cores));
+    let is_held_out = |index: usize| costs.are_fitted() || index % FITTED != 0;
     let runs: Vec<Measured> =
-        measured.enumerate().map(|(index, run)| Measured { is_held_out: index % FITTED != 0, ..run }).collect();
+        measured.enumerate().map(|(index, run)| Measured { is_held_out: is_held_out(index), ..run }).collect();
     validate(costs, &runs)
 }
 

@@ -241,10 +241,11 @@ impl RunDir {
         self.write_at(&self.0.join(name), text)
     }
 
-    /// Leaves no figure that nobody asks for any more.
-    pub fn clear_figures(&self) -> Result<(), RunDirError> {
-        let path = self.0.join("figures");
-        match fs::remove_dir_all(&path) {
+    /// Leaves nothing of a file or directory of the experiment that an earlier report had.
+    pub fn clear(&self, name: &str) -> Result<(), RunDirError> {
+        let path = self.0.join(name);
+        let cleared = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        match cleared {
             Err(source) if source.kind() != io::ErrorKind::NotFound => Err(RunDirError::File { path, source }),
             _ => Ok(()),
         }

@@ -17,17 +17,8 @@ use crate::{
 const CALIBRATION: &str = "model";
 
 /// Files of an experiment that are published, if there are any.
-const PUBLISHED: [&str; 9] = [
-    MANIFEST,
-    PRESET,
-    REPORT,
-    "results.csv",
-    "runs.csv",
-    "anonymity.csv",
-    "prediction.csv",
-    COSTS,
-    FITTED_COSTS,
-];
+const PUBLISHED: [&str; 9] =
+    [MANIFEST, PRESET, REPORT, "results.csv", "runs.csv", "anonymity.csv", "prediction.csv", COSTS, FITTED_COSTS];
 
 /// Where all experiments are, each in a directory by its name.
 #[derive(Clone, Debug)]

@@ -186,7 +186,10 @@ fn an_experiment_without_runs_has_its_tables_and_they_are_the_same_each_time() {
     let columns = |line: &str| line.split(',').count();
     assert!(table.lines().all(|line| columns(line) == columns(super::table::COLUMNS)), "{table}");
     assert!(table.contains("found-out") && table.contains("nothing-proved") && !table.contains("refuted"), "{table}");
-    assert!(points.contains("\"full, epsilon passive\"") && points.contains("\"none, epsilon shown\""), "{points}");
+    assert!(
+        points.contains("\"full, ε against servers that only watch\"") && points.contains("\"none, ε shown\""),
+        "{points}"
+    );
     for words in ["## Anonymity", "within what is proved", "caught", "nothing is left", "servers that watch"] {
         assert!(report.contains(words), "no `{words}` in {report}");
     }

@@ -87,6 +87,11 @@ pub enum CostsError {
 }
 
 impl Costs {
+    /// Whether real runs have shown what processes take beyond their work.
+    pub fn are_fitted(&self) -> bool {
+        self.transport != Transport::default()
+    }
+
     /// Everything takes no time: what is left are delays.
     pub fn none() -> Self {
         Self::uniform(Rates::default())

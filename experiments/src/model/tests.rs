@@ -227,6 +227,12 @@ fn what_was_measured_is_predicted_when_the_rest_was_fitted() {
     let (wall, cpu) = (wall.expect("runs"), cpu.expect("runs"));
     assert_eq!((wall.count, cpu.count), (2, 2));
     assert!(wall.worst < 0.05 && cpu.worst < 0.02, "{wall:?} {cpu:?}");
+    // What has been fitted is taken as it is by runs that are all held out.
+    let others: Vec<Measured> = runs.iter().map(|run| Measured { is_held_out: true, ..run.clone() }).collect();
+    let again = validate(&validation.costs, &others).expect("deployments");
+    assert!(validation.is_fitted() && !again.is_fitted() && validation.costs.are_fitted());
+    assert_eq!(again.costs, validation.costs);
+    assert_eq!(again.rows[7], validation.rows[7]);
     let table = validation.csv();
     assert_eq!(table.lines().count(), 9);
     assert!(table.lines().nth(7).is_some_and(|line| line.starts_with("2000  3,true,")), "{table}");

@@ -76,12 +76,14 @@ impl Compared {
     }
 }
 
-/// Fits what cannot be measured in one process to the runs that are not held out, and predicts all runs.
+/// Fits what cannot be measured in one process to the runs that are not held out, and predicts all runs. If all are held
+/// out, the costs are taken as they are.
 ///
 /// # Errors
 /// [`BadDeployment`] if some run is of a deployment that there cannot be.
 pub fn validate(costs: &Costs, runs: &[Measured]) -> Result<Validation, BadDeployment> {
-    let costs = calibrate(costs, runs)?;
+    let is_fitted = runs.iter().any(|run| !run.is_held_out);
+    let costs = if is_fitted { calibrate(costs, runs)? } else { costs.clone() };
     let rows = runs.iter().map(|run| row(&costs, run)).collect::<Result<_, _>>()?;
     Ok(Validation { costs, rows })
 }
@@ -144,6 +146,11 @@ fn with_waiting(costs: &Costs, runs: &[&Measured]) -> Result<Costs, BadDeploymen
 }
 
 impl Validation {
+    /// Whether anything was fitted to these runs.
+    pub fn is_fitted(&self) -> bool {
+        self.rows.iter().any(|row| !row.is_held_out)
+    }
+
     /// The errors of held-out runs: of wall-clock time, then of CPU time. None where there are none.
     pub fn held_out(&self) -> (Option<Errors>, Option<Errors>) {
         let held_out = || self.rows.iter().filter(|row| row.is_held_out);
