@@ -20,7 +20,7 @@ use hippodrome_store::network_file::Network;
 use tokio::time::sleep;
 
 use crate::{
-    network_dir::{Fronts, NetworkDir, NetworkDirError, Node, parse_address},
+    network_dir::{Addresses, NetworkDir, NetworkDirError, Node, parse_address},
     processes::{self, LOOK_AGAIN, Life, Nodes, ProcessError},
 };
 
@@ -62,12 +62,12 @@ pub(crate) async fn start(
     let node = Node::Coordinator;
     start.running.start(dir, node, life, |command| coordinator_command(command, dir, ANY_LOCAL_PORT))?;
     let (address, gateway) = start.coordinator(network).await?;
-    let fronts = Fronts::load(dir)?;
+    let places = Places::load(dir)?;
     for id in network.directory.server_ids().filter(|id| Some(*id) != left) {
         let node = Node::Server(id);
         start
             .running
-            .start(dir, node, life, |command| server_command(command, dir, network, node, &fronts, &address))?;
+            .start(dir, node, life, |command| server_command(command, dir, network, node, &places, &address))?;
     }
     start.first_round(&gateway).await?;
     Ok((start.running, gateway))
@@ -84,19 +84,21 @@ pub(crate) async fn start_again(
     patience: Duration,
 ) -> Result<Nodes, LocalNetworkError> {
     let mut start = Start { dir, running: Nodes::default(), patience, until: Instant::now() + patience };
-    let (address, fronts) = (dir.coordinator_address(network)?, Fronts::load(dir)?);
+    let places = Places::load(dir)?;
     match node {
         Node::Coordinator => {
             // Where the others look for it.
+            let address = dir.coordinator_address(network)?;
             start.running.start(dir, node, life, |command| coordinator_command(command, dir, &address))?;
             while connect(network, &address).await.is_err() {
                 start.look_again("the coordinator did not answer").await?;
             }
         }
         Node::Server(_) => {
+            let address = places.coordinator(dir, network)?;
             start
                 .running
-                .start(dir, node, life, |command| server_command(command, dir, network, node, &fronts, &address))?;
+                .start(dir, node, life, |command| server_command(command, dir, network, node, &places, &address))?;
             let settled = Instant::now() + FIRST_MOMENTS;
             while Instant::now() < settled || processes::holder(&dir.pid_file(node)).is_none() {
                 start.look_again("the server did not start").await?;
@@ -107,11 +109,60 @@ pub(crate) async fn start_again(
     Ok(start.running)
 }
 
+/// Starts some nodes of a network whose others are on other machines, and waits until they listen. If that fails, none is
+/// left running.
+pub(crate) async fn start_share(
+    dir: &NetworkDir,
+    network: &Network,
+    nodes: &[Node],
+    life: Life,
+    patience: Duration,
+) -> Result<Nodes, LocalNetworkError> {
+    let mut start = Start { dir, running: Nodes::default(), patience, until: Instant::now() + patience };
+    let places = Places::load(dir)?;
+    let coordinator = places.coordinator(dir, network)?;
+    for node in nodes.iter().copied() {
+        // What an earlier start has written says nothing about this one.
+        let _ = fs::remove_file(dir.address_file(node));
+        start.running.start(dir, node, life, |command| match node {
+            Node::Coordinator => coordinator_command(command, dir, places.listen(node)),
+            Node::Server(_) => server_command(command, dir, network, node, &places, &coordinator),
+        })?;
+    }
+    while !nodes.iter().all(|node| dir.address_file(*node).is_file()) {
+        start.look_again("not all nodes listened").await?;
+    }
+    start.running.check()?;
+    Ok(start.running)
+}
+
+/// Where nodes are reached, and where they are to listen.
+struct Places {
+    fronts: Addresses,
+    listens: Addresses,
+}
+
+impl Places {
+    fn load(dir: &NetworkDir) -> Result<Self, NetworkDirError> {
+        Ok(Self { fronts: dir.fronts()?, listens: dir.listens()? })
+    }
+
+    fn listen(&self, node: Node) -> &str {
+        self.listens.of(node).unwrap_or(ANY_LOCAL_PORT)
+    }
+
+    /// Where servers look for the coordinator.
+    fn coordinator(&self, dir: &NetworkDir, network: &Network) -> Result<String, NetworkDirError> {
+        let front = self.fronts.of(Node::Coordinator);
+        front.map_or_else(|| dir.coordinator_address(network), |front| Ok(front.to_owned()))
+    }
+}
+
 fn coordinator_command(command: &mut Command, dir: &NetworkDir, listen: &str) {
     let node = Node::Coordinator;
     command.arg("coordinator").arg("--network").arg(dir.network_file()).arg("--key").arg(dir.key(node));
     command.arg("--registry").arg(dir.registry()).arg("--state-dir").arg(dir.state(node));
-    command.arg("--listen").arg(listen).arg("--address-file").arg(dir.coordinator_address_file());
+    command.arg("--listen").arg(listen).arg("--address-file").arg(dir.address_file(node));
 }
 
 fn server_command(
@@ -119,14 +170,14 @@ fn server_command(
     dir: &NetworkDir,
     network: &Network,
     node: Node,
-    fronts: &Fronts,
+    places: &Places,
     coordinator: &str,
 ) {
     command.arg("mixnode").arg("--network").arg(dir.network_file()).arg("--key").arg(dir.key(node));
-    command.arg("--state-dir").arg(dir.state(node)).arg("--listen").arg(ANY_LOCAL_PORT);
-    command.arg("--coordinator").arg(fronts.of(Node::Coordinator).unwrap_or(coordinator));
-    command.arg("--address-file").arg(dir.server_address_file(node));
-    if let Some(front) = fronts.of(node) {
+    command.arg("--state-dir").arg(dir.state(node)).arg("--listen").arg(places.listen(node));
+    command.arg("--coordinator").arg(places.fronts.of(Node::Coordinator).unwrap_or(coordinator));
+    command.arg("--address-file").arg(dir.address_file(node));
+    if let Some(front) = places.fronts.of(node) {
         command.arg("--advertise").arg(front);
     }
     if network.directory.params().name == TESTBED {

@@ -33,35 +33,44 @@ impl fmt::Display for Node {
     }
 }
 
-/// What stands in front of nodes, at addresses that others believe to be theirs.
+/// Addresses of nodes, by their names.
 #[derive(Debug, Default)]
-pub(crate) struct Fronts(BTreeMap<String, String>);
+pub(crate) struct Addresses(BTreeMap<String, String>);
 
-impl Fronts {
-    /// Those of a network; none where there is no file of them.
-    pub(crate) fn load(dir: &NetworkDir) -> Result<Self, NetworkDirError> {
-        let file = dir.fronts_file();
-        if !file.exists() {
-            return Ok(Self::default());
-        }
-        Self::read(&file)
-    }
-
+impl Addresses {
     /// Reads a file of them: node, `=`, address in quotes.
     pub(crate) fn read(file: &Path) -> Result<Self, NetworkDirError> {
-        let fronts: BTreeMap<String, String> = config::load(file)?;
+        let addresses: BTreeMap<String, String> = config::load(file)?;
         let wrong = |(node, address): (&String, &String)| {
             node.parse::<Node>().is_err() || parse_address(address).as_ref() != Some(address)
         };
-        match fronts.iter().any(wrong) {
-            true => Err(NetworkDirError::Fronts(file.to_owned())),
-            false => Ok(Self(fronts)),
+        match addresses.iter().any(wrong) {
+            true => Err(NetworkDirError::Addresses(file.to_owned())),
+            false => Ok(Self(addresses)),
         }
     }
 
-    /// What stands in front of a node.
+    /// Those of a file; none where there is no such file.
+    fn load(file: &Path) -> Result<Self, NetworkDirError> {
+        if file.exists() { Self::read(file) } else { Ok(Self::default()) }
+    }
+
+    /// That of a node.
     pub(crate) fn of(&self, node: Node) -> Option<&str> {
         self.0.get(&node.to_string()).map(String::as_str)
+    }
+}
+
+impl FromIterator<(Node, String)> for Addresses {
+    fn from_iter<T: IntoIterator<Item = (Node, String)>>(addresses: T) -> Self {
+        Self(addresses.into_iter().map(|(node, address)| (node.to_string(), address)).collect())
+    }
+}
+
+impl fmt::Display for Addresses {
+    /// As a file of them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|(node, address)| writeln!(f, "{node} = {address:?}"))
     }
 }
 
@@ -94,7 +103,7 @@ pub(crate) enum NetworkDirError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error("{}: expected lines as `server-0 = \"host:port\"`, for nodes of the network", .0.display())]
-    Fronts(PathBuf),
+    Addresses(PathBuf),
     #[error("{} does not hold `host:port`: the coordinator writes it there when it starts", .0.display())]
     Address(PathBuf),
     #[error(
@@ -194,14 +203,30 @@ impl NetworkDir {
         self.0.join("logs").join(format!("{node}.log"))
     }
 
-    /// Where a server says where it listens.
-    pub(crate) fn server_address_file(&self, node: Node) -> PathBuf {
-        self.0.join("run").join(format!("{node}.address"))
+    /// Where a node says where it listens.
+    pub(crate) fn address_file(&self, node: Node) -> PathBuf {
+        match node {
+            Node::Coordinator => self.coordinator_address_file(),
+            Node::Server(_) => self.0.join("run").join(format!("{node}.address")),
+        }
     }
 
-    /// What stands in front of nodes, by their names.
     pub(crate) fn fronts_file(&self) -> PathBuf {
         self.0.join("fronts.toml")
+    }
+
+    /// Where others reach nodes that are not where they listen, or are on other machines.
+    pub(crate) fn fronts(&self) -> Result<Addresses, NetworkDirError> {
+        Addresses::load(&self.fronts_file())
+    }
+
+    pub(crate) fn listens_file(&self) -> PathBuf {
+        self.0.join("listen.toml")
+    }
+
+    /// Where nodes are to listen that may not take any port.
+    pub(crate) fn listens(&self) -> Result<Addresses, NetworkDirError> {
+        Addresses::load(&self.listens_file())
     }
 
     /// What rounds cost it, if the network is for measuring.
@@ -247,6 +272,19 @@ mod tests {
         for wrong in ["", "server", "server-", "server-x", "server-07", "server-+7", "server-65536", "Coordinator"] {
             assert_eq!(wrong.parse::<Node>(), Err(NoNode), "{wrong}");
         }
+    }
+
+    #[test]
+    fn addresses_are_read_back_from_their_text() {
+        let place = tempfile::tempdir().expect("a temporary directory");
+        let dir = NetworkDir::new(place.path());
+        assert_eq!(dir.fronts().expect("there are none").of(Node::Coordinator), None);
+        let server = Node::Server(ServerId(7));
+        let addresses: Addresses = [(server, "[::1]:7400".to_owned())].into_iter().collect();
+        fs::write(dir.fronts_file(), addresses.to_string()).expect("written");
+        assert_eq!(dir.fronts().expect("there are some").of(server), Some("[::1]:7400"));
+        fs::write(dir.fronts_file(), "server-07 = \"host:1\"").expect("written");
+        assert!(matches!(dir.fronts(), Err(NetworkDirError::Addresses(_))));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `testnet`: a network that keeps running in a directory of this machine.
 
+mod host;
 mod nodes;
 mod status;
 
@@ -21,11 +22,14 @@ use hippodrome_store::{
 };
 use tokio::time::sleep;
 
-use self::nodes::{Deed, NodeArgs, NodeRefused};
+use self::{
+    host::{HostArgs, HostRefused},
+    nodes::{Deed, NodeArgs, NodeRefused},
+};
 use crate::{
     founding::{self, FoundingError, Shape, ShapeError, Usual},
     local_network::{self, LocalNetworkError, network_in_words},
-    network_dir::{Fronts, NetworkDir, NetworkDirError, NoNode, Node},
+    network_dir::{Addresses, NetworkDir, NetworkDirError, NoNode, Node},
     node::stop_signal,
     processes::{self, Condition, LOOK_AGAIN, Life, ProcessError},
     status::StatusError,
@@ -62,6 +66,10 @@ pub(crate) struct TestnetArgs {
 enum TestnetCommand {
     /// Found a network in a new directory, or take the one that is there, and start it
     Up(UpArgs),
+    /// Found a network in a new directory, and start nothing
+    Found(Foundation),
+    /// Start those nodes of a network whose keys are in a directory, where the others are on other machines
+    Host(HostArgs),
     /// Print how the network is doing
     Status {
         /// The network's directory
@@ -96,17 +104,36 @@ enum TestnetCommand {
         /// The network's directory
         #[arg(long)]
         dir: PathBuf,
+        /// Say nothing if none of them is there
+        #[arg(long)]
+        if_up: bool,
+    },
+    /// Print what the nodes that are there have used, as JSON
+    #[command(hide = true)]
+    Usage {
+        #[arg(long)]
+        dir: PathBuf,
     },
 }
 
 #[derive(Args, Debug)]
 struct UpArgs {
-    /// The network's directory
-    #[arg(long)]
-    dir: PathBuf,
+    #[command(flatten)]
+    foundation: Foundation,
     /// How long the first round may take to be announced
     #[arg(long, default_value = "60s", value_parser = values::duration)]
     timeout: Duration,
+    /// A server that somebody else starts, with its files in the directory
+    #[arg(long, value_name = "SERVER", value_parser = server)]
+    leave: Option<ServerId>,
+}
+
+/// What a network is founded with.
+#[derive(Args, Debug)]
+struct Foundation {
+    /// The network's directory
+    #[arg(long)]
+    dir: PathBuf,
     #[command(flatten)]
     shape: Shape,
     /// Clients that may take part [default: 16]
@@ -119,9 +146,6 @@ struct UpArgs {
     /// Where others reach each node when something stands in front of it: lines as `server-0 = "host:port"`
     #[arg(long, value_name = "FILE")]
     fronts: Option<PathBuf>,
-    /// A server that somebody else starts, with its files in the directory
-    #[arg(long, value_name = "SERVER", value_parser = server)]
-    leave: Option<ServerId>,
 }
 
 /// Why no network can be founded with some flags.
@@ -133,16 +157,16 @@ pub(crate) enum NoNetwork {
     Shape(#[from] ShapeError),
 }
 
-/// Whether a network could be founded with these flags of `up`.
+/// Whether a network could be founded with these flags of `up` or `found`.
 pub(crate) fn check(flags: &[String]) -> Result<(), NoNetwork> {
     #[derive(Parser)]
-    struct Up {
+    struct Found {
         #[command(flatten)]
-        args: UpArgs,
+        foundation: Foundation,
     }
-    let line = ["up", "--dir", "net"].into_iter().chain(flags.iter().map(String::as_str));
-    let Up { args } = Up::try_parse_from(line)?;
-    Ok(args.shape.params(TESTBED, USUAL).map(drop)?)
+    let line = ["found", "--dir", "net"].into_iter().chain(flags.iter().map(String::as_str));
+    let Found { foundation } = Found::try_parse_from(line)?;
+    Ok(foundation.shape.params(TESTBED, USUAL).map(drop)?)
 }
 
 /// Reads the name of a server.
@@ -170,6 +194,8 @@ pub(crate) enum TestnetError {
     Registry(#[from] RegistryError),
     #[error(transparent)]
     Node(#[from] NodeRefused),
+    #[error(transparent)]
+    Host(#[from] HostRefused),
     #[error(transparent)]
     Process(#[from] ProcessError),
     #[error(
@@ -200,24 +226,35 @@ pub(crate) enum TestnetError {
 pub(crate) async fn run(args: TestnetArgs) -> Result<(), TestnetError> {
     match args.command {
         TestnetCommand::Up(args) => up(args).await,
+        TestnetCommand::Found(args) => found(&args),
+        TestnetCommand::Host(args) => host::run(&args).await,
         TestnetCommand::Status { dir, json } => status::print(&NetworkDir::new(dir), json).await,
         TestnetCommand::Wait { dir, rounds, timeout } => wait(&NetworkDir::new(dir), rounds, timeout).await,
         TestnetCommand::Kill(args) => nodes::run(Deed::Kill, args).await,
         TestnetCommand::Freeze(args) => nodes::run(Deed::Freeze, args).await,
         TestnetCommand::Thaw(args) => nodes::run(Deed::Thaw, args).await,
         TestnetCommand::Start(args) => nodes::run(Deed::Start, args).await,
-        TestnetCommand::Down { dir } => down(&NetworkDir::new(dir)).await,
+        TestnetCommand::Down { dir, if_up } => down(&NetworkDir::new(dir), if_up).await,
+        TestnetCommand::Usage { dir } => host::usage(&NetworkDir::new(dir)),
     }
 }
 
-async fn up(args: UpArgs) -> Result<(), TestnetError> {
+fn found(args: &Foundation) -> Result<(), TestnetError> {
     let dir = NetworkDir::new(&args.dir);
-    let network = found_or_check(&dir, &args)?;
+    let network = found_or_check(&dir, args)?;
+    set_fronts(&dir, args.fronts.as_deref())?;
+    println!("{} is founded in {}", network_in_words(&network), dir.root().display());
+    Ok(())
+}
+
+async fn up(args: UpArgs) -> Result<(), TestnetError> {
+    let dir = NetworkDir::new(&args.foundation.dir);
+    let network = found_or_check(&dir, &args.foundation)?;
     if let Some(id) = args.leave.filter(|id| usize::from(id.0) >= network.directory.servers().len()) {
         return Err(NodeRefused::no_such(&dir, &network, Node::Server(id)).into());
     }
     let _lock = lock(&dir)?;
-    set_fronts(&dir, args.fronts.as_deref())?;
+    set_fronts(&dir, args.foundation.fronts.as_deref())?;
     if present(&dir, &network).next().is_some() {
         return Err(TestnetError::Runs { dir: dir.root().to_owned() });
     }
@@ -233,8 +270,8 @@ async fn up(args: UpArgs) -> Result<(), TestnetError> {
     }
 }
 
-fn found_or_check(dir: &NetworkDir, args: &UpArgs) -> Result<Network, TestnetError> {
-    let UpArgs { shape, seats, testbed, .. } = args;
+fn found_or_check(dir: &NetworkDir, args: &Foundation) -> Result<Network, TestnetError> {
+    let Foundation { shape, seats, testbed, .. } = args;
     if !dir.has_network() {
         let (name, keys) = testbed.map_or(("testnet", KeySource::System), |seed| (TESTBED, KeySource::Testbed(seed)));
         let seat = |dir: &NetworkDir| founding::free_seats(dir, &keys, seats.unwrap_or(SEATS));
@@ -260,7 +297,7 @@ fn found_or_check(dir: &NetworkDir, args: &UpArgs) -> Result<Network, TestnetErr
 /// Keeps what stands in front of nodes for as long as the network lives.
 fn set_fronts(dir: &NetworkDir, fronts: Option<&Path>) -> Result<(), TestnetError> {
     let Some(fronts) = fronts else { return Ok(()) };
-    Fronts::read(fronts)?;
+    Addresses::read(fronts)?;
     let file = dir.fronts_file();
     fs::copy(fronts, &file).map(drop).map_err(|source| TestnetError::Io { path: file, source })
 }
@@ -312,10 +349,13 @@ fn present<'a>(dir: &'a NetworkDir, network: &'a Network) -> impl Iterator<Item 
     conditions(dir, network).filter(|(_, condition)| *condition != Condition::Gone).map(|(node, _)| node)
 }
 
-async fn down(dir: &NetworkDir) -> Result<(), TestnetError> {
+async fn down(dir: &NetworkDir, if_up: bool) -> Result<(), TestnetError> {
     let network = dir.load()?;
     let _lock = lock_when_free(dir).await?;
     let up = present(dir, &network).count();
+    if up == 0 && if_up {
+        return Ok(());
+    }
     if up == 0 {
         return Err(TestnetError::DoesNotRun { dir: dir.root().to_owned() });
     }
