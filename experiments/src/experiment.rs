@@ -8,12 +8,15 @@ use std::{
 use crate::{
     anonymity::{self, AnonymityError},
     charts::{self, ChartError},
-    live::{self, LiveError, Programs, Run},
+    live::{
+        self, LiveError, Programs, Run,
+        hosts::{Hosts, HostsFile},
+    },
     modelled::{self, Answers, ModelledError},
     preset::{Numbered, Preset},
     report,
     results::Results,
-    rundir::{RunDir, RunDirError},
+    rundir::{self, RunDir, RunDirError},
     seeds::Seed,
 };
 
@@ -38,7 +41,7 @@ pub enum ExperimentError {
     /// The model.
     #[error(transparent)]
     Model(#[from] ModelledError),
-    /// The programs that it takes.
+    /// The programs or hosts that it takes.
     #[error(transparent)]
     Programs(#[from] LiveError),
     /// A run.
@@ -70,6 +73,7 @@ pub struct Experiment {
     dir: RunDir,
     preset: Preset,
     points: Vec<Numbered>,
+    hosts: Option<Hosts>,
 }
 
 impl Experiment {
@@ -79,12 +83,37 @@ impl Experiment {
         Self::open(dir)
     }
 
+    /// The same with all nodes on hosts.
+    pub fn begin_on(hosts: &HostsFile, preset: &Preset, dir: &Path) -> Result<Self, ExperimentError> {
+        let points = preset.points().map_err(RunDirError::from)?;
+        Hosts::new(hosts).check(&points).map_err(LiveError::from)?;
+        RunDir::begin_on(Some(hosts), dir, preset)?;
+        Self::open(dir)
+    }
+
+    /// What [`begin_on`](Self::begin_on) and [`run`](Self::run) would do on hosts, for people: for each point that puts nodes
+    /// elsewhere than the one before, where they are, and the command lines of its first run.
+    pub fn plan(hosts: &HostsFile, preset: &Preset, programs: &Programs) -> Result<String, ExperimentError> {
+        let hosts = Hosts::new(hosts);
+        let points = preset.points().map_err(RunDirError::from)?;
+        hosts.check(&points).map_err(LiveError::from)?;
+        let mut text = String::new();
+        for numbered in points.chunk_by(|one, next| one.point.servers == next.point.servers).map(|alike| &alike[0]) {
+            let (network, talk) = (rundir::network_seed(preset, numbered), rundir::talk_seed(preset, numbered));
+            let run = Run { programs, hosts: None, point: &numbered.point, network, talk, dir: PathBuf::new() };
+            let plan = hosts.plan(&run).map_err(LiveError::from)?;
+            text += &format!("\npoint {} ({}) and those like it\n\n{plan}", numbered.number, numbered.label);
+        }
+        Ok(text)
+    }
+
     /// Opens one that was begun.
     pub fn open(dir: &Path) -> Result<Self, ExperimentError> {
         let dir = RunDir::open(dir)?;
         let preset = dir.preset()?;
         let points = preset.points().map_err(RunDirError::from)?;
-        Ok(Self { dir, preset, points })
+        let hosts = dir.hosts()?.as_ref().map(Hosts::new);
+        Ok(Self { dir, preset, points, hosts })
     }
 
     /// Takes costs for the model, as [`Costs::to_toml`](crate::model::Costs::to_toml) writes them, in place of what it has.
@@ -97,6 +126,7 @@ impl Experiment {
     /// that what the machine does besides hits all points alike.
     pub fn run(&self, programs: &Programs, mut tell: impl FnMut(&dyn fmt::Display)) -> Result<(), ExperimentError> {
         programs.check(self.points.iter().map(|numbered| &numbered.point))?;
+        self.hosts.iter().try_for_each(|hosts| hosts.check(&self.points)).map_err(LiveError::from)?;
         for repeat in 0..self.preset.repeats {
             for numbered in &self.points {
                 if self.dir.measured(numbered, repeat)?.is_none() {
@@ -135,11 +165,15 @@ impl Experiment {
         Ok(self.dir.keep_anonymity(numbered, &known)?)
     }
 
-    /// Stops the network of the run that is under way.
-    pub fn stop(&self, binary: &Path) {
+    /// Stops the network of the run that is under way. On hosts, nothing is run any more after that.
+    pub fn stop(&self, binary: &Path) -> Result<(), ExperimentError> {
+        if let Some(hosts) = &self.hosts {
+            return Ok(hosts.close().map_err(LiveError::from)?);
+        }
         for numbered in &self.points {
             (0..self.preset.repeats).for_each(|repeat| live::stop(binary, &self.dir.repeat(numbered, repeat)));
         }
+        Ok(())
     }
 
     fn run_one(
@@ -154,8 +188,8 @@ impl Experiment {
         // What an earlier attempt left.
         live::stop(&programs.hippodrome, &dir);
         let _ = std::fs::remove_dir_all(&dir);
-        let (network, talk) = (self.dir.network(&self.preset, numbered), self.dir.talk(&self.preset, numbered));
-        let measured = Run { programs, point, network, talk, dir }
+        let (network, talk) = (rundir::network_seed(&self.preset, numbered), rundir::talk_seed(&self.preset, numbered));
+        let measured = Run { programs, hosts: self.hosts.as_ref(), point, network, talk, dir }
             .measure()
             .map_err(|source| ExperimentError::Run { point: *number, label: label.to_string(), repeat, source })?;
         let verdict = match (measured.flaw(), &measured.toll) {

@@ -95,6 +95,9 @@ fn machine(text: &mut String, manifest: &Manifest) {
     let Manifest { version, optimised, processor, cores, memory_bytes, .. } = manifest;
     let memory = *memory_bytes as f64 / f64::from(1 << 30);
     put(text, format_args!("Measured with version {version} on {processor}, {cores} cores, {memory:.0} GiB.\n"));
+    if !manifest.hosts.is_empty() {
+        put(text, format_args!("That is where the crowd was; nodes were on hosts: {}.\n", manifest.hosts.join(", ")));
+    }
     if !optimised {
         text.push_str("**Built without optimisation: these figures say nothing about speed.**\n");
     }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `preset.toml` | the experiment, with every setting |
 //! | `manifest.toml` | program, machine, and when |
+//! | `hosts.toml` | the hosts of all nodes, if they are not on this machine |
 //! | `points.csv` | the points of the sweep |
 //! | `points/NNN/conversations.csv` | who says what to whom |
 //! | `points/NNN/repeat-R/measured.json` | what a run came to; without it, it has not been done |
@@ -25,7 +26,10 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     anonymity::Anonymity,
-    live::{Measured, crowd},
+    live::{
+        Measured, crowd,
+        hosts::{Hosts, HostsError, HostsFile},
+    },
     preset::{Numbered, Preset, PresetError},
     seeds::Seed,
 };
@@ -34,6 +38,8 @@ use crate::{
 pub(crate) const MANIFEST: &str = "manifest.toml";
 /// What was asked for.
 pub(crate) const PRESET: &str = "preset.toml";
+/// The hosts of all nodes.
+const HOSTS: &str = "hosts.toml";
 
 /// Why a directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +63,17 @@ pub enum RunDirError {
         /// The name of its experiment.
         has: String,
     },
+    /// Its runs are made elsewhere.
+    #[error("the runs in {} {}; choose a new directory", dir.display(), whereabouts(has))]
+    OtherHosts {
+        /// The directory.
+        dir: PathBuf,
+        /// Names of the hosts of its runs; none where they are made on this machine.
+        has: Vec<String>,
+    },
+    /// The file that lists its hosts.
+    #[error(transparent)]
+    Hosts(Box<HostsError>),
     /// It is no experiment's.
     #[error("{} is not the directory of an experiment: it has no preset.toml (`hippodrome experiment run` makes one)", .0.display())]
     NoExperiment(PathBuf),
@@ -71,6 +88,13 @@ pub enum RunDirError {
         /// What is wrong.
         source: serde_json::Error,
     },
+}
+
+fn whereabouts(hosts: &[String]) -> String {
+    match hosts {
+        [] => "are made on this machine, without `--hosts`".to_owned(),
+        hosts => format!("are made on other hosts ({}), or these with other settings", hosts.join(", ")),
+    }
 }
 
 /// Program and machine of an experiment.
@@ -92,6 +116,9 @@ pub struct Manifest {
     pub system: String,
     /// Seconds since 1970 at which the experiment began.
     pub began_unix_s: u64,
+    /// The hosts of all nodes; none where they were on this machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
 }
 
 impl Manifest {
@@ -116,6 +143,7 @@ impl Manifest {
                 .map(|name| read(&format!("/proc/sys/kernel/{name}")).trim().to_owned())
                 .join(" "),
             began_unix_s: since.map_or(0, |since| since.as_secs()),
+            hosts: Vec::new(),
         }
     }
 }
@@ -137,24 +165,34 @@ impl RunDir {
     /// Takes a new or empty directory for an experiment, or goes on with the same one; what is said and drawn of it may have
     /// changed since.
     pub fn begin(path: &Path, preset: &Preset) -> Result<Self, RunDirError> {
+        Self::begin_on(None, path, preset)
+    }
+
+    /// The same with all nodes on hosts. One that is gone on with has its hosts already: others are refused.
+    pub fn begin_on(hosts: Option<&HostsFile>, path: &Path, preset: &Preset) -> Result<Self, RunDirError> {
         let dir = Self(path.to_owned());
         let refused = |source| RunDirError::File { path: path.to_owned(), source };
         fs::create_dir_all(path).map_err(refused)?;
         if dir.preset_file().exists() {
             let has = dir.preset()?;
             return match has.runs_as(preset) {
-                true => dir.write(PRESET, &preset.text()).map(|()| dir),
+                true => {
+                    dir.goes_on_with(hosts)?;
+                    dir.write(PRESET, &preset.text()).map(|()| dir)
+                }
                 false => Err(RunDirError::Another { dir: path.to_owned(), has: has.name }),
             };
         }
         if fs::read_dir(path).map_err(refused)?.next().is_some() {
             return Err(RunDirError::NotEmpty(path.to_owned()));
         }
-        dir.write(MANIFEST, &toml::to_string_pretty(&Manifest::here()).expect("plain values"))?;
+        let manifest = Manifest { hosts: hosts.map_or(Vec::new(), HostsFile::names), ..Manifest::here() };
+        dir.write(MANIFEST, &toml::to_string_pretty(&manifest).expect("plain values"))?;
+        hosts.map_or(Ok(()), |hosts| dir.write(HOSTS, hosts.text()))?;
         let points = preset.points()?;
         dir.write("points.csv", &points_csv(&points))?;
         for numbered in &points {
-            let script = crowd::script(dir.talk(preset, numbered), &numbered.point);
+            let script = crowd::script(talk_seed(preset, numbered), &numbered.point);
             dir.write_at(&dir.point(numbered).join("conversations.csv"), &script)?;
         }
         // Last: a directory with this file is an experiment's.
@@ -171,6 +209,25 @@ impl RunDir {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.0
+    }
+
+    /// The hosts of its nodes; none if they are on this machine.
+    pub fn hosts(&self) -> Result<Option<HostsFile>, RunDirError> {
+        let path = self.0.join(HOSTS);
+        let refused = |error| RunDirError::Hosts(Box::new(error));
+        if path.exists() { Hosts::load(&path).map(Some).map_err(refused) } else { Ok(None) }
+    }
+
+    /// Refuses hosts that are not those with which it was begun.
+    fn goes_on_with(&self, hosts: Option<&HostsFile>) -> Result<(), RunDirError> {
+        let has = self.hosts()?;
+        match hosts.is_none() || hosts == has.as_ref() {
+            true => Ok(()),
+            false => {
+                let has = has.as_ref().map_or(Vec::new(), HostsFile::names);
+                Err(RunDirError::OtherHosts { dir: self.0.clone(), has })
+            }
+        }
     }
 
     fn preset_file(&self) -> PathBuf {
@@ -197,16 +254,6 @@ impl RunDir {
     /// Where everything of a run is.
     pub fn repeat(&self, numbered: &Numbered, repeat: u32) -> PathBuf {
         self.point(numbered).join(format!("repeat-{repeat}"))
-    }
-
-    /// The seed of what is said in a point.
-    pub fn talk(&self, preset: &Preset, numbered: &Numbered) -> u64 {
-        Seed::master(preset.seed).of("talk", numbered.number as u64).number()
-    }
-
-    /// The seed of the keys of a point's network.
-    pub fn network(&self, preset: &Preset, numbered: &Numbered) -> u64 {
-        Seed::master(preset.seed).of("network", numbered.number as u64).number()
     }
 
     /// What a run came to; none if it has not been done.
@@ -256,6 +303,16 @@ impl RunDir {
         let written = fs::create_dir_all(directory).and_then(|()| fs::write(path, text));
         written.map_err(|source| RunDirError::File { path: path.to_owned(), source })
     }
+}
+
+/// The seed of what is said in a point.
+pub(crate) fn talk_seed(preset: &Preset, numbered: &Numbered) -> u64 {
+    Seed::master(preset.seed).of("talk", numbered.number as u64).number()
+}
+
+/// The seed of the keys of a point's network.
+pub(crate) fn network_seed(preset: &Preset, numbered: &Numbered) -> u64 {
+    Seed::master(preset.seed).of("network", numbered.number as u64).number()
 }
 
 /// A file's text; none if there is no such file.
@@ -320,6 +377,29 @@ mod tests {
         assert_eq!(dir.preset().expect("its preset"), other_words);
         fs::write(place.path().join("letter.txt"), "dear").expect("written");
         assert!(matches!(RunDir::begin(place.path(), &preset(1)), Err(RunDirError::NotEmpty(_))));
+    }
+
+    #[test]
+    fn an_experiment_goes_on_with_its_own_hosts_and_with_no_others() {
+        let place = tempfile::tempdir().expect("a directory");
+        let hosts = |name: &str| {
+            let text = format!(
+                "[[hosts]]\nname = {name:?}\naddress = \"a\"\nfirst_port = 1\nshell = [\"sh\", \"-c\"]\ndirectory = \"/h\"\n"
+            );
+            HostsFile::parse(Path::new("hosts.toml"), text).expect("good")
+        };
+        let begin = |dir: &str, hosts: Option<&HostsFile>| RunDir::begin_on(hosts, &place.path().join(dir), &preset(1));
+        let (anna, bert) = (hosts("anna"), hosts("bert"));
+        begin("elsewhere", Some(&anna)).expect("begun");
+        begin("elsewhere", Some(&anna)).expect("gone on with");
+        let dir = begin("elsewhere", None).expect("gone on with, too");
+        assert_eq!(dir.hosts().expect("its hosts"), Some(anna));
+        assert_eq!(dir.manifest().expect("its manifest").hosts, ["anna"]);
+        let refused = begin("elsewhere", Some(&bert)).expect_err("other hosts").to_string();
+        assert!(refused.contains("anna") && refused.contains("new directory"), "{refused}");
+        begin("here", None).expect("begun");
+        let refused = begin("here", Some(&bert)).expect_err("no hosts").to_string();
+        assert!(refused.contains("on this machine"), "{refused}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `experiment`: sweeps of real networks on this machine, from a preset to a report.
+//! `experiment`: sweeps of real networks, from a preset to a report.
 
 use std::{
     io,
@@ -14,6 +14,7 @@ use hippodrome_experiments::{
     live::{
         Programs,
         crowd::{self, Crowd, CrowdError},
+        hosts::{Hosts, HostsError, HostsFile},
     },
     model::{Costs, CostsError},
     preset::{BUILT_IN, Label, Numbered, Preset, PresetError},
@@ -35,12 +36,13 @@ Examples:
   hippodrome experiment run quick --out first
   hippodrome experiment run my-sweep.toml --out second
   hippodrome experiment run attacks --out third --mutant target/release/mutant
+  hippodrome experiment run quick --out fourth --hosts hosts.toml
   hippodrome experiment compare first second
   hippodrome experiment all --out runs --publish published
 
 `run` goes on where it was left, if it was interrupted. `plot` and `report` make their files again.";
 
-/// Run networks of processes on this machine, and report what they cost
+/// Run networks of processes on this machine or on others, and report what they cost
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ExperimentArgs {
@@ -71,6 +73,9 @@ enum ExperimentCommand {
         /// The program of servers that cheat, where a preset has such [default: `mutant` beside this program]
         #[arg(long, value_name = "PATH")]
         mutant: Option<PathBuf>,
+        /// A list of hosts that all nodes run on, in place of this machine; with --dry-run also print all command lines
+        #[arg(long, value_name = "FILE")]
+        hosts: Option<PathBuf>,
     },
     /// Do all experiments that come with the program, one after the other
     All {
@@ -139,7 +144,9 @@ pub(crate) enum CommandError {
     #[error(transparent)]
     Experiment(#[from] ExperimentError),
     #[error("{preset}: point {point} ({label}): {source}")]
-    NoNetwork { preset: String, point: usize, label: Label, source: NoNetwork },
+    NoNetwork { preset: String, point: usize, label: Label, source: Box<NoNetwork> },
+    #[error(transparent)]
+    Hosts(#[from] HostsError),
     #[error(transparent)]
     Compare(#[from] CompareError),
     #[error(transparent)]
@@ -159,12 +166,13 @@ pub(crate) enum CommandError {
 pub(crate) fn run(args: ExperimentArgs) -> Result<(), CommandError> {
     match args.command {
         ExperimentCommand::List => list(),
-        ExperimentCommand::Run { preset, out, seed, costs, dry_run, mutant } => {
-            let preset = load(&preset, seed)?;
+        ExperimentCommand::Run { preset, out, seed, costs, dry_run, mutant, hosts } => {
+            let (preset, programs) = (load(&preset, seed)?, programs(mutant)?);
             check_networks(&preset)?;
+            let hosts = hosts.as_deref().map(Hosts::load).transpose()?;
             match out.filter(|_| !dry_run) {
-                Some(out) => run_one(&preset, &out, costs.as_deref(), &programs(mutant)?),
-                None => dry_run_of(&preset),
+                Some(out) => run_one(&preset, &out, costs.as_deref(), hosts.as_ref(), &programs),
+                None => dry_run_of(&preset, hosts.as_ref(), &programs),
             }
         }
         ExperimentCommand::All { out, publish, mutant } => {
@@ -199,7 +207,7 @@ fn load(path: &Path, seed: Option<u64>) -> Result<Preset, CommandError> {
 fn check_networks(preset: &Preset) -> Result<(), CommandError> {
     preset.points()?.into_iter().try_for_each(|Numbered { number, label, point }| {
         let refused = |source| CommandError::NoNetwork { preset: preset.name.clone(), point: number, label, source };
-        testnet::check(&point.flags(0)).map_err(refused)
+        testnet::check(&point.flags(0)).map_err(Box::new).map_err(refused)
     })
 }
 
@@ -208,17 +216,29 @@ fn least_seconds(preset: &Preset) -> Result<f64, CommandError> {
     Ok(of_each * f64::from(preset.repeats))
 }
 
-fn dry_run_of(preset: &Preset) -> Result<(), CommandError> {
+fn dry_run_of(preset: &Preset, hosts: Option<&HostsFile>, programs: &Programs) -> Result<(), CommandError> {
     for Numbered { number, label, point } in preset.points()? {
         println!("point {number:<4} {:>6.0} s   {label}", point.least_seconds() * f64::from(preset.repeats));
     }
     println!("at least {:.0} s in all, with {} runs of each", least_seconds(preset)?, preset.repeats);
+    if let Some(hosts) = hosts {
+        print!("{}", Experiment::plan(hosts, preset, programs)?);
+    }
     Ok(())
 }
 
-fn run_one(preset: &Preset, out: &Path, costs: Option<&Path>, programs: &Programs) -> Result<(), CommandError> {
+fn run_one(
+    preset: &Preset,
+    out: &Path,
+    costs: Option<&Path>,
+    hosts: Option<&HostsFile>,
+    programs: &Programs,
+) -> Result<(), CommandError> {
     let costs = costs.map(read_costs).transpose()?;
-    let experiment = Experiment::begin(preset, out)?;
+    let experiment = match hosts {
+        Some(hosts) => Experiment::begin_on(hosts, preset, out)?,
+        None => Experiment::begin(preset, out)?,
+    };
     costs.map_or(Ok(()), |costs| experiment.take_costs(&costs))?;
     run_to_report(experiment, programs)
 }
@@ -273,7 +293,7 @@ async fn until_stopped(experiment: Arc<Experiment>, programs: Programs) -> Resul
     tokio::select! {
         ended = runs => Ok(ended.map_err(|error| CommandError::Runtime(error.into()))??),
         () = stopped => {
-            experiment.stop(&hippodrome);
+            experiment.stop(&hippodrome)?;
             Err(CommandError::Interrupted)
         }
     }

@@ -1,10 +1,13 @@
 //! Runs of real processes: a network, a crowd of clients, and what both of them wrote down.
 
 pub mod crowd;
+mod here;
+pub mod hosts;
 pub mod ledgers;
 mod measured;
 mod net;
 mod owner;
+mod place;
 mod programs;
 pub mod shaper;
 pub mod trouble;
@@ -20,6 +23,7 @@ use std::{
 use hippodrome_store::network_file::NetworkFileError;
 
 use self::{
+    hosts::{Hosts, HostsError},
     ledgers::Ledgers,
     net::{CrowdProcess, Net, Spent},
     shaper::Shaper,
@@ -105,6 +109,9 @@ pub enum LiveError {
         /// What the system says.
         source: io::Error,
     },
+    /// The hosts of the nodes.
+    #[error(transparent)]
+    Hosts(Box<HostsError>),
     /// The network file of the run.
     #[error(transparent)]
     Network(#[from] Box<NetworkFileError>),
@@ -126,10 +133,18 @@ pub enum LiveError {
     },
 }
 
+impl From<HostsError> for LiveError {
+    fn from(error: HostsError) -> Self {
+        Self::Hosts(Box::new(error))
+    }
+}
+
 /// A run of a point, with everything of it in a directory of its own.
 pub struct Run<'a> {
     /// What it is made of.
     pub programs: &'a Programs,
+    /// Where its nodes are, if they are not on this machine.
+    pub hosts: Option<&'a Hosts>,
     /// What is run.
     pub point: &'a Point,
     /// The seed of the network's keys: the same in every run of a point.
@@ -151,7 +166,8 @@ impl Run<'_> {
         let make_trouble = || trouble.map(|trouble| Happening::begin(trouble, &net, mutant)).transpose();
         let (spent, happening) = net.watch(&mut crowd, make_trouble)?;
         let seen = happening.map(Happening::end);
-        drop((net, shaper));
+        net.end()?;
+        drop(shaper);
         self.keep_what_matters()?;
         let rounds = OfRound::read(&self.dir.join("rounds.csv"))?;
         let toll = seen.map(|seen| seen.toll(self, &rounds)).transpose()?;
@@ -165,8 +181,7 @@ impl Run<'_> {
     /// Something between all nodes, if their links are to be other than those of this machine.
     fn start_shaper(&self) -> Result<Option<Shaper>, LiveError> {
         let Some(links) = self.point.links() else { return Ok(None) };
-        let servers = (0..self.point.servers).map(|id| format!("server-{id}"));
-        let nodes = ["coordinator".to_owned()].into_iter().chain(servers);
+        let nodes = net::node_names(self.point.servers);
         let started = Shaper::start(nodes, &self.net(), links, Seed::master(self.network));
         started.map(Some).map_err(LiveError::Shaper)
     }
@@ -192,10 +207,10 @@ impl Run<'_> {
     }
 }
 
-/// Stops the network of a run that is under way in a directory, or was when its process was killed.
+/// Stops the network of a run that is under way in a directory of this machine, or was when its process was killed.
 pub fn stop(binary: &Path, dir: &Path) {
     let net = dir.join(NET);
     if net.exists() {
-        net::down(binary, &net);
+        here::down(binary, &net);
     }
 }

@@ -1,7 +1,6 @@
 //! The processes of a run: a network, a crowd, and what they use.
 
 use std::{
-    ffi::OsStr,
     fs,
     io::{BufRead, BufReader},
     panic::resume_unwind,
@@ -10,8 +9,16 @@ use std::{
     thread,
 };
 
-use super::{LiveError, Run, crowd, shaper::Shaper, trouble::Mutant, usage::Usage};
+use super::{LiveError, Run, crowd, here::Here, hosts::OnHosts, shaper::Shaper, trouble::Mutant, usage::Usage};
 use crate::preset::{Point, Trouble};
+
+/// The node that all others look for.
+pub(super) const COORDINATOR: &str = "coordinator";
+
+/// Names of all nodes of a network.
+pub(super) fn node_names(servers: u16) -> impl Iterator<Item = String> {
+    [COORDINATOR.to_owned()].into_iter().chain((0..servers).map(|id| format!("server-{id}")))
+}
 
 /// How long a round of a crowd may take to come back, milliseconds, besides ten periods.
 const PATIENCE_MS: u64 = 60_000;
@@ -21,18 +28,9 @@ pub(super) struct CrowdProcess(Child);
 
 impl CrowdProcess {
     pub(super) fn start(run: &Run<'_>, net: &Net<'_>) -> Result<Self, LiveError> {
-        let Point { pairs, warm_up, rounds, period_ms, .. } = run.point;
-        let patience_ms = PATIENCE_MS + 10 * period_ms;
         let mut command = Command::new(&run.programs.hippodrome);
         command.args(["experiment", "crowd", "--network"]).arg(&net.dir).arg("--out").arg(&run.dir);
-        let mut flag = |name: &str, value: String| {
-            command.arg(format!("--{name}")).arg(value);
-        };
-        flag("pairs", pairs.to_string());
-        flag("warm-up", warm_up.to_string());
-        flag("rounds", rounds.to_string());
-        flag("patience", format!("{patience_ms}ms"));
-        flag("seed", run.talk.to_string());
+        command.args(crowd_flags(run));
         let started = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map(Self);
         started.map_err(|source| LiveError::Start { command: "experiment crowd".into(), source })
     }
@@ -44,6 +42,20 @@ impl Drop for CrowdProcess {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// How many come to a run, for how long, and what they say.
+pub(super) fn crowd_flags(run: &Run<'_>) -> Vec<String> {
+    let Point { pairs, warm_up, rounds, period_ms, .. } = run.point;
+    let patience_ms = PATIENCE_MS + 10 * period_ms;
+    let flags = [
+        ("pairs", pairs.to_string()),
+        ("warm-up", warm_up.to_string()),
+        ("rounds", rounds.to_string()),
+        ("patience", format!("{patience_ms}ms")),
+        ("seed", run.talk.to_string()),
+    ];
+    flags.into_iter().flat_map(|(name, value)| [format!("--{name}"), value]).collect()
 }
 
 /// What processes used from one moment to another.
@@ -73,9 +85,25 @@ impl Snapshot {
     }
 }
 
+/// The nodes of a run, wherever they are.
+pub(super) trait Nodes: Sync {
+    /// Founds their network in the run's directory, and starts them.
+    fn start(&self) -> Result<(), LiveError>;
+
+    /// Does something to one of them: `kill`, `freeze`, `thaw` or `start`.
+    fn make(&self, deed: &str, node: &str) -> Result<(), LiveError>;
+
+    /// What these have used until now, in their order.
+    fn usage(&self, nodes: &[String]) -> Result<Vec<Usage>, LiveError>;
+
+    /// Stops all that run, and has what they wrote in the network's directory.
+    fn end(&self) -> Result<(), LiveError>;
+}
+
 /// A network that runs; it is stopped when this is dropped.
 pub(super) struct Net<'a> {
-    binary: &'a Path,
+    nodes: Box<dyn Nodes + 'a>,
+    is_up: bool,
     dir: PathBuf,
     servers: u16,
     /// The node that trouble happens to: what it uses is not counted, since it may be another process each time.
@@ -85,23 +113,22 @@ pub(super) struct Net<'a> {
 impl<'a> Net<'a> {
     /// Starts it, with a mutant in the place of a server if one is to cheat.
     pub(super) fn up(run: &Run<'a>, shaper: Option<&Shaper>) -> Result<(Self, Option<Mutant>), LiveError> {
-        let (binary, trouble) = (run.programs.hippodrome.as_path(), run.point.trouble.as_ref());
+        let trouble = run.point.trouble.as_ref();
         let aside = trouble.and_then(Trouble::node);
-        let net = Self { binary, dir: run.net(), servers: run.point.servers, aside };
-        let mut arguments = vec!["testnet".to_owned(), "up".into(), "--dir".into(), net.dir.display().to_string()];
-        arguments.extend(run.point.flags(run.network));
-        if let Some(shaper) = shaper {
-            let path = run.dir.join("fronts.toml");
-            arguments.extend(["--fronts".into(), path.display().to_string()]);
-            fs::write(&path, shaper.fronts().text()).map_err(|source| LiveError::File { path, source })?;
-        }
-        let Some(cheat @ (server, _)) = trouble.and_then(Trouble::cheat) else {
-            hippodrome(binary, &arguments)?;
+        let (nodes, servers) = (nodes(run, shaper)?, run.point.servers);
+        let net = Self { nodes, is_up: true, dir: run.net(), servers, aside };
+        let Some(cheat) = trouble.and_then(Trouble::cheat) else {
+            net.nodes.start()?;
             return Ok((net, None));
         };
-        arguments.extend(["--leave".into(), server.into()]);
-        let mutant = Mutant::join(&run.programs.mutant, &net.dir, cheat, || hippodrome(binary, &arguments))?;
+        let mutant = Mutant::join(&run.programs.mutant, &net.dir, cheat, || net.nodes.start())?;
         Ok((net, Some(mutant)))
+    }
+
+    /// Stops it, and has all that its nodes wrote in its directory.
+    pub(super) fn end(mut self) -> Result<(), LiveError> {
+        self.is_up = false;
+        self.nodes.end()
     }
 
     /// Where its files are.
@@ -111,27 +138,21 @@ impl<'a> Net<'a> {
 
     /// Does something to a node: `kill`, `freeze`, `thaw` or `start`.
     pub(super) fn make(&self, deed: &str, node: &str) -> Result<(), LiveError> {
-        hippodrome(
-            self.binary,
-            &["testnet".as_ref(), deed.as_ref(), "--dir".as_ref(), self.dir.as_os_str(), node.as_ref()],
-        )
-    }
-
-    fn usage(&self, node: &str) -> Result<Usage, LiveError> {
-        if self.aside == Some(node) {
-            return Ok(Usage::default());
-        }
-        let found = Usage::of_holder(&self.dir.join("run").join(format!("{node}.pid")));
-        found.map_err(|source| LiveError::Gone { node: node.into(), source, logs: self.dir.join("logs") })
+        self.nodes.make(deed, node)
     }
 
     fn snapshot(&self, crowd: &CrowdProcess) -> Result<Snapshot, LiveError> {
         let gone = |source| LiveError::Gone { node: "the crowd".into(), source, logs: self.dir.join("logs") };
-        Ok(Snapshot {
-            servers: (0..self.servers).map(|id| self.usage(&format!("server-{id}"))).collect::<Result<_, _>>()?,
-            coordinator: self.usage("coordinator")?,
-            crowd: Usage::of(crowd.0.id()).map_err(gone)?,
-        })
+        let crowd = Usage::of(crowd.0.id()).map_err(gone)?;
+        let names: Vec<String> = node_names(self.servers).filter(|node| Some(node.as_str()) != self.aside).collect();
+        let (mut servers, mut coordinator) = (Vec::new(), Usage::default());
+        for (node, usage) in names.iter().zip(self.nodes.usage(&names)?) {
+            match node == COORDINATOR {
+                true => coordinator = usage,
+                false => servers.push(usage),
+            }
+        }
+        Ok(Snapshot { servers, coordinator, crowd })
     }
 
     /// Looks at all processes when the crowd says that its warm-up is over, and when it says that all is. What is to happen
@@ -173,28 +194,28 @@ impl<'a> Net<'a> {
 
 impl Drop for Net<'_> {
     fn drop(&mut self) {
-        down(self.binary, &self.dir);
+        if self.is_up
+            && let Err(error) = self.nodes.end()
+        {
+            // The run has failed before, and says why; but nobody else says that something may go on elsewhere.
+            eprintln!("hippodrome: {error}");
+        }
     }
 }
 
-/// Stops whatever runs in a network's directory.
-pub(super) fn down(binary: &Path, net: &Path) {
-    // It may be down already, which is as good.
-    let _ = hippodrome(binary, &["testnet".as_ref(), "down".as_ref(), "--dir".as_ref(), net.as_os_str()]);
-}
-
-/// Runs a command of the program to its end, which must be good.
-fn hippodrome(binary: &Path, arguments: &[impl AsRef<OsStr>]) -> Result<(), LiveError> {
-    let words: Vec<_> = arguments.iter().map(|word| word.as_ref().to_string_lossy()).collect();
-    let command = words.join(" ");
-    let output = Command::new(binary)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|source| LiveError::Start { command: command.clone(), source })?;
-    let said = || String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(LiveError::Failed { command, status: output.status, said: said() }),
+/// The nodes of a run: on its hosts if it has some, else here, behind the shaper, and without the server that cheats.
+fn nodes<'a>(run: &Run<'a>, shaper: Option<&Shaper>) -> Result<Box<dyn Nodes + 'a>, LiveError> {
+    if let Some(hosts) = run.hosts {
+        return Ok(Box::new(OnHosts::new(run, hosts)?));
     }
+    let mut flags = run.point.flags(run.network);
+    if let Some(shaper) = shaper {
+        let path = run.dir.join("fronts.toml");
+        flags.extend(["--fronts".into(), path.display().to_string()]);
+        fs::write(&path, shaper.fronts().text()).map_err(|source| LiveError::File { path, source })?;
+    }
+    if let Some((server, _)) = run.point.trouble.as_ref().and_then(Trouble::cheat) {
+        flags.extend(["--leave".into(), server.into()]);
+    }
+    Ok(Box::new(Here::new(&run.programs.hippodrome, run.net(), flags)))
 }

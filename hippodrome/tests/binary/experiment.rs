@@ -37,12 +37,12 @@ y = "latency_last"
 series = "verification"
 "#;
 
-fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("a path in text")
 }
 
 /// The values of a column of a CSV file.
-fn column(file: &Path, name: &str) -> Vec<String> {
+pub(crate) fn column(file: &Path, name: &str) -> Vec<String> {
     let file = fs::read_to_string(file).expect("a file");
     let mut lines = file.lines().map(|line| line.split(',').map(str::to_owned).collect::<Vec<_>>());
     let columns = lines.next().expect("a first line");

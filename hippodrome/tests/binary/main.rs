@@ -4,6 +4,7 @@ mod by_hand;
 mod demo;
 mod experiment;
 mod harness;
+mod hosts;
 mod nodes;
 mod operating;
 mod refusals;

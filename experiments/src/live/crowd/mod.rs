@@ -31,6 +31,7 @@ use self::{
     talker::{Alone, Talker, pair},
     tally::Tally,
 };
+use super::place;
 use crate::{preset::Point, seeds::Seed};
 
 /// What a crowd prints when its warm-up is over.
@@ -46,7 +47,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// A crowd, and how long it stays.
 #[derive(Clone, Debug)]
 pub struct Crowd {
-    /// The network's directory: its file, the coordinator's address, the seats.
+    /// The network's directory: its file, where the coordinator is, the seats.
     pub network: PathBuf,
     /// Pairs who talk; each takes two seats.
     pub pairs: usize,
@@ -123,7 +124,7 @@ impl Crowd {
         let network = Network::load(&self.network.join("network.toml"))?;
         let directory = Arc::new(network.directory);
         let keys = self.seats()?;
-        let address = self.coordinator()?;
+        let address = place::coordinator(&self.network).map_err(|(path, source)| CrowdError::File { path, source })?;
         let unreachable = |why: String| CrowdError::Coordinator { address: address.clone(), why };
         let connected = timeout(PATIENCE, Uplink::connect(Arc::clone(&directory), &address)).await;
         let uplink = connected.map_err(|late| unreachable(late.to_string()))?;
@@ -164,30 +165,6 @@ impl Crowd {
             return Err(CrowdError::Seats { seats: files.len(), pairs: self.pairs });
         }
         files.iter().map(|file| Ok(ClientKeys::load(file)?.signing_key())).collect()
-    }
-
-    fn coordinator(&self) -> Result<String, CrowdError> {
-        if let Some(front) = self.front()? {
-            return Ok(front);
-        }
-        let path = self.network.join("coordinator.address");
-        match fs::read_to_string(&path) {
-            Ok(address) => Ok(address.trim().to_owned()),
-            Err(source) => Err(CrowdError::File { path, source }),
-        }
-    }
-
-    /// What stands in front of the coordinator.
-    fn front(&self) -> Result<Option<String>, CrowdError> {
-        let path = self.network.join("fronts.toml");
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(CrowdError::File { path, source }),
-        };
-        let fronts: toml::Table = toml::from_str(&text)
-            .map_err(|error| CrowdError::File { path, source: io::Error::other(error.to_string()) })?;
-        Ok(fronts.get("coordinator").and_then(|address| address.as_str()).map(str::to_owned))
     }
 
     /// Gives everybody a seat, those who talk first.

@@ -1,7 +1,6 @@
 //! Somebody who asks again and again whether a server takes part.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     sync::Arc,
     thread::{self, JoinHandle},
@@ -13,6 +12,7 @@ use hippodrome_core::{directory::Directory, ids::ServerId};
 use tokio::{sync::oneshot, time::sleep};
 
 use super::now_ms;
+use crate::live::place;
 
 /// From one question to the next.
 const PACE: Duration = Duration::from_millis(100);
@@ -69,6 +69,6 @@ async fn until_out(net: PathBuf, directory: Arc<Directory>, server: ServerId) ->
 }
 
 async fn connect(net: &Path, directory: &Arc<Directory>) -> Option<Uplink> {
-    let address = fs::read_to_string(net.join("coordinator.address")).ok()?;
-    Uplink::connect(Arc::clone(directory), address.trim()).await.ok()
+    let address = place::coordinator(net).ok()?;
+    Uplink::connect(Arc::clone(directory), &address).await.ok()
 }
