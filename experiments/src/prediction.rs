@@ -27,7 +27,7 @@ const ROUNDS: u32 = 4;
 /// [`BadDeployment`] if a point is of a network that the model does not know.
 pub fn of(results: &Results, costs: &Costs, cores: usize) -> Result<Validation, BadDeployment> {
     let measured = results.points.iter().filter_map(|of| measured(of, cores));
-    let is_held_out = |index: usize| costs.are_fitted() || index % FITTED != 0;
+    let is_held_out = |index: usize| costs.are_fitted() || !index.is_multiple_of(FITTED);
     let runs: Vec<Measured> =
         measured.enumerate().map(|(index, run)| Measured { is_held_out: is_held_out(index), ..run }).collect();
     validate(costs, &runs)
