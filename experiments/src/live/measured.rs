@@ -86,9 +86,11 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// Rounds that were not whole.
+    /// Rounds that were not whole, and those between the first and the last that were never held.
     pub fn lost(&self) -> usize {
-        self.rounds.iter().filter(|round| !round.is_whole()).count()
+        let numbers = || self.rounds.iter().map(|round| round.round);
+        let span = numbers().max().zip(numbers().min()).map_or(0, |(last, first)| last - first + 1) as usize;
+        span - self.rounds.iter().filter(|round| round.is_whole()).count()
     }
 
     /// Whether it counts.
@@ -102,12 +104,51 @@ impl Measured {
         match (&self.toll, self.lost()) {
             (Some(toll), _) => (!toll.happened).then(|| "the trouble did not happen".to_owned()),
             (None, 0) => None,
-            (None, lost) => Some(format!("{lost} of {} rounds were lost", self.rounds.len())),
+            (None, lost) => Some(format!("{lost} rounds were lost")),
         }
     }
 
     /// Per counted round.
     pub fn per_round(&self, total: f64) -> f64 {
         total / self.rounds.len().max(1) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(rounds: &[(u64, u64)]) -> Measured {
+        let round = |&(round, lost): &(u64, u64)| OfRound {
+            round,
+            clients: 2,
+            intact: 2 - lost,
+            broken: 0,
+            lost,
+            first_ms: None,
+            median_ms: None,
+            last_ms: None,
+            collected_ms: 0,
+        };
+        let (ledgers, toll) = (Ledgers::default(), None);
+        let rounds = rounds.iter().map(round).collect();
+        Measured {
+            rounds,
+            servers_cpu_s: 0.0,
+            coordinator_cpu_s: 0.0,
+            crowd_cpu_s: 0.0,
+            server_peak_bytes: 0,
+            ledgers,
+            toll,
+        }
+    }
+
+    #[test]
+    fn a_run_counts_only_if_every_round_was_held_and_whole() {
+        assert!(of(&[(7, 0), (8, 0), (9, 0)]).is_valid());
+        assert_eq!(of(&[(7, 0), (8, 1), (9, 0)]).lost(), 1);
+        let gap = of(&[(7, 0), (10, 1), (11, 0)]);
+        assert_eq!((gap.lost(), gap.flaw()), (3, Some("3 rounds were lost".into())));
+        assert_eq!(of(&[]).lost(), 0);
     }
 }
