@@ -140,6 +140,15 @@ fn an_experiment_on_three_hosts_brings_everything_back_and_leaves_nothing_there(
 }
 
 #[test]
+fn of_hosts_the_one_that_is_not_there_is_named_and_nothing_is_asked_of_the_others() {
+    let steady = "exec sh -c \"$0\"";
+    let gone = "echo no route >&2; exit 255";
+    let hosts = [("anna", steady), ("bert", steady), ("carla", gone)].map(|(name, line)| (name, ["sh", "-c", line]));
+    let said = fails(&Place::new(&hosts).run(), &["on host `carla`", "no route"]);
+    assert!(!said.contains("host `anna`") && !said.contains("host `bert`"), "{said}");
+}
+
+#[test]
 fn a_host_whose_shell_fails_is_named_and_nothing_goes_on_elsewhere() {
     // Takes every line but the one that starts nodes.
     let fickle = "case $0 in *' host '*) echo no route >&2; exit 255;; *) exec sh -c \"$0\";; esac";

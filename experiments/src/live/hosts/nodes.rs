@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs, io, path::PathBuf};
 
 use super::{Host, Hosts, HostsError, each, script::Script};
-use crate::live::{LiveError, Run, net::Nodes, usage::Usage};
+use crate::live::{LiveError, NET, Run, net::Nodes, usage::Usage};
 
 /// What is packed for hosts.
 const PACKED: &str = "hosts";
@@ -47,13 +47,18 @@ impl<'a> OnHosts<'a> {
         let _ = fs::remove_dir_all(self.dir.join(PACKED));
     }
 
-    /// Stops the nodes of a host, has what they wrote brought back, and leaves nothing there, even where nothing came back.
+    /// Stops the nodes of a host, has what they wrote brought back, and leaves nothing there, even where nothing came back. Of
+    /// a network that was not founded there is nothing to bring.
     fn end_one(&self, host: &Host) -> Result<(), HostsError> {
         let run = |line: String| self.hosts.run(&self.dir, &host.title(), &line);
         run(host.stop()).map_err(HostsError::left)?;
-        let fetched = run(host.fetch());
+        let fetched = if self.net().is_dir() { run(host.fetch()).map(drop) } else { Ok(()) };
         run(host.clear()).map_err(HostsError::left)?;
-        fetched.map(drop)
+        fetched
+    }
+
+    fn net(&self) -> PathBuf {
+        self.dir.join(NET)
     }
 
     /// The host of a node.
@@ -64,7 +69,7 @@ impl<'a> OnHosts<'a> {
     fn gone(&self, node: &str) -> LiveError {
         let host = self.host(node).map_or("no host".to_owned(), Host::title);
         let source = io::Error::new(io::ErrorKind::NotFound, format!("{host} has no such process"));
-        LiveError::Gone { node: node.to_owned(), source, logs: self.dir.join("net").join("logs") }
+        LiveError::Gone { node: node.to_owned(), source, logs: self.net().join("logs") }
     }
 }
 
